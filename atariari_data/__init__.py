@@ -6,8 +6,11 @@
 - :class:`AtariariError`: the base of all errors.
 """
 
+from atariari_data.dataset import announce, load_dataset
 from atariari_data.errors import AtariariError
 from atariari_data.games import game, game_names
 from atariari_data.labels import labels
 
-__all__ = ["AtariariError", "game", "game_names", "labels"]
+__all__ = ["AtariariError", "game", "game_names", "labels", "load_dataset"]
+
+announce()

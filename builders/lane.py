@@ -1,0 +1,114 @@
+"""A lane as Arrow: rows of a replay in tables, checked against the manifest, written in one pass."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from atariari_data.errors import DriftError
+from atariari_data.labels import RAM_BYTES
+from atariari_data.labels import labels as decode
+from builders.digest import episode_digest
+from builders.frames import to_png
+from builders.manifest import PRETRAIN, load_manifest, load_recording
+from builders.recording import Recording
+from builders.replay import Replayed, replay
+
+LANE_DONE = "done"
+_TABLE_ROWS = 500
+
+
+def row_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema without the metadata that `datasets` adds."""
+    return schema.remove_metadata()
+
+
+def to_table(rows: Sequence[Replayed], game: str, label_set: str, schema: pa.Schema) -> pa.Table:
+    """Turn rows into a table of the dataset's columns."""
+    ram = np.frombuffer(b"".join(r.row.ram for r in rows), np.uint8).reshape(-1, RAM_BYTES)
+    decoded = decode(ram, game, label_set)
+    last = np.array([r.row.is_last for r in rows])
+    png = pa.array([to_png(r.row.frame) for r in rows], pa.binary())
+    columns = {
+        "frame": pa.StructArray.from_arrays([png, pa.nulls(len(rows), pa.string())], ["bytes", "path"]),
+        "ram": pa.FixedSizeListArray.from_arrays(pa.array(ram.reshape(-1)), RAM_BYTES),
+        "labels": pa.StructArray.from_arrays([pa.array(values) for values in decoded.values()], [*decoded]),
+        "episode": pa.array([r.episode for r in rows], pa.int32()),
+        "step": pa.array([r.row.step for r in rows], pa.int32()),
+        "action": pa.array(np.array([r.row.action for r in rows], np.uint8), mask=last),
+        "reward": pa.array(np.array([r.row.reward for r in rows], np.float32), mask=last),
+        "is_first": pa.array([r.row.is_first for r in rows], pa.bool_()),
+        "is_last": pa.array(last),
+        "is_terminal": pa.array([r.row.is_terminal for r in rows], pa.bool_()),
+        "lives": pa.array([r.row.lives for r in rows], pa.uint8()),
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def stream_lane(config: str, lane: int, split: str, label_set: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Replay the rows of one split of a lane, an episode or less at a time.
+
+    Raises:
+        DriftError: The emulator does not give what was recorded.
+    """
+    game = config.removesuffix(PRETRAIN)
+    for rows in _episodes(load_recording(config), lane, split):
+        for start in range(0, len(rows), _TABLE_ROWS):
+            yield to_table(rows[start : start + _TABLE_ROWS], game, label_set, schema)
+
+
+def build_lane(config: str, lane: int, folder: Path, label_set: str, schema: pa.Schema) -> None:
+    """Replay a lane into ``folder``, an Arrow file a split, and mark it done.
+
+    Raises:
+        DriftError: The emulator does not give what was recorded.
+    """
+    game = config.removesuffix(PRETRAIN)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    recording = load_recording(config)
+    waiting: dict[int, list[Replayed]] = {}
+    with ExitStack() as stack:
+        sinks = [
+            stack.enter_context(pa.OSFile(str(folder / f"{name}.arrow"), "wb"))
+            for name in recording.header.splits
+        ]
+        writers = [stack.enter_context(pa.ipc.new_stream(sink, schema)) for sink in sinks]
+
+        def write(split: int) -> None:
+            writers[split].write_table(to_table(waiting.pop(split), game, label_set, schema))
+
+        for episode in _episodes(recording, lane):
+            for row in episode:
+                rows = waiting.setdefault(row.split, [])
+                rows.append(row)
+                if len(rows) == _TABLE_ROWS:
+                    write(row.split)
+        for split in sorted(waiting):
+            write(split)
+    (folder / LANE_DONE).touch()
+
+
+def _episodes(recording: Recording, lane: int, split: str | None = None) -> Iterator[list[Replayed]]:
+    """Replay a lane by episodes, each compared with its digest in the manifest."""
+    header = recording.header
+    frozen = load_manifest(header.game).configs[header.config].splits
+    expected = {episode.number: episode for s in frozen.values() for episode in s.episodes}
+    for number, group in groupby(replay(recording, lane, split=split), key=lambda r: r.episode):
+        rows = list(group)
+        digest = episode_digest(r.digest for r in rows)
+        if number not in expected or digest != expected[number].digest:
+            raise DriftError(
+                f"{header.config}, {header.splits[rows[0].split]}, episode {number}:"
+                " the rows are not those of the manifest.",
+                expected=expected[number].digest if number in expected else "no such episode",
+                got=digest,
+                cure=f"Reinstall atariari, and pip install 'ale-py=={header.ale_py}'",
+            )
+        yield rows

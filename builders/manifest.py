@@ -1,0 +1,257 @@
+"""Manifests: what building a game must give, frozen beside its recordings; one JSON file a game."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import numpy as np
+
+from atariari_data.errors import DataError, UnknownNameError
+from atariari_data.games import game as game_of
+from atariari_data.labels import labels as decode
+from builders.digest import bytes_digest, episode_digest, split_digest
+from builders.record import Content
+from builders.recording import Recording
+from builders.statistics import MIN_ENTROPY, ceiling, entropy
+
+FORMAT = 1
+DATASET_VERSION = "1.0.0"
+PRETRAIN = "_pretrain"
+_FEW_ROWS = 1000
+_FEW_ROWS_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An episode of a split: its number, how many of its rows are kept, and their digest."""
+
+    number: int
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split: rows kept, rows left out because an earlier split has their pixels, and digests."""
+
+    rows: int
+    left_out: int
+    digest: str
+    episodes: Sequence[Episode]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config: the digest of its recording's file, and its splits."""
+
+    recording: str
+    splits: Mapping[str, Split]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the config ``GAME`` says of a variable.
+
+    Attributes:
+        entropy: In nats, over the rows of all splits, left-out rows included.
+        probed: Whether that is at least 0.6.
+        ceiling_f1: Best weighted F1 of a function of the single frame on the test split.
+        ceiling_accuracy: Likewise the best accuracy; see `builders.statistics.ceiling`.
+    """
+
+    entropy: float
+    probed: bool
+    ceiling_f1: float
+    ceiling_accuracy: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is frozen of a game.
+
+    Attributes:
+        format: Version of this file format.
+        dataset_version: A change of any row, label or split is a new version.
+        game: As ale-py's ROM names.
+        ale_py: Versions of ale-py that the digests were checked against.
+        configs: ``GAME`` and ``GAME_pretrain``.
+        label_sets: Statistics by label set and variable.
+        train_rows_1k: Row numbers of ``GAME``'s train split that the few-rows probe learns from.
+    """
+
+    format: int
+    dataset_version: str
+    game: str
+    ale_py: Sequence[str]
+    configs: Mapping[str, Config]
+    label_sets: Mapping[str, Mapping[str, Statistics]]
+    train_rows_1k: Sequence[int]
+
+    def probed(self, label_set: str) -> tuple[str, ...]:
+        """Return the variables of a label set that the suite probes."""
+        return tuple(name for name, s in self.label_sets[label_set].items() if s.probed)
+
+    def to_bytes(self) -> bytes:
+        """Write the file; its last field is a digest over all before it."""
+        content = asdict(self)
+        for config in content["configs"].values():
+            for split in config["splits"].values():
+                split["episodes"] = [f"{e['number']} {e['rows']} {e['digest']}" for e in split["episodes"]]
+        content["train_rows_1k"] = " ".join(map(str, self.train_rows_1k))
+        return _dump({**content, "digest": bytes_digest(_dump(content))})
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str) -> Manifest:
+        """Read the file.
+
+        Raises:
+            DataError: Not a manifest, changed in any byte, or of a newer format.
+        """
+        damaged = DataError(f"The manifest of {name} is damaged.", cure="Reinstall atariari.")
+        try:
+            stored = json.loads(content)
+            if stored["format"] > FORMAT:
+                raise DataError(
+                    f"The manifest of {name} has a newer format.",
+                    expected=f"at most {FORMAT}",
+                    got=stored["format"],
+                    cure="pip install --upgrade atariari",
+                )
+            del stored["digest"]
+            manifest = cls._from_stored(stored)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise damaged from error
+        if manifest.to_bytes() != content:
+            raise damaged
+        return manifest
+
+    @classmethod
+    def _from_stored(cls, stored: dict[str, Any]) -> Manifest:
+        def split(value: dict[str, Any]) -> Split:
+            lines = (line.split(" ") for line in value.pop("episodes"))
+            return Split(**value, episodes=[Episode(int(n), int(r), d) for n, r, d in lines])
+
+        configs = {
+            name: Config(c["recording"], {s: split(v) for s, v in c["splits"].items()})
+            for name, c in stored.pop("configs").items()
+        }
+        label_sets = {
+            label_set: {name: Statistics(**s) for name, s in variables.items()}
+            for label_set, variables in stored.pop("label_sets").items()
+        }
+        rows = [int(row) for row in stored.pop("train_rows_1k").split(" ")]
+        return cls(**stored, configs=configs, label_sets=label_sets, train_rows_1k=rows)
+
+
+def _dump(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def config_of(recording: Recording, content: Content) -> Config:
+    """Freeze a recording: the digest of its file and of what it shows."""
+    splits = {}
+    for number, name in enumerate(recording.header.splits):
+        here = content.split == number
+        episodes = []
+        for episode in np.unique(content.episode[here]):
+            rows = np.flatnonzero((content.episode == episode) & content.kept)
+            if rows.size:
+                digest = episode_digest(content.digest[int(row)] for row in rows)
+                episodes.append(Episode(int(episode), int(rows.size), digest))
+        splits[name] = Split(
+            rows=int((here & content.kept).sum()),
+            left_out=int((here & ~content.kept).sum()),
+            digest=split_digest((e.number, e.rows, e.digest) for e in episodes),
+            episodes=episodes,
+        )
+    return Config(bytes_digest(recording.to_bytes()), splits)
+
+
+def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str, Statistics]]:
+    """Compute what the manifest says of each variable, by label set; ``test`` is the test split's number."""
+    rows = np.flatnonzero((content.split == test) & content.kept)
+    frame = [content.frame[int(row)] for row in rows]
+    found: dict[str, dict[str, Statistics]] = {}
+    for label_set in game_of(game).label_sets:
+        found[label_set] = {}
+        for name, values in decode(content.ram, game, label_set).items():
+            nats = entropy(values)
+            f1, accuracy = ceiling(values[rows], frame)
+            found[label_set][name] = Statistics(
+                round(nats, 4), nats >= MIN_ENTROPY, round(f1, 4), round(accuracy, 4)
+            )
+    return found
+
+
+def few_rows(train_rows: int) -> list[int]:
+    """Choose the rows of the few-rows probe, in ascending order."""
+    generator = np.random.default_rng(_FEW_ROWS_SEED)
+    chosen = generator.choice(train_rows, size=min(_FEW_ROWS, train_rows), replace=False)
+    return sorted(int(row) for row in chosen)
+
+
+def data_dir() -> Traversable:
+    """Return where recordings and manifests live: inside `atariari_data`."""
+    return resources.files("atariari_data")
+
+
+def recording_file(config: str) -> Traversable:
+    """Return the file of a config's recording."""
+    return data_dir().joinpath("recordings", f"{config}.parquet")
+
+
+def manifest_file(game: str) -> Traversable:
+    """Return the file of a game's manifest."""
+    return data_dir().joinpath("manifests", f"{game}.json")
+
+
+@cache
+def recorded_games() -> tuple[str, ...]:
+    """Return the games that have a manifest, sorted."""
+    folder = data_dir().joinpath("manifests")
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json")))
+
+
+@cache
+def load_manifest(game: str) -> Manifest:
+    """Read and check the manifest of a game.
+
+    Raises:
+        UnknownNameError: No such game; says which are known, and the nearest.
+        DataError: The file is damaged.
+    """
+    if game not in recorded_games():
+        raise UnknownNameError("game", game, recorded_games())
+    return Manifest.from_bytes(manifest_file(game).read_bytes(), game)
+
+
+def load_recording(config: str) -> Recording:
+    """Read the recording of a config, ``pong`` or ``pong_pretrain``, after comparing its digest.
+
+    Raises:
+        UnknownNameError: No such game.
+        DataError: The file is missing or not the one that the manifest names.
+    """
+    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config]
+    try:
+        content = recording_file(config).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"The recording of {config} cannot be read: {error}", cure="Reinstall atariari."
+        ) from error
+    if bytes_digest(content) != frozen.recording:
+        raise DataError(
+            f"The recording of {config} is damaged.",
+            expected=f"BLAKE3 {frozen.recording}",
+            got=f"BLAKE3 {bytes_digest(content)}",
+            cure="Reinstall atariari.",
+        )
+    return Recording.from_bytes(content, config)

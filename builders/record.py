@@ -1,0 +1,264 @@
+"""Recording a game: play it once with the published protocol, split and freeze what came out.
+
+The protocol of arXiv 1906.08226, read from its code and mended (`docs/dataset.md` lists the differences):
+eight lanes; 1 to 30 no-ops after a reset; each action held for four frames; a lost life ends an episode
+without resetting the game, after which one NOOP is held; then FIRE and the third action of the minimal set
+where the game has FIRE; episodes of 64 rows or fewer are dropped, and each lane goes on until it has its
+share of rows in episodes that are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+from builders.digest import NULL_ACTION, Row, frame_digest
+from builders.emulator import FIRE, FRAME_SKIP, NOOP, RESET, SETTINGS, Emulator, rom
+from builders.policies import Policy, random_agent
+from builders.recording import FORMAT, PRETRAIN_SPLITS, PROBE_SPLITS, Header, Lane, Recording
+
+LANES = 8
+MAX_NOOPS = 30
+MIN_EPISODE_ROWS = 65
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is recorded for a config: how many rows, from which seed, in which splits."""
+
+    rows: int
+    seed: int
+    splits: tuple[str, ...]
+    cuts: tuple[float, ...]
+
+
+PROBE = Protocol(rows=50_000, seed=42, splits=PROBE_SPLITS, cuts=(0.7, 0.8))
+PRETRAIN = Protocol(rows=100_000, seed=1042, splits=PRETRAIN_SPLITS, cuts=(0.8,))
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the rows of a recording show, in order, left-out rows included: n rows.
+
+    Attributes:
+        episode: int32 [n].
+        split: int8 [n], an index into the header's splits.
+        kept: bool [n].
+        ram: uint8 [n, 128].
+        frame: bytes [n], a digest of the pixels alone.
+        digest: bytes [n], of the row.
+    """
+
+    episode: npt.NDArray[np.int32]
+    split: npt.NDArray[np.int8]
+    kept: npt.NDArray[np.bool_]
+    ram: npt.NDArray[np.uint8]
+    frame: Sequence[bytes]
+    digest: Sequence[bytes]
+
+
+@dataclass
+class _Tape:
+    """What one lane did and saw."""
+
+    lines: list[tuple[int, int, int]]  # action, frames, episode of the lane or -1
+    ram: list[bytes]
+    frame: list[bytes]
+    digest: list[bytes]
+
+    def do(self, action: int, frames: int, episode: int = -1) -> None:
+        self.lines.append((action, frames, episode))
+
+    def forget(self, lines: int, rows: int) -> None:
+        """Turn what was done since into prelude, and drop its rows."""
+        self.lines[lines:] = [(a, f, -1) for a, f, _ in self.lines[lines:] if a != NULL_ACTION]
+        del self.ram[rows:], self.frame[rows:], self.digest[rows:]
+
+
+def play(game: str, *, lane_seed: int, seed: Sequence[int], rows: int, policy: Policy) -> _Tape:
+    """Play one lane until it has ``rows`` rows in episodes that are long enough to keep."""
+    generator = np.random.default_rng(seed)
+    emulator = Emulator(game, lane_seed)
+    tape = _Tape([], [], [], [])
+    episode, new_game = 0, True
+    while len(tape.ram) < rows:
+        _begin(emulator, tape, generator, new_game=new_game)
+        lines, rows_before = len(tape.lines), len(tape.ram)
+        wanted = max(rows - rows_before, MIN_EPISODE_ROWS)
+        new_game = _episode(emulator, tape, generator, policy, episode, wanted)
+        if len(tape.ram) - rows_before < MIN_EPISODE_ROWS:
+            tape.forget(lines, rows_before)
+        else:
+            episode += 1
+    return tape
+
+
+def _begin(emulator: Emulator, tape: _Tape, generator: np.random.Generator, *, new_game: bool) -> None:
+    def hold(action: int, frames: int) -> None:
+        tape.do(action, frames)
+        emulator.act(action, frames)
+
+    if not new_game:
+        hold(NOOP, FRAME_SKIP)
+    while True:
+        if new_game or emulator.game_over():
+            tape.do(RESET, 0)
+            emulator.reset()
+            for _ in range(int(generator.integers(1, MAX_NOOPS + 1))):
+                hold(NOOP, 1)
+        if FIRE in emulator.minimal_actions:
+            hold(FIRE, FRAME_SKIP)
+            hold(emulator.minimal_actions[2], FRAME_SKIP)
+        if not emulator.game_over():
+            return
+
+
+def _episode(
+    emulator: Emulator,
+    tape: _Tape,
+    generator: np.random.Generator,
+    policy: Policy,
+    episode: int,
+    wanted: int,
+) -> bool:
+    """Play one episode of at most ``wanted`` rows; return whether the game has to be reset after it."""
+    lives, step, last = emulator.lives(), 0, False
+    while True:
+        over = emulator.game_over()
+        now = emulator.lives()
+        # No lives left but the game not over: it goes on until it is, as in the original.
+        last = over or 0 < now < lives or step == wanted - 1
+        lives = now
+        frame, ram = emulator.frame(), emulator.ram()
+        action = NULL_ACTION if last else policy(emulator, generator)
+        reward = 0.0 if last else emulator.act(action, FRAME_SKIP)
+        tape.do(action, 0 if last else FRAME_SKIP, episode)
+        tape.ram.append(ram)
+        tape.frame.append(frame_digest(frame))
+        tape.digest.append(Row(frame, ram, step, action, reward, over, now).digest())
+        step += 1
+        if last:
+            return over
+
+
+def record(
+    game: str,
+    config: str,
+    protocol: Protocol,
+    *,
+    policy: Policy = random_agent,
+    num_proc: int = 1,
+    lanes: int = LANES,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[Recording, Content]:
+    """Play a game and freeze it.
+
+    Args:
+        game: As ale-py's ROM names.
+        config: What the recording is called in messages and in the dataset.
+        protocol: How much, from which seed, in which splits.
+        policy: What chooses the actions.
+        num_proc: Processes; the result does not depend on it.
+        lanes: Emulators, each with its own seed and its share of the rows.
+        progress: Called with the number of rows whenever a lane is done.
+
+    Raises:
+        UsageError: Too few episodes came out to fill every split.
+    """
+    from joblib import Parallel, delayed
+
+    lane_seeds = [protocol.seed + lane for lane in range(lanes)]
+    share = -(-protocol.rows // lanes)
+    jobs = (
+        delayed(play)(game, lane_seed=s, seed=(protocol.seed, lane), rows=share, policy=policy)
+        for lane, s in enumerate(lane_seeds)
+    )
+    tapes = []
+    for tape in Parallel(num_proc, return_as="generator")(jobs):
+        tapes.append(tape)
+        progress(len(tape.ram))
+    header = Header(
+        format=FORMAT,
+        game=game,
+        config=config,
+        rom_md5=rom(game)[1],
+        ale_py=version("ale-py"),
+        settings=SETTINGS,
+        policy=getattr(policy, "__name__", type(policy).__name__),
+        seed=protocol.seed,
+        lane_seeds=lane_seeds,
+        splits=protocol.splits,
+    )
+    return _freeze(header, tapes, protocol)
+
+
+def _freeze(header: Header, tapes: Sequence[_Tape], protocol: Protocol) -> tuple[Recording, Content]:
+    lines = [np.array(tape.lines, np.int32) for tape in tapes]
+    first = np.cumsum([0, *(line[:, 2].max() + 1 for line in lines)])
+    numbered = [np.where(x[:, 2] < 0, -1, x[:, 2] + n) for x, n in zip(lines, first[:-1], strict=True)]
+    split_of = _split(int(first[-1]), protocol)
+
+    everything = np.concatenate(numbered)
+    row = everything >= 0
+    frame = [digest for tape in tapes for digest in tape.frame]
+    digest = [digest for tape in tapes for digest in tape.digest]
+    split = split_of[everything[row]]
+    content = Content(
+        episode=everything[row].astype(np.int32),
+        split=split,
+        kept=_not_seen_in_an_earlier_split(frame, split, len(protocol.splits)),
+        ram=np.frombuffer(b"".join(ram for tape in tapes for ram in tape.ram), np.uint8).reshape(-1, 128),
+        frame=frame,
+        digest=digest,
+    )
+    kept, check = np.zeros(len(row), np.bool_), np.zeros(len(row), np.uint8)
+    kept[row] = content.kept
+    check[row] = np.where(content.kept, [d[0] for d in digest], 0)
+    ends = np.cumsum([len(line) for line in lines])[:-1]
+    lanes = [
+        Lane(
+            action=line[:, 0].astype(np.uint8),
+            frames=line[:, 1].astype(np.uint8),
+            episode=number.astype(np.int32),
+            split=np.where(number < 0, -1, split_of[number]).astype(np.int8),
+            kept=lane_kept,
+            check=lane_check,
+        )
+        for line, number, lane_kept, lane_check in zip(
+            lines, numbered, np.split(kept, ends), np.split(check, ends), strict=True
+        )
+    ]
+    return Recording(header, lanes), content
+
+
+def _split(episodes: int, protocol: Protocol) -> npt.NDArray[np.int8]:
+    """Shuffle the episodes and cut them; return the split of each."""
+    cuts = [int(cut * episodes) for cut in protocol.cuts]
+    if np.any(np.diff([0, *cuts, episodes]) < 1):
+        raise UsageError(
+            f"{episodes} episodes do not fill the splits {', '.join(protocol.splits)}.",
+            cure="Ask for more rows (steps).",
+        )
+    order = np.random.default_rng(protocol.seed).permutation(episodes)
+    split = np.empty(episodes, np.int8)
+    for number, part in enumerate(np.split(order, cuts)):
+        split[part] = number
+    return split
+
+
+def _not_seen_in_an_earlier_split(
+    frame: Sequence[bytes], split: npt.NDArray[np.int8], splits: int
+) -> npt.NDArray[np.bool_]:
+    seen: set[bytes] = set()
+    kept = np.ones(len(frame), np.bool_)
+    for number in range(splits):
+        rows = np.flatnonzero(split == number)
+        here = [frame[int(row)] for row in rows]
+        kept[rows] = [digest not in seen for digest in here]
+        seen.update(here)
+    return kept

@@ -1,0 +1,86 @@
+"""Replay: from a recording to rows, with the ROM and ale-py alone. No random generator, policy or wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import NamedTuple
+
+from atariari_data.errors import DataError, DriftError
+from builders.digest import NULL_ACTION, Row
+from builders.emulator import RESET, Emulator, rom
+from builders.recording import Header, Recording
+
+
+class Replayed(NamedTuple):
+    """A row of the dataset, where it belongs, and its digest."""
+
+    split: int
+    episode: int
+    row: Row
+    digest: bytes
+
+
+def replay(
+    recording: Recording, lane: int, *, split: str | None = None, left_out: bool = False
+) -> Iterator[Replayed]:
+    """Replay one lane.
+
+    Args:
+        recording: Of a config.
+        lane: Which of its lanes.
+        split: Give the rows of this split alone (the others are emulated all the same).
+        left_out: Give the rows, too, that are left out of validation and test; nothing checks them.
+
+    Yields:
+        Rows, in order.
+
+    Raises:
+        DataError: The ROM here is not the recorded one.
+        DriftError: A row is not what was recorded; names game, split, episode and step.
+    """
+    header, line = recording.header, recording.lanes[lane]
+    path, md5 = rom(header.game)
+    if md5 != header.rom_md5:
+        raise DataError(
+            f"The ROM of {header.game} is not the recorded one.",
+            expected=f"MD5 {header.rom_md5}",
+            got=f"MD5 {md5} in {path}",
+            cure="Reinstall ale-py (pip install --force-reinstall ale-py) and unset ALE_ROMS_DIR.",
+        )
+    emulator = Emulator(header.game, header.lane_seeds[lane])
+    wanted = line.episode >= 0 if left_out else line.kept
+    if split is not None:
+        wanted = wanted & (line.split == list(header.splits).index(split))
+    columns = (line.action, line.frames, line.episode, line.split, wanted, line.kept, line.check)
+    episode_before, step = -1, 0
+    # Lists, because indexing an array a line at a time would cost as much as the emulator.
+    for action, frames, episode, number, want, kept, check in zip(
+        *(c.tolist() for c in columns), strict=True
+    ):
+        step = step + 1 if episode == episode_before else 0
+        episode_before = episode
+        if want:
+            frame, ram = emulator.frame(), emulator.ram()
+            over, lives = emulator.game_over(), emulator.lives()
+        reward = 0.0
+        if action == RESET:
+            emulator.reset()
+        elif action != NULL_ACTION:
+            reward = emulator.act(action, frames)
+        if want:
+            row = Row(frame, ram, step, action, reward, over, lives)
+            digest = row.digest()
+            if kept and digest[0] != check:
+                raise _drift(header, header.splits[number], episode, step)
+            yield Replayed(number, episode, row, digest)
+
+
+def _drift(header: Header, split: str, episode: int, step: int) -> DriftError:
+    return DriftError(
+        f"{header.config}, {split}, episode {episode}, step {step}:"
+        " the emulator does not give what was recorded.",
+        expected=f"the pixels, RAM and rewards of ale-py {header.ale_py}",
+        got=f"others, from ale-py {version('ale-py')}",
+        cure=f"pip install 'ale-py=={header.ale_py}'",
+    )
