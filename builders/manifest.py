@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import atariari_data
 from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import game as game_of
 from atariari_data.labels import labels as decode
@@ -196,31 +197,26 @@ def few_rows(train_rows: int) -> list[int]:
     return sorted(int(row) for row in chosen)
 
 
-def data_dir() -> Traversable:
-    """Return where recordings and manifests live: inside `atariari_data`."""
-    return resources.files("atariari_data")
+def data_dir() -> Path:
+    """Return where recordings and manifests live: ``ATARIARI_RECORDINGS``, else inside `atariari_data`."""
+    return Path(os.environ.get("ATARIARI_RECORDINGS") or Path(atariari_data.__file__).parent)
 
 
-def recording_file(config: str) -> Traversable:
+def recording_file(config: str) -> Path:
     """Return the file of a config's recording."""
-    return data_dir().joinpath("recordings", f"{config}.parquet")
+    return data_dir() / "recordings" / f"{config}.parquet"
 
 
-def manifest_file(game: str) -> Traversable:
+def manifest_file(game: str) -> Path:
     """Return the file of a game's manifest."""
-    return data_dir().joinpath("manifests", f"{game}.json")
+    return data_dir() / "manifests" / f"{game}.json"
 
 
-@cache
 def recorded_games() -> tuple[str, ...]:
     """Return the games that have a manifest, sorted."""
-    folder = data_dir().joinpath("manifests")
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json")))
+    return tuple(sorted(file.stem for file in manifest_file("*").parent.glob("*.json")))
 
 
-@cache
 def load_manifest(game: str) -> Manifest:
     """Read and check the manifest of a game.
 
@@ -230,7 +226,17 @@ def load_manifest(game: str) -> Manifest:
     """
     if game not in recorded_games():
         raise UnknownNameError("game", game, recorded_games())
-    return Manifest.from_bytes(manifest_file(game).read_bytes(), game)
+    return _read(manifest_file(game))
+
+
+@cache
+def _read(file: Path) -> Manifest:
+    try:
+        return Manifest.from_bytes(file.read_bytes(), file.stem)
+    except OSError as error:
+        raise DataError(
+            f"The manifest of {file.stem} cannot be read: {error}", cure="Reinstall atariari."
+        ) from error
 
 
 def load_recording(config: str) -> Recording:

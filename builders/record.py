@@ -154,7 +154,7 @@ def record(
     policy: Policy = random_agent,
     num_proc: int = 1,
     lanes: int = LANES,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> tuple[Recording, Content]:
     """Play a game and freeze it.
 

@@ -1,0 +1,195 @@
+"""The command `atariari-data`: record, build, verify and look at the dataset."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from atariari_data.errors import UsageError
+from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS, game, game_names
+from builders.console import print_json, print_table, run, say
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
+_processes = click.option(
+    "--num-proc",
+    type=click.IntRange(min=1),
+    default=lambda: min(os.cpu_count() or 1, 8),
+    show_default="cores",
+    help="Processes to use; the rows do not depend on it.",
+)
+_cache_dir = click.option(
+    "--cache-dir", type=click.Path(), help="Where to build (default: HF_DATASETS_CACHE)."
+)
+_all = click.option("--all", "everything", is_flag=True, help="All games, both configs of each.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="atariari")
+def cli() -> None:
+    """Atari frames with labels from RAM, frozen: the same rows on every machine.
+
+    A config is a game (pong: train, validation and test, for probing) or a game with _pretrain
+    (pong_pretrain: other rows, for methods that learn).
+    """
+
+
+@cli.command()
+@click.argument("configs", nargs=-1)
+@_all
+@_processes
+@_cache_dir
+@click.option("--rebuild", is_flag=True, help="Build again what is there already.")
+@_json
+def build(
+    configs: tuple[str, ...],
+    everything: bool,
+    num_proc: int,
+    cache_dir: str | None,
+    rebuild: bool,
+    as_json: bool,
+) -> None:
+    """Build configs from their recordings and check them against the manifest.
+
+    \b
+    atariari-data build pong
+    atariari-data build pong pong_pretrain --num-proc 8
+    """  # noqa: D301  click's mark for lines to leave as they are
+    import datasets
+
+    from atariari_data.dataset import NAME
+    from builders.manifest import PRETRAIN, load_manifest
+
+    rows = []
+    for config in _chosen(configs, everything):
+        start = time.monotonic()
+        builder = datasets.load_dataset_builder(NAME, config, cache_dir=cache_dir)
+        mode = "force_redownload" if rebuild else "reuse_dataset_if_exists"
+        builder.download_and_prepare(num_proc=num_proc, download_mode=mode)
+        seconds = round(time.monotonic() - start, 1)
+        say(f"{config}: {seconds} s, in {builder.cache_dir}")
+        for name, split in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits.items():
+            rows.append((config, name, split.rows, len(split.episodes), split.digest))
+    _print(("config", "split", "rows", "episodes", "digest"), rows, as_json=as_json)
+
+
+@cli.command()
+@click.argument("configs", nargs=-1)
+@_all
+@_cache_dir
+@_json
+def verify(configs: tuple[str, ...], everything: bool, cache_dir: str | None, as_json: bool) -> None:
+    """Recompute digests from the Arrow files on disk and compare them with the manifest."""
+    from builders.verify import verify as verify_config
+
+    rows = []
+    for config in _chosen(configs, everything):
+        for split, digest in verify_config(config, cache_dir=cache_dir).items():
+            rows.append((config, split, digest, "ok"))
+    _print(("config", "split", "digest", "verified"), rows, as_json=as_json)
+
+
+@cli.command("list")
+@_json
+def list_games(as_json: bool) -> None:
+    """List the games: rows and episodes of the probing splits, variables kept."""
+    from builders.manifest import load_manifest, recorded_games
+
+    rows = []
+    for name in recorded_games():
+        manifest = load_manifest(name)
+        splits = manifest.configs[name].splits
+        rows.append(
+            (
+                name,
+                game(name).title,
+                *(splits[s].rows for s in ("train", "validation", "test")),
+                sum(len(s.episodes) for s in splits.values()),
+                len(manifest.probed(DEFAULT_LABEL_SET)),
+                len(game(name).variables(DEFAULT_LABEL_SET)),
+            )
+        )
+    columns = ("game", "title", "train", "validation", "test", "episodes", "probed", "variables")
+    _print(columns, rows, as_json=as_json)
+
+
+@cli.command()
+@click.argument("name", metavar="GAME")
+@click.option("--label-set", type=click.Choice(LABEL_SETS), default=DEFAULT_LABEL_SET, show_default=True)
+@_json
+def info(name: str, label_set: str, as_json: bool) -> None:
+    """Print what the RAM of a game means, and what the manifest says of each variable."""
+    from builders.manifest import load_manifest, recorded_games
+
+    known = game(name)
+    frozen = load_manifest(known.name).label_sets[label_set] if known.name in recorded_games() else {}
+    rows = []
+    for v in known.variables(label_set):
+        s = frozen.get(v.name)
+        code = f"{v.address}" + (f" & 0x{v.mask:02x}" if v.mask != 0xFF else "") + (" bcd" if v.bcd else "")  # noqa: PLR2004
+        values = f"{v.values[0]}..{v.values[1]} {v.unit}".strip()
+        numbers = (s.entropy, s.probed, s.ceiling_f1) if s else (None, None, None)
+        rows.append((v.name, code, ", ".join(v.categories), values, *numbers, v.description, v.source))
+    columns = ("variable", "byte", "category", "values", "entropy", "probed", "ceiling F1", "what", "source")
+    _print(columns, rows, as_json=as_json, title=f"{known.title}, label set {label_set}")
+
+
+@cli.command()
+@click.argument("name", metavar="GAME")
+@_processes
+@click.option(
+    "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
+)
+@_json
+def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
+    """Play a game with the published protocol and freeze it: two recordings and a manifest.
+
+    This is how the files inside the package were made. They are never edited: a change is a new version
+    of the dataset. Nothing is overwritten.
+    """
+    from builders.freeze import record_game
+
+    files = record_game(game(name).name, to, num_proc=num_proc)
+    _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
+
+
+@cli.command()
+@click.argument("name", metavar="GAME")
+@_processes
+@click.option(
+    "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
+)
+@_json
+def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
+    """Write a game's manifest anew after its annotations were changed; the recordings stay."""
+    from builders.freeze import relabel_game
+
+    file = relabel_game(game(name).name, to, num_proc=num_proc)
+    _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
+
+
+def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
+    from builders.manifest import PRETRAIN, recorded_games
+
+    if everything == bool(configs):
+        raise UsageError("Name the configs, or say --all.", cure=f"One of {', '.join(game_names())}")
+    if everything:
+        return tuple(name + suffix for name in recorded_games() for suffix in ("", PRETRAIN))
+    return configs
+
+
+def _print(
+    columns: tuple[str, ...], rows: Sequence[Sequence[object]], *, as_json: bool, title: str | None = None
+) -> None:
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_table(columns, rows, title)
+
+
+def main() -> None:
+    """Run the command."""
+    run(cli)

@@ -1,0 +1,85 @@
+"""What both command lines share: errors as one message and an exit code, tables, JSON.
+
+Standard output carries the result, standard error the narration and the progress. Exit codes: 0 ok, 1 failed
+or not verified, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from atariari_data.errors import AtariariError
+
+_WIDE = 10_000
+
+
+def run(group: click.Group, arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and end the process with its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = "--json" in arguments
+    try:
+        group(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _tell(as_json, {"error": "UsageError", "what": error.format_message()}, error.format_message())
+        sys.exit(2)
+    except AtariariError as error:
+        _tell(as_json, error.as_dict(), str(error))
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        say("Interrupted; what was finished is kept.")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _tell(as_json: bool, error: dict[str, Any], text: str) -> None:
+    if as_json:
+        print_json(error)
+    else:
+        say(f"Error: {text}")
+
+
+def say(text: str) -> None:
+    """Narrate, on standard error."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a result for programs."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a result for people; numbers to the right; a pipe gets every column at its full width."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    cells = [[_cell(value) for value in row] for row in rows]
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(columns):
+        number = all(_is_number(row[i]) for row in cells) and bool(cells)
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+    return cell == "-" or cell.replace(",", "").replace(".", "", 1).removeprefix("-").isdigit()

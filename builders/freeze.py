@@ -1,0 +1,146 @@
+"""Freeze: write the recordings and the manifest of a game; how the files in the package were made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from atariari_data.errors import DataError, UsageError
+from builders.digest import frame_digest
+from builders.manifest import (
+    DATASET_VERSION,
+    FORMAT,
+    PRETRAIN,
+    Config,
+    Manifest,
+    Statistics,
+    config_of,
+    few_rows,
+    load_manifest,
+    load_recording,
+    statistics_of,
+)
+from builders.record import PRETRAIN as PRETRAIN_PROTOCOL
+from builders.record import PROBE, Content, Protocol, record
+from builders.recording import PROBE_SPLITS
+from builders.replay import replay
+
+
+def record_game(
+    game: str, to: Path, *, num_proc: int, protocols: tuple[Protocol, Protocol] = (PROBE, PRETRAIN_PROTOCOL)
+) -> list[Path]:
+    """Play a game for both configs and write ``recordings/`` and ``manifests/`` below a folder.
+
+    Raises:
+        UsageError: One of the files is there already; nothing is written then.
+        DataError: The folder cannot be written.
+    """
+    names = (game, game + PRETRAIN)
+    files = [to / "recordings" / f"{name}.parquet" for name in names] + [to / "manifests" / f"{game}.json"]
+    _refuse_to_overwrite(files)
+    contents, configs = [], {}
+    label_sets: dict[str, dict[str, Statistics]] = {}
+    version = ""
+    for name, protocol in zip(names, protocols, strict=True):
+        with tqdm(total=protocol.rows, desc=f"Recording {name}", unit="row") as bar:
+            recording, content = record(game, name, protocol, num_proc=num_proc, progress=bar.update)
+        contents.append(recording.to_bytes())
+        configs[name] = config_of(recording, content)
+        version = recording.header.ale_py
+        if protocol.splits == PROBE_SPLITS:
+            label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
+    manifest = _manifest(game, [version], configs, label_sets)
+    for file, content_bytes in zip(files, [*contents, manifest.to_bytes()], strict=True):
+        _write(file, content_bytes)
+    return files
+
+
+def relabel_game(game: str, to: Path, *, num_proc: int) -> Path:
+    """Compute a game's statistics anew from its recording, and write ``manifests/GAME.json`` below a folder.
+
+    Raises:
+        UsageError: The file is there already.
+        DriftError: The emulator does not give what was recorded.
+    """
+    file = to / "manifests" / f"{game}.json"
+    _refuse_to_overwrite([file])
+    content = replayed_content(game, num_proc=num_proc)
+    label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
+    _write(file, replace(load_manifest(game), label_sets=label_sets).to_bytes())
+    return file
+
+
+def replayed_content(config: str, *, num_proc: int) -> Content:
+    """Replay a config, left-out rows included, and keep what its rows show."""
+    from joblib import Parallel, delayed
+
+    recording = load_recording(config)
+    jobs = (delayed(_shown)(config, lane) for lane in range(len(recording.lanes)))
+    lanes: Sequence[tuple[list[bytes], list[bytes], list[bytes]]] = Parallel(num_proc)(jobs)
+    ram, frame, digest = ([item for lane in lanes for item in lane[i]] for i in range(3))
+
+    def column(name: str) -> list[Any]:
+        return [getattr(lane, name)[lane.episode >= 0] for lane in recording.lanes]
+
+    return Content(
+        episode=np.concatenate(column("episode")),
+        split=np.concatenate(column("split")),
+        kept=np.concatenate(column("kept")),
+        ram=np.frombuffer(b"".join(ram), np.uint8).reshape(-1, 128),
+        frame=frame,
+        digest=digest,
+    )
+
+
+def _shown(config: str, lane: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    ram: list[bytes] = []
+    frame: list[bytes] = []
+    digest: list[bytes] = []
+    for r in replay(load_recording(config), lane, left_out=True):
+        ram.append(r.row.ram)
+        frame.append(frame_digest(r.row.frame))
+        digest.append(r.digest)
+    return ram, frame, digest
+
+
+def _manifest(
+    game: str,
+    ale_py: Sequence[str],
+    configs: dict[str, Config],
+    label_sets: dict[str, dict[str, Statistics]],
+) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        dataset_version=DATASET_VERSION,
+        game=game,
+        ale_py=ale_py,
+        configs=configs,
+        label_sets=label_sets,
+        train_rows_1k=few_rows(configs[game].splits["train"].rows),
+    )
+
+
+def _refuse_to_overwrite(files: Sequence[Path]) -> None:
+    if there := [str(file) for file in files if file.exists()]:
+        raise UsageError(
+            f"{', '.join(there)} is there already.",
+            cure="Recordings are never edited: name another folder with --to, or remove the file yourself.",
+        )
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole = file.with_name(f".{file.name}.{os.getpid()}")
+        whole.write_bytes(content)
+        whole.rename(file)
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be written: {error}", cure="Choose another folder with --to."
+        ) from error

@@ -1,0 +1,119 @@
+"""Verify: recompute the digests of a built config from what is on disk, and compare with the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from atariari_data.errors import AtariariError, DataError
+from builders.digest import NULL_ACTION, Row, episode_digest, split_digest
+from builders.frames import from_png
+from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
+
+_TABLE_ROWS = 1000
+
+
+def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
+    """Recompute the digest of every split of a built config.
+
+    Args:
+        config: ``pong`` or ``pong_pretrain``.
+        cache_dir: As in ``load_dataset``.
+
+    Returns:
+        Split to digest; they are the manifest's.
+
+    Raises:
+        UnknownNameError: No such game.
+        DataError: The config is not built, or what is on disk is not what the manifest says; names split,
+            episode and step where that is known.
+    """
+    import datasets
+
+    import atariari_data
+
+    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+    builder = datasets.load_dataset_builder(atariari_data.dataset.NAME, config, cache_dir=cache_dir)
+    cure = f"atariari-data build {config} --rebuild"
+    if not Path(builder.cache_dir, "dataset_info.json").is_file():
+        raise DataError(
+            f"{config} is not built in {builder.cache_dir}.", cure=f"atariari-data build {config}"
+        )
+    digests = {}
+    for name, split in frozen.items():
+        try:
+            table = builder.as_dataset(split=name).with_format("arrow")
+            digests[name] = _split(config, name, split, table)
+        except AtariariError:
+            raise
+        except Exception as error:  # whatever pyarrow, datasets or zlib say of bytes that make no sense
+            raise DataError(
+                f"{config}, {name}: the Arrow files in {builder.cache_dir} cannot be read: {error}", cure=cure
+            ) from error
+    return digests
+
+
+def _split(config: str, name: str, frozen: Split, table: Any) -> str:
+    expected = {episode.number: episode for episode in frozen.episodes}
+    found = []
+    for number, group in groupby(_rows(table), key=lambda pair: pair[0]):
+        rows = [(row.step, row.digest()) for _, row in group]
+        digest = episode_digest(d for _, d in rows)
+        if number not in expected or digest != expected[number].digest:
+            step = _step(config, number, rows)
+            raise DataError(
+                f"{config}, {name}, episode {number}{step}: what is on disk was changed.",
+                expected=expected[number].digest if number in expected else "no such episode",
+                got=digest,
+                cure=f"atariari-data build {config} --rebuild",
+            )
+        found.append((number, len(rows), digest))
+    digest = split_digest(found)
+    if digest != frozen.digest:
+        raise DataError(
+            f"{config}, {name}: episodes are missing or out of order.",
+            expected=f"{frozen.digest} ({frozen.rows} rows, {len(frozen.episodes)} episodes)",
+            got=f"{digest} ({sum(n for _, n, _ in found)} rows, {len(found)} episodes)",
+            cure=f"atariari-data build {config} --rebuild",
+        )
+    return digest
+
+
+def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
+    """Find the first step that is not as recorded, by the recording's check bytes."""
+    for lane in load_recording(config).lanes:
+        line = np.flatnonzero(lane.episode == episode)
+        for step, digest in rows if line.size else ():
+            if step >= line.size or lane.check[line[step]] != digest[0]:
+                return f", step {step}"
+    return ""
+
+
+def _rows(table: Any) -> Iterator[tuple[int, Row]]:
+    for start in range(0, len(table), _TABLE_ROWS):
+        part: pa.Table = table[start : start + _TABLE_ROWS]
+        part.validate(full=True)
+        ram = part["ram"].combine_chunks().flatten().to_numpy().reshape(part.num_rows, -1)
+        png = part["frame"].combine_chunks().field("bytes")
+        names = ("episode", "step", "action", "reward", "is_terminal", "lives", "is_first", "is_last")
+        columns = (part[name].to_pylist() for name in names)
+        for i, (episode, step, action, reward, terminal, lives, first, last) in enumerate(
+            zip(*columns, strict=True)
+        ):
+            row = Row(
+                frame=from_png(png[i].as_py()),
+                ram=ram[i].tobytes(),
+                step=step,
+                action=NULL_ACTION if action is None else action,
+                reward=0.0 if reward is None else reward,
+                over=terminal,
+                lives=lives,
+            )
+            if (row.is_first, row.is_last, row.is_terminal) != (first, last, terminal):
+                raise DataError(f"episode {episode}, step {step}: the flags contradict the row")
+            yield episode, row
