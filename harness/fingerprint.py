@@ -1,0 +1,120 @@
+"""Digests that say which encoder it was: of its code and of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_DEPTH = 30
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_digest(main: Path, others: list[Path]) -> str:
+    """SHA-256 (hex) over a file and the neighbours that it imports.
+
+    Alone, it is the digest of the file. With neighbours, it is the digest of the text that ``sha256sum``
+    prints for all of them, by paths relative to the first, sorted.
+    """
+    if not others:
+        return file_digest(main)
+    paths = sorted(p.relative_to(main.parent).as_posix() for p in {main, *others})
+    text = "".join(f"{file_digest(main.parent / p)}  {p}\n" for p in paths)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def object_digest(thing: Any) -> tuple[str, str]:
+    """SHA-256 (hex) of the source of an object, and of what it is the digest: ``source`` or ``name``.
+
+    Of a function or class its source, of any other object the source of its class; of a torch module also
+    its ``repr``, which shows what it is composed of. Where Python has no source (made in a prompt,
+    compiled), it is the qualified name.
+    """
+    target = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
+    try:
+        text, kind = inspect.getsource(target), "source"
+    except (OSError, TypeError):
+        owner = type(thing) if not hasattr(target, "__qualname__") else target
+        text, kind = f"{owner.__module__}.{owner.__qualname__}", "name"
+    if hasattr(thing, "state_dict"):
+        text += "\n" + repr(thing)
+    return hashlib.sha256(text.encode()).hexdigest(), kind
+
+
+def weights_digest(arrays: Mapping[str, Any]) -> str | None:
+    """SHA-256 (hex) over named tensors or arrays, or None where there are none.
+
+    Over every name in sorted order: a line of JSON-free text ``name dtype shape`` and the raw bytes,
+    little-endian, in C order. So it does not depend on the format or file that held them.
+    """
+    if not arrays:
+        return None
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = arrays[name]
+        shape = ",".join(str(side) for side in value.shape)
+        digest.update(f"{name} {str(value.dtype).removeprefix('torch.')} [{shape}]\n".encode())
+        digest.update(_raw(value))
+    return digest.hexdigest()
+
+
+def arrays_of(thing: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+    """Name and value of every array, tensor and number that an object holds, however deep."""
+    seen = set() if seen is None else seen
+    if (
+        inspect.isclass(thing)
+        or inspect.ismodule(thing)
+        or id(thing) in seen
+        or prefix.count(".") > MAX_DEPTH
+    ):
+        return
+    if hasattr(thing, "state_dict"):
+        for name, value in thing.state_dict().items():
+            if hasattr(value, "shape") and hasattr(value, "dtype"):
+                yield prefix + name, value
+    elif isinstance(thing, bool | int | float | np.generic | np.ndarray):
+        array = np.asarray(thing)
+        if array.dtype.kind in "biufc":
+            yield prefix.rstrip(".") or "value", array
+    elif hasattr(thing, "detach") and hasattr(thing, "dtype"):
+        yield prefix.rstrip(".") or "value", thing
+    else:
+        seen.add(id(thing))
+        for name, part in _parts(thing):
+            yield from arrays_of(part, f"{prefix}{name}.", seen)
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(thing, Mapping):
+        yield from ((str(key), value) for key, value in thing.items())
+    elif isinstance(thing, list | tuple):
+        yield from ((str(i), value) for i, value in enumerate(thing))
+    elif inspect.ismethod(thing):
+        yield "self", thing.__self__
+    elif inspect.isfunction(thing):
+        used = inspect.getclosurevars(thing)
+        yield from used.nonlocals.items()
+        yield from used.globals.items()
+    elif hasattr(thing, "func") and hasattr(thing, "keywords"):  # functools.partial
+        yield from (("func", thing.func), ("args", thing.args), ("keywords", thing.keywords))
+    elif type(thing).__module__ != "builtins":
+        yield from getattr(thing, "__dict__", {}).items()
+
+
+def _raw(value: Any) -> bytes | memoryview:
+    if hasattr(value, "detach"):
+        import torch
+
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        return memoryview(flat.view(torch.uint8).numpy())
+    array = np.ascontiguousarray(value)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

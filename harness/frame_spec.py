@@ -1,0 +1,173 @@
+"""What an encoder wants to see, and frames made so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+
+Frames = npt.NDArray[np.uint8]
+Color = Literal["gray", "rgb"]
+Layout = Literal["NCHW", "NHWC"]
+Scale = Literal["unit", "byte"]
+
+SCREEN = (210, 160)
+MAX_STACK = 16
+MAX_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """What an encoder wants to see.
+
+    Attributes:
+        color: ``gray`` (ITU-R 601 luma, as Pillow's ``convert("L")``) or ``rgb``.
+        stack: Frames in a row, oldest first; 1 is the current frame alone.
+        layout: ``NCHW`` or ``NHWC``, where C = stack * (1 or 3), the colours of a frame side by side.
+        scale: ``unit`` is float32 in 0..1, ``byte`` is uint8 in 0..255.
+        size: Height and width. Other than 210 x 160, every picture is resized on the CPU with Pillow's
+            ``BILINEAR`` (which averages over the area when it makes smaller) and rounded to uint8, so
+            that the pixels are the same on every device.
+    """
+
+    color: Color = "gray"
+    stack: int = 1
+    layout: Layout = "NCHW"
+    scale: Scale = "unit"
+    size: tuple[int, int] = SCREEN
+
+    def validate(self) -> FrameSpec:
+        """Return the spec itself, with ``size`` as a tuple of two integers.
+
+        Raises:
+            UsageError: A field has a value that no frame can be made from.
+        """
+        for name, known in (("color", Color), ("layout", Layout), ("scale", Scale)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(
+                    f"A frame spec cannot have this {name}.",
+                    expected="one of " + ", ".join(get_args(known)),
+                    got=repr(getattr(self, name)),
+                )
+        if not _is_count(self.stack, MAX_STACK):
+            raise UsageError(
+                "A frame spec cannot have this stack.",
+                expected=f"an integer from 1 to {MAX_STACK}",
+                got=repr(self.stack),
+            )
+        if not _is_size(self.size):
+            raise UsageError(
+                "A frame spec cannot have this size.",
+                expected=f"(height, width), each from 1 to {MAX_SIDE}",
+                got=repr(self.size),
+            )
+        return replace(self, size=(self.size[0], self.size[1]))
+
+    @property
+    def channels(self) -> int:
+        """Colours times stacked frames."""
+        return self.stack * (3 if self.color == "rgb" else 1)
+
+    def shape(self, n: int) -> tuple[int, int, int, int]:
+        """Shape of what the encoder gets for ``n`` rows."""
+        height, width = self.size
+        if self.layout == "NCHW":
+            return (n, self.channels, height, width)
+        return (n, height, width, self.channels)
+
+    def raw_shape(self, n: int) -> tuple[int, ...]:
+        """Shape of the uint8 frames that ``prepare`` takes for ``n`` rows."""
+        return (n, self.stack, *SCREEN, *((3,) if self.color == "rgb" else ()))
+
+    def arrange(self, frames: Frames) -> Frames:
+        """Resize and lay out, still uint8: what ``prepare`` does but for the scale.
+
+        Args:
+            frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3].
+
+        Returns:
+            uint8 of ``shape(n)``, contiguous; a view of ``frames`` where nothing had to move.
+
+        Raises:
+            UsageError: The frames have another shape or are not uint8.
+        """
+        n = len(frames) if frames.ndim else 0
+        if frames.dtype != np.uint8 or frames.shape != self.raw_shape(n):
+            raise UsageError(
+                "These are not the frames of this spec.",
+                expected=f"uint8 {['n', *self.raw_shape(0)[1:]]}".replace("'", ""),
+                got=f"{frames.dtype} {list(frames.shape)}",
+            )
+        if self.size != SCREEN:
+            frames = _resize(frames, self.size)
+        if self.color == "rgb" and self.layout == "NCHW":
+            frames = np.moveaxis(frames, -1, 2)
+        elif self.layout == "NHWC":
+            frames = np.moveaxis(frames, 1, 3)
+        return np.ascontiguousarray(frames).reshape(self.shape(n))
+
+    def prepare(self, frames: Frames) -> npt.NDArray[Any]:
+        """Make what the encoder wants from frames as they are read.
+
+        Args:
+            frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3].
+
+        Returns:
+            A new array of ``shape(n)``: float32 in 0..1, or uint8 where ``scale`` is ``byte``.
+
+        Raises:
+            UsageError: The frames have another shape or are not uint8.
+        """
+        arranged = self.arrange(frames)
+        if self.scale == "unit":
+            return np.divide(arranged, np.float32(255), dtype=np.float32)
+        return arranged.copy() if np.shares_memory(arranged, frames) else arranged
+
+    def __str__(self) -> str:
+        """Say it as a person would: ``float32 0..1 [n, 1, 210, 160], gray``."""
+        values = "float32 0..1" if self.scale == "unit" else "uint8 0..255"
+        shape = str(["n", *self.shape(0)[1:]]).replace("'", "")
+        stacked = f", {self.stack} frames stacked" if self.stack > 1 else ""
+        return f"{values} {shape}, {self.color}{stacked}"
+
+
+def sample_frames(spec: FrameSpec, n: int, seed: int = 0) -> Frames:
+    """Frames that look like a game: flat ground, bars, moving blocks, a little noise; ``seed`` decides.
+
+    Returns:
+        uint8 of ``spec.raw_shape(n)``.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = SCREEN
+    frames = np.empty((n, spec.stack, height, width, 3), np.uint8)
+    for picture in frames.reshape(-1, height, width, 3):
+        picture[:] = rng.integers(0, 256, 3)
+        for _ in range(rng.integers(2, 12)):
+            top, left = rng.integers(0, height - 4), rng.integers(0, width - 4)
+            tall, wide = rng.integers(2, 40, 2)
+            picture[top : top + tall, left : left + wide] = rng.integers(0, 256, 3)
+    return frames if spec.color == "rgb" else np.ascontiguousarray(frames[..., 1])
+
+
+def _resize(frames: Frames, size: tuple[int, int]) -> Frames:
+    from PIL import Image
+
+    flat = frames.reshape(-1, *frames.shape[2:])
+    small = np.empty((len(flat), *size, *frames.shape[4:]), np.uint8)
+    for target, picture in zip(small, flat, strict=True):
+        target[:] = Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return small.reshape(*frames.shape[:2], *small.shape[1:])
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _is_size(value: object) -> bool:
+    if not isinstance(value, tuple | list):
+        return False
+    return len(value) == len(SCREEN) and all(_is_count(side, MAX_SIDE) for side in value)

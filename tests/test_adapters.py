@@ -1,0 +1,430 @@
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.decomposition import PCA
+from torch import nn
+
+from atariari_data.errors import UsageError
+from harness.adapters import load_encoder
+from harness.encoder import Encoder, EncoderError, FrameSpec, sample_frames
+
+Write = Callable[..., Path]
+EXAMPLE = Path(__file__).parent.parent / "examples" / "my_encoder.py"
+FRAMES = sample_frames(FrameSpec(), 5)
+
+# The way that encoders for the original are written: no defaults, and a view that wants plain strides.
+ORIGINAL = """
+import torch.nn as nn
+
+class MyEncoder(nn.Module):
+    def __init__(self, input_channels, feature_size):
+        super().__init__()
+        self.feature_size = feature_size
+        self.cnn = nn.Sequential(
+            nn.Conv2d(input_channels, 32, 8, stride=4), nn.ReLU(),
+            nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
+            nn.Conv2d(64, 128, 4, stride=2), nn.ReLU(),
+            nn.Conv2d(128, 64, 3, stride=1), nn.ReLU())
+        self.fc = nn.Linear(64 * 9 * 6, feature_size)
+
+    def forward(self, inputs):
+        x = self.cnn(inputs)
+        x = x.view(x.size(0), -1)
+        return self.fc(x)
+"""
+SMALL = """
+import torch
+from torch import nn
+class Small(nn.Module):
+    def __init__(self, channels=1, d=3):
+        super().__init__()
+        self.layer = nn.Conv2d(channels, d, 64, stride=64)
+    def forward(self, x):
+        return self.layer(x).mean((2, 3))
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str, name: str = "my_encoder.py") -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_the_example() -> None:
+    encoder = load_encoder(EXAMPLE)
+    features = encoder.embed(FRAMES)
+    assert features.shape == (5, 256)
+    assert encoder.name == "my_encoder"
+    assert encoder.spec == FrameSpec()
+    assert encoder.source_digest == hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
+    assert encoder.parameters == sum(
+        [32 * 64 + 32, 64 * 32 * 16 + 64, 128 * 64 * 16 + 128, 64 * 128 * 9 + 64, 64 * 54 * 256 + 256]
+    )
+    np.testing.assert_array_equal(load_encoder(str(EXAMPLE)).embed(FRAMES), features)
+
+
+def test_a_class_of_the_original_works_unchanged(write: Write) -> None:
+    path = write(ORIGINAL)
+    encoder = load_encoder(path)
+    module = load_encoder_class(path)(1, 256)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(FRAMES).float() / 255)
+    assert load_encoder(module).embed(FRAMES).shape == (5, 256)
+    np.testing.assert_allclose(load_encoder(module).embed(FRAMES), expected.numpy(), atol=1e-5)
+    assert encoder.embed(FRAMES).shape == (5, 256)
+    assert encoder.weights_digest == load_encoder(path).weights_digest
+
+
+def load_encoder_class(path: Path) -> Any:
+    space: dict[str, Any] = {}
+    exec(compile(path.read_text(), path, "exec"), space)  # noqa: S102 - the text above
+    return space["MyEncoder"]
+
+
+PROTOCOL = """
+from harness.encoder import Encoder, FrameSpec
+class E(Encoder):
+    spec = FrameSpec(scale="byte")
+    def encode(self, frames):
+        return frames.mean((2, 3))
+"""
+SPEC_BESIDE = """
+import harness.encoder
+spec = harness.encoder.FrameSpec(layout="NHWC")
+def encoder(frames):
+    return frames.mean((1, 2))
+"""
+DATACLASS = """
+from dataclasses import dataclass
+@dataclass
+class E:
+    d: int = 2
+    def encode(self, frames):
+        return frames[:, 0, 0, : self.d]
+"""
+LAZY = """
+import torch
+encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(6))
+"""
+ENCODE = "def encode(self, x): pass"
+NUMPY_ENCODE = "def encode(self, frames): return frames[:, 0, ::42, ::40].reshape(len(frames), -1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        (SMALL, (5, 3)),
+        (SMALL + "encoder = Small(d=4)", (5, 4)),
+        (SMALL + "encoder = Small", (5, 3)),
+        (SMALL + "def load_encoder(): return Small(d=5)", (5, 5)),
+        (SMALL + "class Other(nn.Module): pass\nencoder = Small()", (5, 3)),
+        (ORIGINAL, (5, 256)),
+        (f"class E:\n    {NUMPY_ENCODE}", (5, 20)),
+        (f"class E:\n    {NUMPY_ENCODE}\nencoder = E()", (5, 20)),
+        ("def encoder(frames): return frames.mean((2, 3))", (5, 1)),
+        ("def load_encoder(): return lambda frames: frames.mean((2, 3))", (5, 1)),
+        (PROTOCOL, (5, 1)),
+        (SPEC_BESIDE, (5, 1)),
+        (DATACLASS, (5, 2)),
+        (LAZY, (5, 6)),
+    ],
+)  # fmt: skip
+def test_files_that_hold_an_encoder(write: Write, text: str, shape: tuple[int, ...]) -> None:
+    encoder = load_encoder(write(text))
+    assert encoder.embed(FRAMES).shape == shape
+    again = load_encoder(write(text))
+    assert again.weights_digest == encoder.weights_digest
+    np.testing.assert_array_equal(again.embed(FRAMES), encoder.embed(FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"no encoder in my_encoder.py.*`encoder`.*`load_encoder.*class.*got: an empty file"),
+        ("x = 1\ndef helper(): pass", r"no encoder in my_encoder.py.*got: x, helper"),
+        ("class A:\n    pass", r"no encoder in my_encoder.py.*got: A"),
+        (SMALL + "class Large(Small): pass", r"2 classes that could be.*: Small, Large.*encoder = Large"),
+        (SMALL + "encoder = Small()\ndef load_encoder(): pass", "both `encoder` and `load_encoder`"),
+        ("x = 1\nx = = 2", r"Importing my_encoder.py failed at line 2: `x = = 2`.*SyntaxError: invalid"),
+        ("x = 1\n\ny = x / 0", r"failed at line 3: `y = x / 0`.*ZeroDivisionError: division by zero"),
+        ("def f():\n    import nowhere\nf()", r"line 2: `import nowhere`.*ModuleNotFoundError"),
+        ("import json\njson.loads('{')", r"line 2: `json.loads\('{'\)`.*JSONDecodeError"),
+        ("import sys\nsys.exit(0)", r"line 2: `sys.exit\(0\)`.*SystemExit"),
+        ("def load_encoder(): raise OSError", r"Calling load_encoder\(\) of my_encoder.py failed at line 1"),
+        ("def load_encoder(): return 3", "This is no encoder.*got: int"),
+        ("def load_encoder(): pass", "This is no encoder.*got: NoneType"),
+        ("load_encoder = 3", "`load_encoder` in my_encoder.py is not a function"),
+        ("encoder = None", "This is no encoder"),
+        (f"class E:\n  def __init__(self, depth, feature_size): pass\n  {ENCODE}", "arguments.*got: depth"),
+        (f"class E:\n  def __init__(self): [][0]\n  {ENCODE}", r"Making E of .* line 2.*IndexError"),
+        (f"class E:\n  spec = {{}}\n  {ENCODE}\nencoder = E()", "`spec` is no frame spec.*got: dict"),
+        (f"class E:\n  pool = 'max'\n  {ENCODE}", "pooling that there is not.*got: max"),
+        (f"class E:\n  def __getattr__(self, name): raise ValueError(name)\n  {ENCODE}", "ValueError"),
+    ],
+)  # fmt: skip
+def test_files_without_a_usable_encoder_say_what_is_wrong(write: Write, text: str, message: str) -> None:
+    with pytest.raises(EncoderError, match="(?s)" + message):
+        load_encoder(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "def encoder(x):\n    return x @ x",
+            r"failed at line 2: `return x @ x`.*takes float32 0..1 \[n, 1, 210, 160\], gray.*got: ValueError",
+        ),
+        (
+            SMALL + "encoder = Small(channels=3)",
+            r"line 9: `return self.layer\(x\).*takes.*RuntimeError.*FrameSpec\(color='rgb'",
+        ),
+        ("import sys\ndef encoder(x): sys.exit()", "Running my_encoder.py failed at line 2.*SystemExit"),
+    ],
+)  # fmt: skip
+def test_an_encoder_that_fails_names_its_line_and_what_it_was_given(
+    write: Write, text: str, message: str
+) -> None:
+    with pytest.raises(EncoderError, match="(?s)" + message):
+        load_encoder(write(text)).embed(FRAMES)
+
+
+def test_what_is_not_there_or_no_encoder_file(tmp_path: Path) -> None:
+    (tmp_path / "weights.pkl").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("")
+    for source, message in [
+        (tmp_path / "nowhere.py", "no encoder file.*got: nothing there"),
+        (tmp_path, "no encoder file.*got: a folder"),
+        (tmp_path / "weights.pkl", "a pickle: reading it would run code"),
+        (tmp_path / "notes.txt", "notes.txt is not a file that an encoder can be loaded from"),
+    ]:
+        with pytest.raises(EncoderError, match="(?s)" + message):
+            load_encoder(source)
+
+
+def test_two_encoders_with_neighbours_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
+    digests = []
+    for folder, value in [("a", 1), ("b", 2)]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "layers.py").write_text(f"VALUE = {value}")
+        file = tmp_path / folder / "my_encoder.py"
+        file.write_text("from layers import VALUE\ndef encoder(x): return x.mean((2, 3)) * 0 + VALUE")
+        path = list(sys.path)
+        encoder = load_encoder(file)
+        assert sys.path == path
+        assert "layers" not in sys.modules
+        assert encoder.embed(FRAMES).tolist() == [[value]] * 5
+        assert encoder.source_kind == "files"
+        digests.append(encoder.source_digest)
+    lines = [
+        f"{hashlib.sha256((tmp_path / 'b' / n).read_bytes()).hexdigest()}  {n}\n"
+        for n in ("layers.py", "my_encoder.py")
+    ]
+    assert digests[1] == hashlib.sha256("".join(lines).encode()).hexdigest() != digests[0]
+
+
+def test_loading_prints_nothing_to_stdout_and_leaves_random_generators_alone(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state(), str(np.random.get_state())  # noqa: NPY002 - the global one
+    load_encoder(
+        write("print('hello')\nimport torch, numpy as np\ntorch.rand(3); np.random.rand(3)\n" + SMALL)
+    )
+    assert capsys.readouterr().out == ""
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == str(np.random.get_state())  # noqa: NPY002 - the global one
+
+
+def test_objects_in_the_process() -> None:
+    linear = nn.Linear(33600, 4)
+    module = nn.Sequential(nn.Flatten(), linear, nn.Dropout(0.5))
+    linear.eval()
+    encoder = load_encoder(module, name="mine")
+    features = encoder.embed(FRAMES)
+    np.testing.assert_array_equal(features, encoder.embed(FRAMES))
+    assert [part.training for part in module.modules()] == [True, True, False, True]
+    assert encoder.name == "mine"
+    assert encoder.source_kind == "source"
+    linear.weight.data[0, 0] += 1
+    assert load_encoder(module).weights_digest != encoder.weights_digest
+    assert load_encoder(nn.Sequential(module)).source_digest != encoder.source_digest
+    assert load_encoder(encoder) is encoder
+
+
+def test_a_module_with_encode_is_called_there_and_gets_tensors() -> None:
+    class Autoencoder(nn.Module):
+        spec = FrameSpec(scale="byte", layout="NHWC")
+
+        def encode(self, frames: Any) -> Any:
+            assert isinstance(frames, torch.Tensor)
+            assert frames.dtype == torch.uint8
+            return frames.float().mean((1, 2))
+
+        def forward(self, frames: Any) -> Any:
+            raise NotImplementedError
+
+    assert isinstance(Autoencoder(), Encoder)
+    expected = FRAMES.astype(float).mean((2, 3))
+    np.testing.assert_allclose(load_encoder(Autoencoder()).embed(FRAMES), expected, rtol=1e-5)
+
+
+def test_a_double_precision_module_gets_doubles() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(33600, 2)).double()
+    assert load_encoder(module).embed(FRAMES).shape == (5, 2)
+    assert load_encoder(module).precision == "float64"
+
+
+def test_a_layer_named_pool_is_no_pooling() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = nn.AdaptiveAvgPool2d(2)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.pool(x).flatten(1)
+
+    assert load_encoder(Pooled()).embed(FRAMES).shape == (5, 4)
+
+
+def test_a_fitted_transformer_sees_flat_frames() -> None:
+    flat = FrameSpec().prepare(FRAMES).reshape(5, -1)
+    pca = PCA(2, random_state=0).fit(flat)
+    encoder = load_encoder(pca)
+    np.testing.assert_allclose(encoder.embed(FRAMES), pca.transform(flat), atol=1e-4)
+    assert encoder.weights_digest != load_encoder(PCA(3, random_state=0).fit(flat)).weights_digest
+    with pytest.raises(EncoderError, match="PCA is not fitted"):
+        load_encoder(PCA(2))
+
+
+def test_weights_of_a_function_are_what_it_refers_to() -> None:
+    table, other = np.ones((33600, 2), np.float32), np.zeros((33600, 2), np.float32)
+
+    def with_table(table: Any) -> Any:
+        return lambda frames: frames.reshape(len(frames), -1) @ table
+
+    one, two = load_encoder(with_table(table)), load_encoder(with_table(other))
+    assert one.source_digest == two.source_digest
+    assert one.weights_digest is not None
+    assert one.weights_digest != two.weights_digest
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    return {"layer.weight": torch.randn(3, 1, 64, 64), "layer.bias": torch.randn(3)}
+
+
+def test_weights_are_the_same_from_every_kind_of_file(
+    write: Write, tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    files: dict[str, Callable[[Path], object]] = {
+        "a.safetensors": lambda p: save_file(state, p),
+        "b.pt": lambda p: torch.save(state, p),
+        "c.pth": lambda p: torch.save({"state_dict": state, "epoch": 3}, p),
+        "d.pt": lambda p: torch.save({f"module.{k}": v for k, v in state.items()}, p),
+        "e.ckpt": lambda p: torch.save({"model": {f"_orig_mod.{k}": v for k, v in state.items()}}, p),
+    }
+    path = write(SMALL)
+    digests, features = set(), []
+    for name, save in files.items():
+        save(tmp_path / name)
+        encoder = load_encoder(path, weights=tmp_path / name)
+        digests.add(encoder.weights_digest)
+        features.append(encoder.embed(FRAMES))
+    assert len(digests) == 1
+    assert digests != {load_encoder(path).weights_digest}
+    assert all((f == features[0]).all() for f in features)
+
+
+@pytest.fixture
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("ran_from_pickle"),))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("layer.bias"), r"not those of this encoder.*1 missing \(layer.bias\)"),
+        (lambda s: s.update(extra=torch.ones(1)), r"0 missing \(none\), 1 without a place \(extra\)"),
+        (lambda s: s.update({"layer.bias": torch.ones(4)}), r"other shapes.*size mismatch for layer.bias"),
+        (lambda s: s.update({"layer.bias": 3}), r"holds no state dict.*got: layer.weight, layer.bias"),
+        (lambda s: s.clear(), "holds no state dict"),
+        (lambda s: s.update({"code": Runs()}), "would run code"),
+    ],
+)
+@pytest.mark.usefixtures("_in_tmp_path")
+def test_weights_that_do_not_fit_are_refused(
+    write: Write,
+    tmp_path: Path,
+    state: dict[str, torch.Tensor],
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+) -> None:
+    change(state)
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(EncoderError, match="(?s)" + message):
+        load_encoder(write(SMALL), weights=tmp_path / "weights.pt")
+    assert not (tmp_path / "ran_from_pickle").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_weights_file_that_is_none_is_refused(write: Write, tmp_path: Path, name: str) -> None:
+    path = write(SMALL)
+    with pytest.raises(EncoderError, match="There is no weights file"):
+        load_encoder(path, weights=tmp_path / name)
+    (tmp_path / name).write_bytes(b"\x00" * 40)
+    with pytest.raises(EncoderError, match=r"cannot be read as weights|would run code"):
+        load_encoder(path, weights=tmp_path / name)
+    with pytest.raises(EncoderError, match="no weights file by its name"):
+        load_encoder(path, weights=path)
+    with pytest.raises(EncoderError, match="Weights files are for torch modules"):
+        load_encoder(lambda x: x, weights=tmp_path / name)
+
+
+def test_a_tied_weight_may_be_missing(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(160, 160)
+            self.second = nn.Linear(160, 160)
+            self.second.weight = self.first.weight
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.second(self.first(x.mean((1, 2))))
+
+    state = Tied().state_dict()
+    del state["second.weight"]
+    save_file(state, tmp_path / "w.safetensors")
+    assert load_encoder(Tied(), weights=tmp_path / "w.safetensors").embed(FRAMES).shape == (5, 160)
+
+
+def test_devices(write: Write) -> None:
+    path = write(SMALL)
+    assert load_encoder(path, device="cpu").device == "cpu"
+    for device in ["cuda:17", "gpu", "meta"]:
+        with pytest.raises(UsageError, match=r"device|meta"):
+            load_encoder(path, device=device)
+    with pytest.raises(EncoderError, match="Only torch modules can be sent to a device"):
+        load_encoder(lambda x: x, device="cuda")
+
+
+def test_autocast_is_said_and_part_of_the_cache_key(write: Write) -> None:
+    path = write(SMALL)
+    full, half = load_encoder(path), load_encoder(path, autocast=True)
+    assert (full.precision, half.precision) == ("float32", "bfloat16")
+    np.testing.assert_allclose(half.embed(FRAMES), full.embed(FRAMES), atol=0.02)
+    assert half.cache_key() != full.cache_key()
