@@ -1,0 +1,211 @@
+"""JSON that every tool writes alike: a small part of RFC 8785, read strictly and written in one way.
+
+Keys are ASCII; text is printable; numbers are integers or decimals of at most four places, without
+exponents. Within these bounds ``jq -cjS``, RFC 8785 and :func:`canonical` give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeAlias
+
+import orjson
+from pydantic import Field, StringConstraints
+
+from atariari_data.errors import DataError
+
+MAX_BYTES = 5_000_000
+"""Of a result file; a suite of 24 games with two probes takes about 200 kB."""
+
+MAX_INTEGER = 2**53 - 1
+"""What a double holds exactly, so what every JSON tool reads alike (RFC 7493)."""
+
+PLACES = 4
+"""Of every decimal: a score over at most 10,000 rows needs no more."""
+
+# Printable ASCII and the accented Latin letters, less those that look like a plain letter or symbol
+# (U+00D7 U+00F7 signs; U+0131 dotless i, U+0138 kra, U+013F/0140 middle dots, U+0149 and U+017F).
+_LATIN = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0130\u0132-\u0137\u0139-\u013e\u0141-\u0148\u014a-\u017e"
+PRINTABLE = rf"[\x20-\x7E{_LATIN}]"
+
+_LONG_DECIMAL = re.compile(rb"\.[0-9]{%d}" % (PLACES + 1))
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,11})\.[0-9]{0,3}[1-9]")
+
+
+class ResultError(DataError):
+    """A result file that cannot be read, or that does not hold what it claims."""
+
+
+Decimal4: TypeAlias = Annotated[float, Field(ge=-1e11, le=1e11, allow_inf_nan=False)]
+"""A number of at most four decimal places."""
+
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""A score: 0 to 1, four places."""
+
+Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Text: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=300, pattern=rf"^{PRINTABLE}+$", strict=True)
+]
+"""Printable text, one line: ASCII and accented Latin letters, nothing invisible."""
+
+Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(sha256|blake3):[0-9a-f]{64}$")]
+"""The hash's name, a colon, 64 hexadecimal digits."""
+
+Utc: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$")
+]
+"""A time as ``2026-01-31T12:00:00Z``."""
+
+
+def canonical(value: Any) -> bytes:
+    """Return the RFC 8785 form of a JSON value that keeps to this module's bounds."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def readable(value: Any) -> str:
+    """Return the text of a file: a row to a line, in the order of the fields."""
+    return "".join(_lines(value, "")) + "\n"
+
+
+def _lines(value: Any, indent: str) -> Iterable[str]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not any(_has_objects(child) for child in children):
+        yield _one_line(value)
+        return
+    inner = indent + " "
+    if isinstance(value, list):
+        yield f"[\n{inner}"
+        yield _rows(value, f",\n{inner}") or f",\n{inner}".join("".join(_lines(v, inner)) for v in value)
+        yield f"\n{indent}]"
+        return
+    yield "{"
+    for number, (key, item) in enumerate(value.items()):
+        yield f"{',' if number else ''}\n{inner}{_one_line(key)}: "
+        yield from _lines(item, inner)
+    yield f"\n{indent}}}"
+
+
+def _rows(value: list[Any], between: str) -> str | None:
+    """Write a list of flat objects, a row to a line, in one call; None where it is something else."""
+    first = value[0]
+    if not isinstance(first, dict) or not first or any(map(_has_objects, first.values())):
+        return None
+    # A quote inside a string is escaped, and one that closes a string is never followed by a name: so this
+    # occurs between two rows only.
+    seam = f"}},{{{_one_line(next(iter(first)))}:"
+    text = _one_line(value)[1:-1]
+    return text.replace(seam, "}" + between + seam[2:]) if text.count(seam) == len(value) - 1 else None
+
+
+def _has_objects(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, dict) for v in value))
+
+
+def _one_line(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def parse(data: bytes) -> Any:
+    """Read JSON fast, and leave what is odd in it to be found when the same is written again.
+
+    Raises:
+        ResultError: Too large, or no JSON that has one reading only; as :func:`parse_strictly`.
+    """
+    if len(data) > MAX_BYTES:
+        raise ResultError(
+            "The file is too large for a result.",
+            expected=f"at most {MAX_BYTES:,} bytes",
+            got=f"{len(data):,}",
+        )
+    if _LONG_DECIMAL.search(data):
+        return parse_strictly(data)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return parse_strictly(data)
+
+
+def parse_strictly(data: bytes) -> Any:
+    """Read JSON that has one reading only, and say what is wrong with any other.
+
+    Raises:
+        ResultError: No UTF-8, no JSON, nested too deeply, a key twice, a number outside the bounds.
+    """
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_float=_float,
+            parse_constant=_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise ResultError("The file is not UTF-8 text.", got=f"a stray byte at {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise ResultError(
+            f"The file is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            cure="Was it cut short, or saved by another program? Take the file as the harness wrote it.",
+        ) from error
+    except ValueError as error:  # Python's own bound on the digits of an integer
+        raise ResultError("An integer is out of bounds.", expected=f"at most {MAX_INTEGER}") from error
+    except RecursionError as error:
+        raise ResultError("The file is nested too deeply for a result.") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ResultError("A key is there twice.", got=ascii(twice[0][:80]))
+    return found
+
+
+def _float(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ResultError(
+            "A number is not written as results write it.",
+            expected=f"at most {PLACES} decimal places, no exponent, no closing zero",
+            got=text[:40],
+        )
+    return float(text)
+
+
+def _constant(text: str) -> float:
+    raise ResultError("A result has no such number; a missing one is null, with its reason.", got=text)
+
+
+def to_plain(value: Any, where: str = "") -> Any:
+    """Return ``value`` with NumPy scalars as Python's, floats rounded to four places, keys in ASCII order.
+
+    A whole float becomes an integer: ``1``, as JSON tools write it, not ``1.0``.
+
+    Raises:
+        ResultError: A number is NaN or infinite; says which.
+    """
+    if hasattr(value, "item") and callable(value.item):
+        value = value.item()
+    if isinstance(value, dict):
+        return {str(key): to_plain(value[key], f"{where}.{key}") for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [to_plain(item, f"{where}[{number}]") for number, item in enumerate(value)]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ResultError(
+                f"{where.lstrip('.')} is {value}.",
+                cure="A score that is missing is None, with the reason in `note`.",
+            )
+        value = round(value, PLACES)
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def whole_as_integers(value: Any) -> Any:
+    """Return plain ``value`` with whole floats as integers, keys in their order."""
+    if isinstance(value, dict):
+        return {key: whole_as_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole_as_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,284 @@
+"""The result file: one signed JSON document that binds everything that decides a score.
+
+``docs/result.md`` describes every field, ``docs/result.schema.json`` is the JSON Schema of this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
+
+from pydantic import (
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+
+from harness.canonical import (
+    Count,
+    Decimal4,
+    Digest,
+    ResultError,
+    Share,
+    Text,
+    Utc,
+    canonical,
+    readable,
+    to_plain,
+    whole_as_integers,
+)
+from harness.means import game_means, suite_means
+from harness.provenance import (
+    SORTED,
+    Dataset,
+    Encoder,
+    Environment,
+    Harness,
+    Identifier,
+    Isolation,
+    Model,
+    Protocol,
+    Submitter,
+)
+
+SCHEMA_VERSION = 1
+NAMESPACE = "atariari-result-v1"
+"""Of the SSH signatures, so that a signature made for another purpose never counts for a result."""
+
+TrainRows: TypeAlias = Literal["full", "1k"] | Annotated[int, Field(ge=1, le=10_000_000)]
+"""Rows that a probe was fitted on: all, the 1,000 frozen ones, or another number."""
+
+Setting: TypeAlias = bool | Decimal4 | Text | None
+
+
+class Probe(Model):
+    """A probe and the rows it was fitted on."""
+
+    probe: Identifier
+    """``linear`` or ``anand2019``."""
+    train_rows: TrainRows
+    """How many rows it was fitted on."""
+    settings: Annotated[
+        dict[Identifier, Setting | Annotated[list[Setting], Field(max_length=100)]],
+        Field(max_length=100),
+        SORTED,
+    ]
+    """What else decides its answer."""
+
+
+class _Scores(Model):
+    f1: Share | None
+    """Weighted F1, as scikit-learn defines it."""
+    accuracy: Share | None
+    """Share of rows that are right."""
+    majority_f1: Share | None
+    """F1 of always answering the class that is commonest in training."""
+    majority_accuracy: Share | None
+    """Accuracy of the same."""
+
+
+class _VariableHead(Model):
+    name: Identifier
+    """Of the variable, as in the label set."""
+    categories: Annotated[list[Identifier], Field(max_length=5)]
+    """The means it counts in."""
+    n: Count
+    """Test rows."""
+    classes: Annotated[int, Field(ge=0, le=256)]
+    """Different values in training."""
+
+
+# Fields are written in the order of the classes read from the right, so that a row begins with its name.
+class VariableScores(_Scores, _VariableHead):
+    """One variable under one probe."""
+
+    f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
+    """95 % bootstrap interval of F1 over episodes."""
+    ceiling_accuracy: Share | None
+    """What no encoder of such frames can pass: equal pixels with different labels."""
+    mae: Decimal4 | None
+    """Mean absolute error of the value; null for values without an order."""
+    strength_log10: Decimal4 | None
+    """Decimal logarithm of the chosen L2 strength."""
+    gradient_log10: Decimal4 | None
+    """Decimal logarithm of the gradient's norm at the end; how far the fit converged."""
+    epochs: Count | None
+    """Epochs, for a probe that has them."""
+    note: Text | None
+    """Why a score is null, or what to know about it."""
+
+
+class _CategoryHead(Model):
+    category: Identifier
+    """Of the variables."""
+    count: Count
+    """How many variables (in a game) or games (in the suite) it is the mean of."""
+
+
+class CategoryMeans(_Scores, _CategoryHead):
+    """The plain mean over the variables of one category, or over the games that have it."""
+
+
+class Means(_Scores):
+    """The mean over the categories (of a game), or over the games (of the suite)."""
+
+    categories: list[CategoryMeans]
+    """One for each category that occurs, sorted."""
+    reason: Annotated[str, StringConstraints(max_length=8000)] | None
+    """Why a mean is null."""
+
+
+class ProbeScores(Model):
+    """One game under one probe."""
+
+    probe: Identifier
+    """As in ``probes``."""
+    train_rows: TrainRows
+    """As in ``probes``."""
+    predictions: Digest
+    """Over the predicted classes of every variable on every test row."""
+    means: Means
+    """Over the variables, computed from the rounded scores below."""
+    variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200)]
+    """Every variable that the dataset keeps."""
+
+
+class GameScores(Model):
+    """One game."""
+
+    embeddings: Digest
+    """Over the features of all rows of all splits."""
+    scores: Annotated[list[ProbeScores], Field(min_length=1, max_length=16)]
+    """One for each of ``probes``, in that order."""
+
+
+class SuiteMeans(Model):
+    """The suite under one probe."""
+
+    probe: Identifier
+    """As in ``probes``."""
+    train_rows: TrainRows
+    """As in ``probes``."""
+    means: Means
+    """Over the games; null where one is missing."""
+
+
+class Signed(Model):
+    """What the signatures are over, in its RFC 8785 form."""
+
+    schema_version: Literal[1]
+    """Of this format; a reader refuses a newer one."""
+    run_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    """A random number for this run."""
+    submitter: Submitter | None
+    """Who vouches for it; null for a result that nobody means to submit."""
+    ranked: bool
+    """Whether it may stand in a ranking."""
+    unranked_reason: Text | None
+    """Why not: a dry run, a fresh seed, a changed harness."""
+    started: Utc
+    """Begin of the run."""
+    finished: Utc
+    """End of the run."""
+    elapsed_seconds: Decimal4
+    """Wall time of the run; of all its parts, where it was resumed."""
+    protocol: Protocol
+    """The rules."""
+    dataset: Dataset
+    """The frames and labels."""
+    harness: Harness
+    """The program."""
+    encoder: Encoder
+    """What was evaluated."""
+    environment: Environment
+    """The machine."""
+    isolation: Isolation | None
+    """Guards between encoder and answers; null where none was tried."""
+    seeds: Annotated[dict[Identifier, Count], Field(max_length=50), SORTED]
+    """Of everything random, by what it was used for."""
+    probes: Annotated[list[Probe], Field(min_length=1, max_length=16)]
+    """Probes and training sizes."""
+    suite: list[SuiteMeans]
+    """Means over the games, one for each of ``probes``."""
+    games: Annotated[dict[Identifier, GameScores], Field(min_length=1, max_length=200), SORTED]
+    """The scores, by game."""
+
+    @classmethod
+    def build(cls, **fields: Any) -> Self:
+        """Make the signed part from plain Python and NumPy values; means are computed here.
+
+        Floats are rounded to four places. ``means`` of the games and ``suite`` are not to be given:
+        they follow from the rounded scores (see :mod:`harness.means`).
+
+        Raises:
+            ResultError: A value is NaN, out of range or missing; says which.
+        """
+        plain = to_plain({"schema_version": SCHEMA_VERSION, **fields})
+        try:
+            for game in plain["games"].values():
+                for scores in game["scores"]:
+                    scores["means"] = game_means(scores["variables"])
+            plain["suite"] = suite_means(plain["probes"], plain["dataset"]["suite"], plain["games"])
+            return cls.model_validate(plain, context={"any_order": True})
+        except ValidationError as error:
+            raise explain(error) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ResultError(f"The values of a result do not fit its form: {error!r}.") from error
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The same as dicts and lists, which are not to be changed."""
+        return cast("dict[str, Any]", whole_as_integers(self.model_dump()))
+
+    @cached_property
+    def payload(self) -> bytes:
+        """The bytes that are signed."""
+        return canonical(self.plain)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the signed bytes, in hexadecimal: the result's identity."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+
+class Signature(Model):
+    """An SSH signature."""
+
+    keyid: Annotated[str, StringConstraints(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+    """Fingerprint of the key, as ``ssh-keygen -l`` prints it."""
+    sig: Annotated[
+        str,
+        StringConstraints(
+            max_length=8000,
+            pattern=r"^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+-----END SSH SIGNATURE-----\n$",
+        ),
+    ]
+    """The armoured signature, as ``ssh-keygen -Y sign -n atariari-result-v1`` writes it."""
+
+
+class Result(Model):
+    """A result file."""
+
+    signatures: Annotated[list[Signature], Field(max_length=16)]
+    """None, one, or several (a leaderboard co-signs what it reproduced)."""
+    signed: Signed
+    """Everything else."""
+
+    @cached_property
+    def text(self) -> str:
+        """The file's content; there is one for each result."""
+        signatures = [signature.model_dump() for signature in self.signatures]
+        return readable({"signatures": signatures, "signed": self.signed.plain})
+
+
+def explain(error: ValidationError) -> ResultError:
+    """Return the first of pydantic's complaints as an error of ours."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return ResultError(
+        f"The result does not fit its schema at {ascii(where)[1:-1]}{more}.",
+        expected=first["msg"],
+        got=ascii(first["input"])[:80],
+    )

@@ -1,0 +1,234 @@
+"""Whether a result holds: its signatures, its form, and that its numbers follow from one another.
+
+Needs neither torch, ale-py nor a network. What it proves is who vouches for the numbers and that nobody
+changed them since, not that they are true.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from harness import allowed_signers, signing
+from harness.allowed_signers import AllowedSigner
+from harness.canonical import ResultError
+from harness.means import game_means, suite_means
+from harness.result import NAMESPACE, GameScores, Result, Signed, VariableScores
+from harness.result_file import read
+from harness.signing import SignatureError
+
+_ROUNDING = 0.0002
+"""How far two figures may differ that follow from each other, after rounding to four places."""
+
+
+@dataclass(frozen=True)
+class SignedBy:
+    """A signature that holds.
+
+    Attributes:
+        keyid: Fingerprint of the key.
+        principal: Whose key it is, where a list of keys says so.
+    """
+
+    keyid: str
+    principal: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found about a result that holds.
+
+    Attributes:
+        digest: SHA-256 of the signed bytes.
+        encoder: Its name.
+        submitter: Who the result says vouches for it.
+        signed_by: The signatures, all of them valid.
+        vouched: Whether the submitter's own key is among them, as a list of keys tells.
+        ranked: Whether the result may stand in a ranking.
+    """
+
+    digest: str
+    encoder: str
+    submitter: str | None
+    signed_by: tuple[SignedBy, ...]
+    vouched: bool
+    ranked: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for ``--json``."""
+        return {"verified": True, **asdict(self)}
+
+
+def verify(
+    path: str | os.PathLike[str],
+    signers: str | os.PathLike[str] | None = None,
+    *,
+    at: datetime | None = None,
+) -> Report:
+    """Check a result file.
+
+    Args:
+        path: The file.
+        signers: An ``allowed_signers`` file. With one, every signature must be by a key in it, and one of
+            them by the submitter's.
+        at: When the keys must be valid; now, if not given.
+
+    Raises:
+        ResultError: It cannot be read, or its numbers do not follow from one another.
+        SignatureError: It is not signed, a signature does not hold, or the wrong one signed.
+    """
+    result = read(path)
+    known = None if signers is None else allowed_signers.read(signers)
+    check(result.signed)
+    return check_signatures(result, known, at=at)
+
+
+def check_signatures(
+    result: Result, known: Sequence[AllowedSigner] | None, *, at: datetime | None = None
+) -> Report:
+    """Check the signatures of a result, and whose they are; as :func:`verify`."""
+    if not result.signatures:
+        raise SignatureError("The result is not signed.", cure="harness sign RESULT")
+    signed, payload, at = result.signed, result.signed.payload, at or datetime.now(UTC)
+    found: list[SignedBy] = []
+    for signature in result.signatures:
+        key = signing.verify(signature.sig, payload, NAMESPACE)
+        if key.fingerprint != signature.keyid:
+            raise SignatureError(
+                "A signature is by another key than it says.", expected=signature.keyid, got=key.fingerprint
+            )
+        if any(other.keyid == signature.keyid for other in found):
+            raise SignatureError("One key signed twice.", got=signature.keyid)
+        principal = None if known is None else whose(key, known, at=at, submitter=_principal(signed))
+        found.append(SignedBy(signature.keyid, principal))
+    vouched = known is not None and any(s.principal == _principal(signed) for s in found)
+    if known is not None and _principal(signed) is not None and not vouched:
+        raise SignatureError(
+            "The submitter did not sign the result.",
+            expected=f"a signature by {_principal(signed)}",
+            got=", ".join(str(s.principal) for s in found),
+        )
+    return Report(
+        signed.digest, signed.encoder.name, _principal(signed), tuple(found), vouched, signed.ranked
+    )
+
+
+def whose(
+    key: signing.PublicKey, known: Sequence[AllowedSigner], *, at: datetime, submitter: str | None
+) -> str:
+    """Return the principal that a key belongs to.
+
+    Raises:
+        SignatureError: Nobody's, or it may not sign results, or not at that time.
+    """
+    refusal = "it is not in the list of allowed signers"
+    lines = [line for line in known if line.key == key]
+    for line in sorted(lines, key=lambda line: not (submitter is not None and line.covers(submitter))):
+        reason = line.refusal(NAMESPACE, at)
+        if reason is None:
+            return (
+                submitter if submitter is not None and line.covers(submitter) else ",".join(line.principals)
+            )
+        refusal = reason
+    raise SignatureError(f"The key {key.fingerprint} does not count: {refusal}.")
+
+
+def check(signed: Signed) -> None:
+    """Check that the parts of a result fit each other, and that every mean follows from the scores.
+
+    Raises:
+        ResultError: Says which does not, expected against got.
+    """
+    _expect("ranked without a reason against it", (signed.unranked_reason is None), signed.ranked)
+    _check_times(signed)
+    _check_dataset(signed)
+    probes = [(probe.probe, probe.train_rows) for probe in signed.probes]
+    if len(set(probes)) != len(probes):
+        raise ResultError("A probe is there twice.", got=probes)
+    for name, game in signed.games.items():
+        _check_game(signed, name, game, probes)
+    plain = signed.plain
+    for name, game in plain["games"].items():
+        for scores in game["scores"]:
+            _expect(f"{name}: means", game_means(scores["variables"]), scores["means"])
+    _expect("suite", suite_means(plain["probes"], signed.dataset.suite, plain["games"]), plain["suite"])
+
+
+def _principal(signed: Signed) -> str | None:
+    return None if signed.submitter is None else signed.submitter.principal
+
+
+def _check_times(signed: Signed) -> None:
+    try:
+        started, finished = (datetime.fromisoformat(text) for text in (signed.started, signed.finished))
+    except ValueError as error:
+        raise ResultError(
+            "A time is not in the calendar.", got=f"{signed.started}, {signed.finished}"
+        ) from error
+    if finished < started or signed.elapsed_seconds < 0:
+        raise ResultError("The run ended before it began.", got=f"{signed.started} to {signed.finished}")
+
+
+def _check_dataset(signed: Signed) -> None:
+    dataset = signed.dataset
+    _expect("dataset.suite", sorted(set(dataset.suite)), dataset.suite)
+    _expect("games of the dataset's splits", list(signed.games), list(dataset.splits))
+    if dataset.fresh_seed is not None and signed.ranked:
+        raise ResultError("A result on a fresh split is not for ranking.", expected="ranked: false")
+    for name, splits in dataset.splits.items():
+        if missing := {"train", "validation", "test"} - set(splits):
+            raise ResultError(f"{name}: the splits {', '.join(sorted(missing))} are missing.")
+
+
+def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tuple[str, object]]) -> None:
+    rows = signed.dataset.splits[name]["test"].rows
+    _expect(f"{name}: probes", probes, [(scores.probe, scores.train_rows) for scores in game.scores])
+    heads = [[(v.name, v.categories, v.n) for v in scores.variables] for scores in game.scores]
+    if len({head[0] for head in heads[0]}) != len(heads[0]):
+        raise ResultError(f"{name}: a variable is there twice.")
+    for head in heads[1:]:
+        _expect(f"{name}: variables of every probe", heads[0], head)
+    for scores in game.scores:
+        for variable in scores.variables:
+            _check_variable(f"{name}.{variable.name}", variable, rows, ranked=signed.ranked)
+
+
+def _check_variable(where: str, variable: VariableScores, rows: int, *, ranked: bool) -> None:
+    shown = (variable.f1, variable.accuracy, variable.majority_f1, variable.majority_accuracy)
+    if None in shown and variable.note is None:
+        raise ResultError(f"{where}: a score is null and `note` does not say why.")
+    interval = variable.f1_interval
+    if interval is not None and (variable.f1 is None or interval[0] > interval[1]):
+        raise ResultError(f"{where}: f1_interval is not an interval around a score.", got=interval)
+    if variable.n > rows or (ranked and variable.n != rows):
+        raise ResultError(f"{where}: n does not fit the test split.", expected=rows, got=variable.n)
+    if len(set(variable.categories)) != len(variable.categories):
+        raise ResultError(f"{where}: a category is there twice.", got=variable.categories)
+    for metric in ("accuracy", "majority_accuracy", "ceiling_accuracy"):
+        value = getattr(variable, metric)
+        if value is None:
+            continue
+        if not variable.n or round(round(value * variable.n) / variable.n, 4) != value:
+            raise ResultError(f"{where}: {metric} is no share of {variable.n} rows.", got=value)
+    share, f1 = variable.majority_accuracy, variable.majority_f1
+    if share is not None and f1 is not None and abs(2 * share * share / (1 + share) - f1) > _ROUNDING:
+        raise ResultError(
+            f"{where}: majority_f1 does not follow from majority_accuracy.",
+            expected=round(2 * share * share / (1 + share), 4),
+            got=f1,
+        )
+
+
+def _expect(what: str, expected: object, got: object) -> None:
+    if expected == got:
+        return
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for key, value in expected.items():
+            _expect(f"{what}.{key}", value, got.get(key))
+    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        for number, (one, other) in enumerate(zip(expected, got, strict=True)):
+            _expect(f"{what}[{number}]", one, other)
+    raise ResultError(f"The result contradicts itself at {what}.", expected=expected, got=ascii(got)[:200])

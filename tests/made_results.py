@@ -1,0 +1,137 @@
+"""Results as the harness makes them, from random scores: for tests and benchmarks of what reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+from atariari_data.games import game, game_names
+from harness.result import Signed
+
+LABEL_SET = "anand2019"
+GAMES = tuple(name for name in game_names() if LABEL_SET in game(name).label_sets)
+PROBES = (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))
+
+
+def digest(*parts: object) -> str:
+    return "sha256:" + hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, Any]:
+    """Return one variable's row."""
+    majority = draw.randrange(n // 20, n // 2) / n
+    accuracy = min(1.0, round((majority + (1 - majority) * skill * draw.random()) * n) / n)
+    f1 = max(0.0, accuracy - 0.02 * draw.random())
+    return {
+        "name": name,
+        "categories": [],
+        "n": n,
+        "classes": draw.randrange(2, 200),
+        "f1": f1,
+        "accuracy": accuracy,
+        "majority_f1": 2 * majority * majority / (1 + majority),
+        "majority_accuracy": majority,
+        "f1_interval": [max(0.0, f1 - 0.01), min(1.0, f1 + 0.01)],
+        "ceiling_accuracy": None,
+        "mae": draw.random() * 10,
+        "strength_log10": -float(draw.randrange(2, 6)),
+        "gradient_log10": -5.5,
+        "epochs": None,
+        "note": None,
+    }
+
+
+def game_scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, Any]:
+    """Return one game's part."""
+    variables = [v for v in game(name).variables(LABEL_SET) if v.categories]
+    return {
+        "embeddings": digest("embeddings", name, draw.random()),
+        "scores": [
+            {
+                "probe": probe,
+                "train_rows": train_rows,
+                "predictions": digest("predictions", name, probe, train_rows, draw.random()),
+                "variables": [
+                    {**scores(v.name, draw, n, skill), "categories": list(v.categories)} for v in variables
+                ],
+            }
+            for probe, train_rows in PROBES
+        ],
+    }
+
+
+def fields(
+    seed: int = 0,
+    *,
+    games: tuple[str, ...] = ("breakout", "pong"),
+    suite: tuple[str, ...] | None = None,
+    principal: str | None = "alice@example.org",
+    encoder: str = "Random CNN",
+    skill: float = 0.7,
+    n: int = 9871,
+) -> dict[str, Any]:
+    """Return what ``Signed.build`` takes."""
+    draw = random.Random(seed)  # noqa: S311  test data
+    return {
+        "run_id": f"{draw.getrandbits(128):032x}",
+        "submitter": None
+        if principal is None
+        else {"principal": principal, "name": "Zoë Example", "url": None},
+        "ranked": True,
+        "unranked_reason": None,
+        "started": "2026-01-31T12:00:00Z",
+        "finished": "2026-01-31T12:34:56Z",
+        "elapsed_seconds": 2096.25,
+        "protocol": {"name": "v1", "digest": digest("protocol")},
+        "dataset": {
+            "version": "1.0.0",
+            "label_set": LABEL_SET,
+            "suite": list(suite or GAMES),
+            "fresh_seed": None,
+            "splits": {
+                name: {
+                    split: {"rows": rows, "digest": digest(name, split)}
+                    for split, rows in (("train", 34606), ("validation", 4527), ("test", n))
+                }
+                for name in games
+            },
+        },
+        "harness": {"version": "0.1.0", "source": digest("harness"), "as_released": True},
+        "encoder": {
+            "name": encoder,
+            "source": digest("source", encoder),
+            "weights": digest("weights", encoder, seed),
+            "feature_size": 256,
+            "parameters": draw.randrange(10_000, 90_000_000),
+            "frames": {"color": "gray", "stack": 1, "layout": "nchw", "scale": "unit", "size": [210, 160]},
+            "pretraining_data": "none",
+        },
+        "environment": {
+            "python": "3.11.7",
+            "platform": "Linux-6.1-x86_64",
+            "cpu": "Example CPU @ 2.50GHz",
+            "cores": 2,
+            "device": "cpu",
+            "packages": {"ale-py": "0.12.1", "torch": "2.13.0"},
+        },
+        "isolation": {
+            "own_process": True,
+            "shuffled": True,
+            "second_pass": True,
+            "no_network": False,
+            "no_dataset": False,
+            "note": "the kernel lets no user make namespaces",
+        },
+        "seeds": {"bootstrap": 0},
+        "probes": [
+            {"probe": probe, "train_rows": train_rows, "settings": {"strengths_log10": [-5, -4, -3, -2]}}
+            for probe, train_rows in PROBES
+        ],
+        "games": {name: game_scores(name, draw, n, skill) for name in games},
+    }
+
+
+def make(seed: int = 0, **options: Any) -> Signed:
+    """Return a signed part."""
+    return Signed.build(**fields(seed, **options))
