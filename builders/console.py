@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -21,9 +21,17 @@ from atariari_data.errors import AtariariError
 _WIDE = 10_000
 
 
-def run(group: click.Group, arguments: Sequence[str] | None = None) -> None:
-    """Run a command line and end the process with its exit code."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+def run(
+    group: click.Group,
+    missing_extra: Callable[[ModuleNotFoundError], AtariariError | None] = lambda _: None,
+) -> None:
+    """Run a command line and end the process with its exit code.
+
+    Args:
+        group: The commands.
+        missing_extra: What to tell of a package that is not there, where it belongs to an extra.
+    """
+    arguments = sys.argv[1:]
     as_json = "--json" in arguments
     try:
         group(args=arguments, standalone_mode=False)
@@ -33,14 +41,23 @@ def run(group: click.Group, arguments: Sequence[str] | None = None) -> None:
         _tell(as_json, {"error": "UsageError", "what": error.format_message()}, error.format_message())
         sys.exit(2)
     except AtariariError as error:
-        _tell(as_json, error.as_dict(), str(error))
-        sys.exit(error.exit_code)
+        _fail(as_json, error)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        _fail(as_json, missing)
     except (KeyboardInterrupt, click.Abort):
         say("Interrupted; what was finished is kept.")
         sys.exit(130)
     except BrokenPipeError:  # the reader, `head` say, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _fail(as_json: bool, error: AtariariError) -> NoReturn:
+    _tell(as_json, error.as_dict(), str(error))
+    sys.exit(error.exit_code)
 
 
 def _tell(as_json: bool, error: dict[str, Any], text: str) -> None:

@@ -33,7 +33,12 @@ from builders.replay import replay
 
 
 def record_game(
-    game: str, to: Path, *, num_proc: int, protocols: tuple[Protocol, Protocol] = (PROBE, PRETRAIN_PROTOCOL)
+    game: str,
+    to: Path,
+    *,
+    num_proc: int,
+    protocols: tuple[Protocol, Protocol] = (PROBE, PRETRAIN_PROTOCOL),
+    progress: bool = True,
 ) -> list[Path]:
     """Play a game for both configs and write ``recordings/`` and ``manifests/`` below a folder.
 
@@ -48,7 +53,7 @@ def record_game(
     label_sets: dict[str, dict[str, Statistics]] = {}
     version = ""
     for name, protocol in zip(names, protocols, strict=True):
-        with tqdm(total=protocol.rows, desc=f"Recording {name}", unit="row") as bar:
+        with tqdm(total=protocol.rows, desc=f"Recording {name}", unit="row", disable=not progress) as bar:
             recording, content = record(game, name, protocol, num_proc=num_proc, progress=bar.update)
         contents.append(recording.to_bytes())
         configs[name] = config_of(recording, content)

@@ -1,1 +1,56 @@
-"""From an encoder to a signed result: embedding, probes, metrics, results, leaderboard."""
+"""From an encoder to a signed result: what `pip install 'atariari[harness]'` gives.
+
+- :func:`evaluate`: embed the frames of games, fit the probes, return a result.
+- :func:`load_encoder`: make a file, a torch module, a NumPy function or an object ready to embed.
+- :class:`FrameSpec`, :class:`Encoder`: what an encoder says it wants, and the protocol it follows.
+- :class:`Result`: the result file.
+
+The names are imported when they are first used: `import harness` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from atariari_data.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from harness.adapters import load_encoder
+    from harness.encoder import Encoder
+    from harness.evaluation import evaluate
+    from harness.frame_spec import FrameSpec
+    from harness.result import Result
+
+__all__ = ["Encoder", "FrameSpec", "Result", "evaluate", "load_encoder"]
+
+_HOMES = {
+    "Encoder": "harness.encoder",
+    "FrameSpec": "harness.frame_spec",
+    "Result": "harness.result",
+    "evaluate": "harness.evaluation",
+    "load_encoder": "harness.adapters",
+}
+EXTRA = "harness"
+EXTRA_PACKAGES = ("cryptography", "orjson", "pydantic", "safetensors", "sklearn", "torch")
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """Return what to tell of a package that is not there, if it is one of the extra's."""
+    package = str(error.name).partition(".")[0]
+    return MissingExtraError(package, EXTRA) if package in EXTRA_PACKAGES else None
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if missing := missing_extra(error):
+            raise missing from error
+        raise
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,117 @@
+"""What a run has computed, kept on disk under a key, so that no run computes it again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from builders.console import say
+
+DEFAULT_GIGABYTES = 20
+
+
+def default_dir() -> Path:
+    """Return ``ATARIARI_CACHE``, else ``~/.cache/atariari``."""
+    named = os.environ.get("ATARIARI_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(named) if named else (Path(base) if base else Path.home() / ".cache") / "atariari"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Features and finished games by key; a folder of files that are written whole or not at all.
+
+    Attributes:
+        folder: Where; None keeps nothing.
+        gigabytes: How large it may grow before the files that were longest unused go.
+    """
+
+    folder: Path | None
+    gigabytes: float = DEFAULT_GIGABYTES
+
+    def features(self, key: str) -> npt.NDArray[np.float32] | None:
+        """Return float32 [n, d] that was kept under a key, or None."""
+        with self._open(key, ".npy") as file:
+            return None if file is None else np.load(file, allow_pickle=False)
+
+    def keep_features(self, key: str, features: npt.NDArray[np.float32]) -> None:
+        """Keep float32 [n, d]; where the disk does not let us, say so and go on."""
+        self._write(key, ".npy", lambda file: np.save(file, features, allow_pickle=False))
+
+    def scores(self, key: str) -> Any:
+        """Return the JSON value that was kept under a key, or None."""
+        with self._open(key, ".json") as file:
+            return None if file is None else json.load(file)
+
+    def keep_scores(self, key: str, value: Any) -> None:
+        """Keep a JSON value; where the disk does not let us, say so and go on."""
+        self._write(key, ".json", lambda file: file.write(json.dumps(value).encode()))
+
+    def clear(self) -> int:
+        """Remove everything; return how many bytes that were."""
+        total = sum(size for _, size, _ in self._files())
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return total
+
+    def size(self) -> int:
+        """Return the bytes in use."""
+        return sum(size for _, size, _ in self._files())
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        found = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+        return sorted(found)
+
+    @contextlib.contextmanager
+    def _open(self, key: str, suffix: str) -> Iterator[IO[bytes] | None]:
+        path = None if self.folder is None else self.folder / (key + suffix)
+        if path is None or not path.is_file():
+            yield None
+            return
+        with contextlib.suppress(OSError):
+            os.utime(path)  # when it was last of use
+        with path.open("rb") as file:
+            yield file
+
+    def _write(self, key: str, suffix: str, save: Callable[[IO[bytes]], object]) -> None:
+        if self.folder is None:
+            return
+        partial = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
+                partial = Path(file.name)
+                save(file)
+            partial.replace(self.folder / (key + suffix))
+        except OSError as error:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
+            say(f"Not kept for the next run: {self.folder} cannot be written ({error.strerror or error}).")
+            return
+        self._shrink()
+
+    def _shrink(self) -> None:
+        files = self._files()
+        excess = sum(size for _, size, _ in files) - self.gigabytes * 1e9
+        for _, size, path in files:
+            if excess <= 0:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+            excess -= size

@@ -1,0 +1,76 @@
+"""What all tests share: small recordings of real games, and folders of their own for every cache."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before anything of ours is imported: the dataset's configs are read from this folder at import.
+_FOLDER = Path(tempfile.mkdtemp(prefix="atariari-tests-"))
+os.environ.update(
+    ATARIARI_RECORDINGS=str(_FOLDER),
+    ATARIARI_CACHE=str(_FOLDER / "cache"),
+    HF_DATASETS_CACHE=str(_FOLDER / "datasets"),
+    HF_HUB_OFFLINE="1",
+    NO_COLOR="1",
+    OMP_NUM_THREADS="1",
+    # No key of whoever runs the tests may sign anything.
+    HOME=str(_FOLDER / "home"),
+    XDG_CONFIG_HOME=str(_FOLDER / "config"),
+)
+(_FOLDER / "home").mkdir()
+
+GAMES = ("pong", "breakout")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Record two games for real, a thousand rows each: made in code, and the same on every machine."""
+    del session
+    from builders.freeze import record_game
+    from builders.record import Protocol
+    from builders.recording import PRETRAIN_SPLITS, PROBE_SPLITS
+
+    small = (
+        Protocol(rows=960, seed=7, splits=PROBE_SPLITS, cuts=(0.7, 0.8)),
+        Protocol(rows=640, seed=8, splits=PRETRAIN_SPLITS, cuts=(0.8,)),
+    )
+    for game in GAMES:
+        record_game(game, _FOLDER, num_proc=1, protocols=small, progress=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    del session
+    import shutil
+
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Folder of the small recordings and manifests."""
+    return _FOLDER
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache folder in which the small Pong is built; shared, so nobody changes it."""
+    from atariari_data import load_dataset
+
+    folder = str(tmp_path_factory.mktemp("built"))
+    load_dataset("atariari", "pong", cache_dir=folder)
+    return folder

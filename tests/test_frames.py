@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from atariari_data import AtariariError, game_names
+from builders import frames
+from builders.emulator import Emulator
+
+Screens = npt.NDArray[np.uint8]
+
+
+def _screens(seed: int, colours: int) -> tuple[Screens, Screens]:
+    generator = np.random.default_rng(seed)
+    palette = generator.choice(128, colours, replace=False).astype(np.uint8) * 2
+    first = palette[generator.integers(0, colours, (210, 160))]
+    last = first.copy()
+    moved = generator.random((210, 160)) < 0.02
+    last[moved] = palette[generator.integers(0, colours, int(moved.sum()))]
+    return first, last
+
+
+def _rgb(screen: Screens) -> npt.NDArray[np.uint8]:
+    pixels: npt.NDArray[np.uint8] = frames.PALETTE[screen >> 1]
+    return pixels
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 128)), min_size=1, max_size=4))
+def test_pooling_is_the_pixelwise_maximum_whatever_came_before(screens: list[tuple[int, int]]) -> None:
+    pooler = frames.Pooler()
+    for seed, colours in screens:
+        first, last = _screens(seed, colours)
+        frame = pooler.pool(first, last)
+        expected = np.maximum(_rgb(first), _rgb(last))
+        assert np.array_equal(frame.rgb(), expected)
+        assert frame == frames.canonical(expected)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 128))
+def test_a_png_gives_back_its_frame_to_us_and_to_pillow(seed: int, colours: int) -> None:
+    first, last = _screens(seed, colours)
+    frame = frames.Pooler().pool(first, last)
+    png = frames.to_png(frame)
+    assert frames.from_png(png) == frame
+    with Image.open(io.BytesIO(png)) as image:
+        pillow = np.asarray(image.convert("RGB"))
+        luma = np.asarray(image.convert("RGB").convert("L"))
+    assert np.array_equal(pillow, frame.rgb())
+    assert np.array_equal(frames.rgb([png])[0], pillow)
+    assert np.array_equal(frames.gray([png])[0], luma)
+
+
+def test_a_png_of_another_hand_has_the_same_canonical_form() -> None:
+    frame = frames.Pooler().pool(*_screens(0, 20))
+    file = io.BytesIO()
+    Image.fromarray(frame.rgb()).save(file, "png")
+    assert frames.from_png(file.getvalue()) == frame
+    assert np.array_equal(frames.gray([file.getvalue()]), frames.gray([frames.to_png(frame)]))
+
+
+def test_more_than_256_colours_are_kept_as_they_are() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (210, 160, 3)).astype(np.uint8)
+    frame = frames.canonical(rgb)
+    assert frame.colours == b""
+    assert np.array_equal(frames.from_png(frames.to_png(frame)).rgb(), rgb)
+    # So many mixtures that no palette holds them.
+    noise = np.random.default_rng(1).integers(0, 128, (2, 210, 160)).astype(np.uint8) * 2
+    pooled = frames.Pooler().pool(noise[0], noise[1])
+    assert np.array_equal(pooled.rgb(), np.maximum(_rgb(noise[0]), _rgb(noise[1])))
+
+
+def test_the_digest_covers_every_pixel() -> None:
+    frame = frames.Pooler().pool(*_screens(3, 5))
+    rgb = frame.rgb().copy()
+    rgb[209, 159, 2] ^= 1
+    assert frames.canonical(rgb).content() != frame.content()
+
+
+@pytest.mark.parametrize(
+    "png", [b"", b"nonsense", frames.to_png(frames.Frame(b"\0\0\0", bytes(33600)))[:60]]
+)
+def test_bytes_that_are_no_frame_are_refused(png: bytes) -> None:
+    with pytest.raises(AtariariError, match="PNG"):
+        frames.from_png(png)
+
+
+def test_a_frame_of_another_size_is_refused() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (84, 84)).save(file, "png")
+    with pytest.raises(AtariariError, match="wrong size"):
+        frames.gray([file.getvalue()])
+
+
+@pytest.mark.parametrize("game", game_names())
+def test_the_emulator_draws_in_our_palette_and_pools_its_last_two_screens(game: str) -> None:
+    emulator = Emulator(game, seed=1)
+    emulator.reset()
+    generator = np.random.default_rng(0)
+    for _ in range(12):
+        action = int(generator.choice(emulator.minimal_actions))
+        emulator.act(action, 3)
+        before = emulator._ale.getScreenRGB()
+        emulator.act(action, 1)
+        expected = np.maximum(before, emulator._ale.getScreenRGB())
+        assert np.array_equal(emulator.frame().rgb(), expected)
+        assert emulator.ram() == emulator._ale.getRAM().tobytes()
