@@ -1,0 +1,226 @@
+"""Scores and what they mean: baselines, means as published, and intervals from a bootstrap over episodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+from atariari_data.games import CATEGORIES
+
+RESAMPLES: Final = 1000
+SEED: Final = 20190619  # of the bootstrap: the day of arXiv 1906.08226v1, the same for every result
+LEVEL: Final = 0.95
+VALUES: Final = 256
+
+Labels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """All that F1, accuracy and the absolute error need to know, in groups of rows (episodes) that add up.
+
+    Attributes:
+        hits: float64 [e, 256], rows of each class that were predicted right.
+        true: float64 [e, 256], rows of each class.
+        predicted: float64 [e, 256], rows predicted as each class.
+        error: float64 [e], sum of absolute differences.
+    """
+
+    hits: Floats
+    true: Floats
+    predicted: Floats
+    error: Floats
+
+    @classmethod
+    def of(
+        cls, labels: Labels, predictions: Labels, episodes: npt.NDArray[np.integer] | None = None
+    ) -> Counts:
+        """Count; all rows are one group where no episodes are given.
+
+        Args:
+            labels: uint8 [n].
+            predictions: uint8 [n].
+            episodes: Index of the group of each row, from 0, [n].
+
+        Raises:
+            UsageError: Not uint8 of the same length, or no rows.
+        """
+        for array in (labels, predictions):
+            if array.dtype != np.uint8 or array.shape != (len(labels),) or not len(labels):
+                raise UsageError(
+                    "Only uint8 labels and as many predictions, at least one, can be scored.",
+                    expected=f"uint8 [{len(labels)}]",
+                    got=f"{array.dtype} {list(array.shape)}",
+                )
+        group = np.zeros(len(labels), np.int64) if episodes is None else np.asarray(episodes, np.int64)
+        groups = int(group.max()) + 1
+
+        def table(values: Labels, weights: npt.NDArray[np.bool_] | None = None) -> Floats:
+            flat = np.bincount(group * VALUES + values, weights=weights, minlength=groups * VALUES)
+            return flat.reshape(groups, VALUES).astype(np.float64)
+
+        distance = np.abs(labels.astype(np.int16) - predictions)
+        error = np.bincount(group, weights=distance, minlength=groups).astype(np.float64)
+        return cls(table(labels, labels == predictions), table(labels), table(predictions), error)
+
+    def resampled(self, weights: Floats) -> Counts:
+        """Return the sums of ``weights`` [b, e] times the groups: [b, 256] and [b]."""
+        return Counts(
+            weights @ self.hits, weights @ self.true, weights @ self.predicted, weights @ self.error
+        )
+
+    def f1(self) -> Floats:
+        """Return for each group the weighted F1, as scikit-learn defines it (0 for a class without a hit)."""
+        either = self.true + self.predicted
+        per_class = 2 * self.hits / np.where(either > 0, either, 1)
+        return np.asarray((per_class * self.true).sum(axis=1) / self.true.sum(axis=1))
+
+    def accuracy(self) -> Floats:
+        """Return for each group the share of rows that are right."""
+        return np.asarray(self.hits.sum(axis=1) / self.true.sum(axis=1))
+
+    def absolute_error(self) -> Floats:
+        """Return for each group the mean absolute difference, in the unit of the labels."""
+        return np.asarray(self.error / self.true.sum(axis=1))
+
+
+def weighted_f1(labels: Labels, predictions: Labels) -> float:
+    """Return F1 averaged over classes by their share, scikit-learn's ``f1_score(average="weighted")``."""
+    return float(Counts.of(labels, predictions).f1()[0])
+
+
+def accuracy(labels: Labels, predictions: Labels) -> float:
+    """Return the share of rows that are right."""
+    return float(Counts.of(labels, predictions).accuracy()[0])
+
+
+def mean_absolute_error(labels: Labels, predictions: Labels) -> float:
+    """Return the mean distance, in the unit of the variable; for ordered variables only."""
+    return float(Counts.of(labels, predictions).absolute_error()[0])
+
+
+def majority_class(train_labels: Labels) -> int:
+    """Return the most frequent class of the training rows, uint8 [n]; the lowest of equals."""
+    return int(np.bincount(train_labels, minlength=VALUES).argmax())
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Episodes drawn with replacement, since rows of one episode are not independent.
+
+    One object serves all variables and encoders of a split, so that means over variables and differences
+    between encoders are taken draw by draw.
+
+    Attributes:
+        group: int64 [n], index of the episode of each row.
+        weights: float64 [resamples, e], how often each draw takes each episode.
+    """
+
+    group: npt.NDArray[np.int64]
+    weights: Floats
+
+    @classmethod
+    def over(
+        cls, episodes: npt.NDArray[np.integer], *, resamples: int = RESAMPLES, seed: int = SEED
+    ) -> Bootstrap:
+        """Draw.
+
+        Args:
+            episodes: Number of the episode of each row, [n]; any integers.
+            resamples: How many draws.
+            seed: Of the draws; the same seed and episodes give the same draws.
+        """
+        names, group = np.unique(np.asarray(episodes), return_inverse=True)
+        generator = np.random.Generator(np.random.PCG64(seed))
+        share = np.full(len(names), 1 / len(names))
+        weights = generator.multinomial(len(names), share, size=resamples).astype(np.float64)
+        return cls(group.reshape(-1).astype(np.int64), weights)
+
+    def draws(self, labels: Labels, predictions: Labels) -> Counts:
+        """Return the counts of every draw: [resamples, 256] and [resamples]."""
+        return Counts.of(labels, predictions, self.group).resampled(self.weights)
+
+
+def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """Return the percentile interval of draws, [resamples]."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(draws, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better ``a`` is than ``b`` on the same rows.
+
+    Attributes:
+        value: Score of ``a`` minus score of ``b``.
+        low: Lower end of the 95 % interval of the paired bootstrap.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def noise(self) -> bool:
+        """Whether zero lies in the interval, so that the rows do not tell the two apart."""
+        return self.low <= 0 <= self.high
+
+
+def compare(labels: Labels, a: Labels, b: Labels, bootstrap: Bootstrap) -> Difference:
+    """Compare the weighted F1 of two sets of predictions by a paired bootstrap over episodes.
+
+    Args:
+        labels: uint8 [n].
+        a: Predictions of one, uint8 [n].
+        b: Predictions of the other, uint8 [n].
+        bootstrap: Of the same rows.
+    """
+    draws = bootstrap.draws(labels, a).f1() - bootstrap.draws(labels, b).f1()
+    low, high = interval(draws)
+    return Difference(weighted_f1(labels, a) - weighted_f1(labels, b), low, high)
+
+
+def category_means(scores: Mapping[str, float], categories: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """Return the mean score of each category that has a variable, in the order of ``CATEGORIES``.
+
+    Args:
+        scores: Name of the variable to its score.
+        categories: Name of the variable to the categories it counts in: one in ``v1``; in ``anand2019`` also
+            two (it counts in both) or none (it does not count), as its code had it.
+    """
+    members: dict[str, list[float]] = {category: [] for category in CATEGORIES}
+    for name, score in scores.items():
+        for category in categories[name]:
+            members[category].append(score)
+    return {category: math.fsum(m) / len(m) for category, m in members.items() if m}
+
+
+def game_mean(scores: Mapping[str, float], categories: Mapping[str, Iterable[str]]) -> float | None:
+    """Return the mean over the categories' means, the published score of a game; None if nothing counts."""
+    means = category_means(scores, categories)
+    return math.fsum(means.values()) / len(means) if means else None
+
+
+def suite_mean(games: Mapping[str, float | None], suite: Sequence[str]) -> float | None:
+    """Return the mean over the games of a suite; None while a game is missing: it would mislead."""
+    scores = [games.get(name) for name in suite]
+    there = [score for score in scores if score is not None]
+    return math.fsum(there) / len(there) if there and len(there) == len(scores) else None
+
+
+def normalised(score: float, trivial: float, ceiling: float) -> float | None:
+    """Return where a score lies between the best trivial encoder (0) and the ceiling (1).
+
+    Negative below the trivial encoder; None where the ceiling leaves no room above it.
+    """
+    room = ceiling - trivial
+    return (score - trivial) / room if room > 0 else None

@@ -1,0 +1,130 @@
+"""Metrics against scikit-learn, and the rules of the means."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
+
+from atariari_data.errors import UsageError
+from harness import metrics
+
+
+def _labels(seed: int, n: int, values: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, values, n).astype(np.uint8)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 200), values=st.sampled_from([1, 2, 7, 256]))
+def test_scores_are_those_of_scikit_learn(seed: int, n: int, values: int) -> None:
+    labels, predictions = _labels(seed, n, values), _labels(seed + 1, n, values)
+    expected = f1_score(labels, predictions, average="weighted", zero_division=0)
+    assert metrics.weighted_f1(labels, predictions) == pytest.approx(expected, abs=1e-12)
+    assert metrics.accuracy(labels, predictions) == pytest.approx(accuracy_score(labels, predictions))
+    expected = mean_absolute_error(labels.astype(float), predictions.astype(float))
+    assert metrics.mean_absolute_error(labels, predictions) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [
+        (np.zeros(0, np.uint8), np.zeros(0, np.uint8)),
+        (np.zeros(3, np.uint8), np.zeros(2, np.uint8)),
+        (np.zeros(3, np.int64), np.zeros(3, np.uint8)),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    labels: npt.NDArray[np.uint8], predictions: npt.NDArray[np.uint8]
+) -> None:
+    with pytest.raises(UsageError, match="at least one, can be scored"):
+        metrics.weighted_f1(labels, predictions)
+
+
+def test_majority_is_the_most_frequent_and_the_lowest_of_equals() -> None:
+    assert metrics.majority_class(np.array([9, 3, 9, 3, 1], np.uint8)) == 3
+    assert metrics.majority_class(np.array([200], np.uint8)) == 200
+
+
+def test_draws_equal_scoring_the_drawn_episodes_themselves() -> None:
+    labels, predictions, episodes = (
+        _labels(1, 300, 5),
+        _labels(2, 300, 5),
+        np.repeat([7, -1, 40], [50, 50, 200]),
+    )
+    bootstrap = metrics.Bootstrap.over(episodes, resamples=20)
+    draws = bootstrap.draws(labels, predictions)
+    names = np.unique(episodes)
+    for at, weights in enumerate(bootstrap.weights.astype(int)):
+        rows = np.concatenate(
+            [
+                np.flatnonzero(episodes == name)
+                for name, w in zip(names, weights, strict=True)
+                for _ in range(w)
+            ]
+        )
+        assert draws.f1()[at] == pytest.approx(f1_score(labels[rows], predictions[rows], average="weighted"))
+        assert draws.accuracy()[at] == pytest.approx(accuracy_score(labels[rows], predictions[rows]))
+        error = mean_absolute_error(labels[rows].astype(float), predictions[rows].astype(float))
+        assert draws.absolute_error()[at] == pytest.approx(error)
+
+
+def test_bootstrap_is_the_same_every_time_and_does_not_hang_on_the_numbers_of_episodes() -> None:
+    episodes = np.repeat(np.arange(9), 11)
+    first = metrics.Bootstrap.over(episodes)
+    assert np.array_equal(first.weights, metrics.Bootstrap.over(episodes * 5 - 3).weights)
+    assert first.weights.shape == (metrics.RESAMPLES, 9)
+    assert (first.weights.sum(axis=1) == 9).all()
+    assert not np.array_equal(first.weights, metrics.Bootstrap.over(episodes, seed=1).weights)
+
+
+def test_interval_of_dependent_rows_is_wider_than_that_of_independent_ones() -> None:
+    right = np.repeat(np.random.default_rng(0).random(20) < 0.5, 100)
+    labels, predictions = np.ones(2000, np.uint8), right.astype(np.uint8)
+    widths = []
+    for episodes in (np.repeat(np.arange(20), 100), np.arange(2000)):
+        low, high = metrics.interval(metrics.Bootstrap.over(episodes).draws(labels, predictions).accuracy())
+        assert low < right.mean() < high
+        widths.append(high - low)
+    # Theory: the deviation goes with one over the root of the number of independent draws.
+    assert widths[0] / widths[1] == pytest.approx(10, rel=0.2)
+
+
+def test_paired_comparison_sees_what_two_intervals_do_not() -> None:
+    generator = np.random.default_rng(3)
+    episodes = np.repeat(np.arange(40), 50)
+    hard = generator.random(40)[episodes]  # episodes differ much more than the two encoders do
+    labels = generator.integers(0, 2, 2000).astype(np.uint8)
+    draw = generator.random(2000)
+    worse = np.where(draw < hard, labels, 1 - labels).astype(np.uint8)
+    better = np.where(draw < hard + 0.05, labels, 1 - labels).astype(np.uint8)
+    bootstrap = metrics.Bootstrap.over(episodes)
+    low = metrics.interval(bootstrap.draws(labels, better).f1())[0]
+    assert low < metrics.weighted_f1(labels, worse)
+    difference = metrics.compare(labels, better, worse, bootstrap)
+    assert 0 < difference.low < difference.value < difference.high
+    assert not difference.noise
+    assert metrics.compare(labels, worse, worse, bootstrap).noise
+
+
+def test_means_as_published() -> None:
+    scores = {"a": 0.2, "b": 0.4, "twice": 0.9, "never": 0.0}
+    categories = {"a": ["misc"], "b": ["misc"], "twice": ["misc", "agent_localization"], "never": []}
+    means = metrics.category_means(scores, categories)
+    assert means == {"agent_localization": 0.9, "misc": pytest.approx(0.5)}
+    assert list(means) == ["agent_localization", "misc"]
+    assert metrics.game_mean(scores, categories) == pytest.approx(0.7)
+    assert metrics.game_mean({"never": 1.0}, categories) is None
+
+
+def test_a_missing_game_gives_no_suite_mean() -> None:
+    games = {"pong": 0.5, "qbert": 0.7}
+    assert metrics.suite_mean(games, ["pong", "qbert"]) == pytest.approx(0.6)
+    assert metrics.suite_mean(games, ["pong", "qbert", "tennis"]) is None
+    assert metrics.suite_mean({"pong": None}, ["pong"]) is None
+    assert metrics.suite_mean({}, []) is None
+
+
+def test_normalised_score() -> None:
+    assert metrics.normalised(0.75, 0.5, 1.0) == pytest.approx(0.5)
+    assert metrics.normalised(0.4, 0.5, 1.0) == pytest.approx(-0.2)
+    assert metrics.normalised(0.9, 0.9, 0.9) is None
