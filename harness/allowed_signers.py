@@ -14,9 +14,7 @@ from harness.signing import PublicKey, SignatureError
 
 MAX_BYTES = 5_000_000
 _OTHER_KINDS = ("ecdsa-", "sk-ecdsa-", "ssh-dss", "webauthn-")
-_OPTION = re.compile(
-    r'(?i)(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)"|=([^",\s]*))?(,|$)'
-)
+_OPTION = re.compile(r'(?i)(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)")?(,|[ \t]+)')
 
 
 @dataclass(frozen=True)
@@ -129,22 +127,19 @@ def _options(rest: str) -> tuple[dict[str, str], str]:
     found: dict[str, str] = {}
     at = 0
     while True:
-        match = _OPTION.match(rest, at) or re.compile(_OPTION.pattern.replace("(,|$)", r"([ \t]+)")).match(
-            rest, at
-        )
+        match = _OPTION.match(rest, at)
         if match is None:
             raise SignatureError(
                 "This is neither a key nor an option.",
-                expected="cert-authority, namespaces=, valid-after= or valid-before=",
+                expected='cert-authority, namespaces="...", valid-after="..." or valid-before="..."',
                 got=ascii(rest[at : at + 40]),
             )
         name = match[1].lower()
-        value = match[2] if match[2] is not None else match[3]
-        if name in found or (value is None) != (name == "cert-authority"):
+        if name in found or (match[2] is None) != (name == "cert-authority"):
             raise SignatureError("An option is there twice, or has no value.", got=name)
-        found[name] = value or ""
+        found[name] = match[2] or ""
         at = match.end()
-        if match[4] != ",":
+        if match[3] != ",":
             return found, rest[at:]
 
 

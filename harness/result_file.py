@@ -20,6 +20,8 @@ def loads(data: bytes) -> Result:
     Raises:
         ResultError: Not a result, of a newer version, or not byte for byte as the harness writes it.
     """
+    if len(data) > MAX_BYTES:
+        raise ResultError("The file is too large for a result.", expected=f"at most {MAX_BYTES:,} bytes")
     try:
         return _loads(data, parse(data))
     except ResultError as error:

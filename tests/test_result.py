@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atariari_data.errors import UsageError
+from harness import canonical
+from harness.canonical import ResultError
+from harness.means import mean
+from harness.result import Result, Signed
+from harness.result_file import loads, read, write
+from tests.made_results import GAMES, fields, make
+
+
+@pytest.fixture(scope="module")
+def signed() -> Signed:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def text(signed: Signed) -> str:
+    return Result(signatures=[], signed=signed).text
+
+
+def refused(data: bytes | str, match: str) -> None:
+    with pytest.raises(ResultError, match=match):
+        loads(data if isinstance(data, bytes) else data.encode())
+
+
+def test_what_is_written_is_read_again(signed: Signed, tmp_path: Path) -> None:
+    result = Result(signatures=[], signed=signed)
+    path = write(result, tmp_path / "result.json")
+    assert read(path) == result
+    assert read(path).text == result.text == path.read_text(encoding="utf-8")
+
+
+def test_signed_bytes_are_rfc_8785_and_what_jq_writes(signed: Signed, text: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(text, encoding="utf-8")
+    jq = subprocess.run(
+        ["jq", "-cjS", ".signed", "result.json"], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert jq.stdout == signed.payload == rfc8785.dumps(signed.plain)
+
+
+_NUMBERS = st.integers(0, 10**11).map(lambda n: canonical.to_plain(n / 10_000)) | st.integers(-999, 2**53 - 1)
+_TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.sampled_from("éßŁžÆ"), max_size=9)
+_KEYS = st.text("abc_XYZ09", min_size=1, max_size=3)
+_FLAT = st.none() | st.booleans() | _NUMBERS | _TEXTS | st.lists(_NUMBERS, max_size=3)
+_ROWS = st.lists(st.dictionaries(_KEYS, _FLAT, max_size=4), max_size=3)
+_VALUES = _FLAT | _ROWS | st.dictionaries(_KEYS, _FLAT | _ROWS, max_size=3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(_KEYS, _VALUES, max_size=4))
+def test_within_its_bounds_the_form_is_rfc_8785_and_readable_is_the_same_json(value: dict[str, Any]) -> None:
+    assert canonical.canonical(value) == rfc8785.dumps(value)
+    assert json.loads(canonical.readable(value)) == value
+
+
+@pytest.mark.parametrize("number", [0, 1, -7, 0.5, 0.0001, 0.9999, 100000.5, 2**53 - 1, 10**11, -0.25])
+def test_jq_writes_numbers_as_we_do(number: float) -> None:
+    text = canonical.canonical(number)
+    assert subprocess.run(["jq", "-cj", "."], input=text, capture_output=True, check=True).stdout == text
+
+
+def test_rows_are_lines_and_no_text_can_break_one() -> None:
+    rows = [{"name": '},{"name":', "n": 1}, {"name": "a},{", "n": [1, 2]}]
+    assert canonical.readable({"rows": rows, "x": 1}).splitlines() == [
+        "{",
+        ' "rows": [',
+        r'  {"name":"},{\"name\":","n":1},',
+        '  {"name":"a},{","n":[1,2]}',
+        " ],",
+        ' "x": 1',
+        "}",
+    ]
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=40))
+def test_means_are_rounded_half_to_even_as_decimal_does(values: list[int]) -> None:
+    exact = sum((Decimal(v) / 10_000 for v in values), Decimal(0)) / len(values)
+    expected = exact.quantize(Decimal("0.0001"), rounding=ROUND_HALF_EVEN)
+    assert Decimal(repr(mean([v / 10_000 for v in values]))) == expected
+
+
+def test_means_of_a_game_and_the_suite() -> None:
+    signed = make(games=GAMES)
+    pong = signed.games["pong"].scores[0]
+    categories = {c.category: c for c in pong.means.categories}
+    by_hand = {
+        name: [v.f1 for v in pong.variables if name in v.categories and v.f1 is not None]
+        for name in categories
+    }
+    for name, values in by_hand.items():
+        assert categories[name].f1 == pytest.approx(np.mean(values), abs=6e-5)
+        assert categories[name].count == len(values)
+    assert pong.means.f1 == pytest.approx(np.mean([c.f1 for c in categories.values()]), abs=6e-5)
+    suite = signed.suite[0].means
+    assert suite.f1 == pytest.approx(np.mean([g.scores[0].means.f1 for g in signed.games.values()]), abs=6e-5)
+    assert suite.reason is None
+
+
+def test_a_missing_game_gives_no_suite_mean(signed: Signed) -> None:
+    means = signed.suite[0].means
+    assert means.f1 is None
+    assert means.reason is not None
+    assert means.reason.startswith("not evaluated: asteroids, ")
+    assert "pong" not in means.reason
+
+
+def test_a_missing_score_gives_no_mean_above_it() -> None:
+    values = fields(suite=("breakout", "pong"))
+    row = values["games"]["pong"]["scores"][1]["variables"][0]
+    row |= {"f1": None, "f1_interval": None, "note": "did not converge"}
+    signed = Signed.build(**values)
+    means = signed.games["pong"].scores[1].means
+    assert means.f1 is None
+    assert means.accuracy is not None
+    assert means.reason == f"no score for {row['name']}"
+    assert signed.suite[1].means.f1 is None
+    assert signed.suite[1].means.reason == "no mean for pong"
+    assert signed.suite[0].means.f1 is not None
+
+
+def test_build_takes_numpy_values_and_rounds() -> None:
+    values = fields()
+    row = values["games"]["pong"]["scores"][0]["variables"][0]
+    row |= {"f1": np.float32(0.123456), "n": np.int64(9871), "accuracy": np.float64(1.0)}
+    built = Signed.build(**values)
+    variable = built.games["pong"].scores[0].variables[0]
+    assert (variable.f1, variable.n, variable.accuracy) == (0.1235, 9871, 1.0)
+    assert b'"accuracy":1,' in built.payload
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan")])
+def test_build_never_lets_a_nan_in(value: float) -> None:
+    values = fields()
+    values["games"]["pong"]["scores"][0]["variables"][2]["f1"] = value
+    with pytest.raises(ResultError, match=r"games\.pong\.scores\[0\]\.variables\[2\]\.f1 is (nan|inf)"):
+        Signed.build(**values)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"run_id": "x"}, "run_id"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"games": {}}, "games"),
+        ({"games": 3}, "form"),
+        ({"started": "yesterday"}, "started"),
+    ],
+)
+def test_build_says_what_does_not_fit(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(ResultError, match=match):
+        Signed.build(**{**fields(), **change})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Random\u200bCNN",  # invisible
+        "CNN\u202ename",  # bidirectional
+        "R\u0430ndom CNN",  # Cyrillic a
+        "Random CNN ",
+        "",
+        "a" * 65,
+        "<script>",
+        "CNN\n",
+    ],
+)
+def test_names_are_plain(name: str) -> None:
+    with pytest.raises(ResultError, match=r"encoder\.name"):
+        make(encoder=name)
+
+
+@pytest.mark.parametrize("name", ["Zo\u0131", "a\u0301", "x\u202e", "x\u00a0y", "\u7f8e", "tab\t", "del\x7f"])
+def test_text_is_printable_latin(name: str) -> None:
+    values = fields()
+    values["submitter"]["name"] = name
+    with pytest.raises(ResultError, match=r"submitter\.name"):
+        Signed.build(**values)
+
+
+def test_newer_versions_are_refused(text: str) -> None:
+    refused(text.replace('"schema_version": 1', '"schema_version": 2'), "newer version(.|\n)*upgrade")
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"", "not JSON"),
+        (b"{}", "not a result"),
+        (b"[]", "not a result"),
+        (b"null", "not a result"),
+        (b'{"signed": {"schema_version": true}}', "not a result"),
+        (b'{"signed": {"schema_version": 1}, "signatures": []}', "schema"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[" * 1_000_000, "nested too deeply"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+        (b" " * 5_000_001, "too large"),
+        (b'{"signed": {"schema_version": ' + b"9" * 5000 + b"}}", "out of bounds"),
+        (b'{"a": 1, "a": 2}', "not a result|twice"),
+    ],
+)
+def test_what_is_no_result_is_refused(data: bytes, match: str) -> None:
+    refused(data, match)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('"ranked": true,', '"ranked": true, "ranked": true,', "twice"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": NaN', "no such number"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": Infinity', "no such number"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 1e999', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 2096.250', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 2.09625e3', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 2096.0', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 2096.25001', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 1e-5', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": 1E5', "not written as results write"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": -0', "not written as the harness"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": "2096.25"', "elapsed_seconds"),
+        ('"elapsed_seconds": 2096.25', '"elapsed_seconds": true', "elapsed_seconds"),
+        ('"feature_size": 256', '"feature_size": 123456789012345678901234567890', "feature_size"),
+        ('"feature_size": 256', '"feature_size": 256.0', "feature_size|written"),
+        ("Random CNN", r"Random\u0020CNN", "not written as the harness"),
+        ("Random CNN", "Random\u2028CNN", r"encoder\.name"),
+        ('"ranked": true', '"ranked":  true', "not written as the harness"),
+        ('"ranked": true', '"ranked": 1', "ranked"),
+        ('"ranked": true,\n  "unranked_reason": null', '"unranked_reason": null,\n  "ranked": true', "order"),
+        ("\n", "\r\n", "not written as the harness"),
+        ('"ale-py":"0.12.1","torch":"2.13.0"', '"torch":"2.13.0","ale-py":"0.12.1"', "sorted"),
+    ],
+)
+def test_there_is_one_way_to_write_a_result(text: str, old: str, new: str, match: str) -> None:
+    assert old in text
+    refused(text.replace(old, new, 1), match)
+
+
+def test_a_result_that_was_cut_short_is_refused(text: str) -> None:
+    data = text.encode()
+    for length in range(0, len(data) - 1, 997):
+        refused(data[:length], "not JSON|not UTF-8")
+    refused(data[:-1], "not written as the harness")
+
+
+def test_nothing_is_overwritten_and_failures_leave_nothing(signed: Signed, tmp_path: Path) -> None:
+    result = Result(signatures=[], signed=signed)
+    path = tmp_path / "result.json"
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="there already"):
+        write(result, path)
+    assert path.read_text(encoding="utf-8") == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+    write(result, path, overwrite=True)
+    assert read(path) == result
+    with pytest.raises(ResultError, match="cannot be written: No such file"):
+        write(result, tmp_path / "nowhere" / "result.json")
+
+
+def test_a_full_disk_is_one_clear_message(signed: Signed) -> None:
+    with pytest.raises(ResultError, match=r"/dev/full.* cannot be written"):
+        write(Result(signatures=[], signed=signed), "/dev/full/x.json")
+
+
+def test_reading_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="cannot be read: No such file"):
+        read(tmp_path / "none.json")
+    (tmp_path / "empty.json").touch()
+    with pytest.raises(ResultError, match="is empty"):
+        read(tmp_path / "empty.json")
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.json"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # a sparse terabyte: reading it would end the test run
+    with pytest.raises(ResultError, match="too large"):
+        read(path)

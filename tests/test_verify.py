@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from atariari_data.errors import AtariariError
+from harness import allowed_signers, keys, result_cli
+from harness.canonical import ResultError, whole_as_integers
+from harness.keys import sign_result
+from harness.result import Result, Signed
+from harness.result_file import loads, write
+from harness.signing import SignatureError
+from harness.verify import check, check_signatures, verify
+from tests.made_results import fields, make
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed result, its key and the list of allowed signers."""
+    folder = tmp_path_factory.mktemp("signed")
+    public = keys.keygen(folder / "key")
+    keys.keygen(folder / "board")
+    write(
+        sign_result(Result(signatures=[], signed=make(games=("pong",))), folder / "key"),
+        folder / "result.json",
+    )
+    line = f'alice@example.org namespaces="atariari-result-v1" {public.line}\n'
+    (folder / "allowed_signers").write_text(line, encoding="ascii")
+    return folder
+
+
+def test_a_signed_result_holds(folder: Path) -> None:
+    report = verify(folder / "result.json", folder / "allowed_signers")
+    assert report.vouched
+    assert [s.principal for s in report.signed_by] == ["alice@example.org"]
+    report = verify(folder / "result.json")
+    assert not report.vouched
+    assert [s.principal for s in report.signed_by] == [None]
+
+
+def test_any_changed_byte_fails(folder: Path) -> None:
+    data = (folder / "result.json").read_bytes()
+    known = allowed_signers.read(folder / "allowed_signers")
+
+    def holds(changed: bytes) -> bool:
+        try:
+            result = loads(changed)
+            check_signatures(result, known)
+        except AtariariError:
+            return False
+        return True
+
+    assert holds(data)
+    positions = [*range(600), *range(600, len(data), 67)]  # signature and head whole, a sample of the rows
+    for at in positions:
+        other = bytes([data[at] ^ (1, 2, 16)[at % 3]])
+        assert not holds(data[:at] + other + data[at + 1 :]), data[at - 20 : at + 20]
+    for at in positions[::7]:
+        assert not holds(data[:at] + data[at + 1 :])
+        assert not holds(data[:at] + b" " + data[at:])
+
+
+def test_several_signatures(folder: Path, tmp_path: Path) -> None:
+    result = sign_result(loads((folder / "result.json").read_bytes()), folder / "board")
+    path = write(result, tmp_path / "result.json")
+    assert len(verify(path).signed_by) == 2
+    with pytest.raises(SignatureError, match="not in the list of allowed signers"):
+        verify(path, folder / "allowed_signers")
+    board = (folder / "board.pub").read_text(encoding="ascii")
+    both = (folder / "allowed_signers").read_text(encoding="ascii") + f"board {board}"
+    (tmp_path / "both").write_text(both, encoding="ascii")
+    assert [s.principal for s in verify(path, tmp_path / "both").signed_by] == ["alice@example.org", "board"]
+    with pytest.raises(SignatureError, match="signed the result already"):
+        sign_result(result, folder / "key")
+    twice = Result(signatures=[result.signatures[0]] * 2, signed=result.signed)
+    with pytest.raises(SignatureError, match="One key signed twice"):
+        verify(write(twice, tmp_path / "twice.json"))
+    swapped = result.signatures[0].model_copy(update={"keyid": result.signatures[1].keyid})
+    with pytest.raises(SignatureError, match="another key than it says"):
+        verify(write(Result(signatures=[swapped], signed=result.signed), tmp_path / "swapped.json"))
+
+
+def test_somebody_elses_signature_does_not_do(folder: Path, tmp_path: Path) -> None:
+    board = (folder / "board.pub").read_text(encoding="ascii")
+    (tmp_path / "allowed").write_text(f"board {board}", encoding="ascii")
+    result = sign_result(Result(signatures=[], signed=make(games=("pong",))), folder / "board")
+    path = write(result, tmp_path / "result.json")
+    with pytest.raises(SignatureError, match="submitter did not sign"):
+        verify(path, tmp_path / "allowed")
+
+
+def test_a_signature_for_another_result_does_not_do(folder: Path, tmp_path: Path) -> None:
+    other = Result(
+        signatures=loads((folder / "result.json").read_bytes()).signatures, signed=make(1, games=("pong",))
+    )
+    with pytest.raises(SignatureError, match="does not hold"):
+        verify(write(other, tmp_path / "result.json"))
+
+
+def forged(**changes: Any) -> Signed:
+    """Return what ``build`` would never make: a value changed after the means were computed."""
+    plain = json.loads(json.dumps(make().plain))
+    for path, value in changes.items():
+        *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
+        place = plain
+        for key in parents:
+            place = place[key]
+        place[last] = value
+    return Signed.model_validate(whole_as_integers(plain))
+
+
+FIRST = "games__pong__scores__0__variables__0__"
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"games__pong__scores__0__means__f1": 0.9999}, r"pong: means\.f1(.|\n)*got: 0\.9999"),
+        (
+            {"games__pong__scores__0__means__categories__0__accuracy": 0.5},
+            r"means\.categories\[0\]\.accuracy",
+        ),
+        ({"games__pong__scores__0__means__categories__0__count": 5}, r"categories\[0\]\.count"),
+        ({"games__pong__scores__0__means__categories": []}, r"means\.categories"),
+        ({"games__pong__scores__0__means__reason": "so"}, r"means\.reason"),
+        ({"suite__0__means__f1": 0.9}, r"suite\[0\]\.means\.f1"),
+        ({"suite": []}, "suite"),
+        ({FIRST + "f1": 0.9999}, "contradicts itself at pong: means"),
+        ({"dataset__splits__pong__test__rows": 9872}, "n does not fit(.|\n)*expected: 9872"),
+        ({"dataset__splits__pong__test__rows": 9870}, "n does not fit"),
+        ({FIRST + "n": 9870}, "variables of every probe"),
+        ({FIRST + "accuracy": 0.12345678}, "no share of 9871"),
+        ({FIRST + "majority_f1": 0.9}, "majority_f1 does not follow"),
+        ({FIRST + "f1": None, FIRST + "f1_interval": None}, "does not say why"),
+        ({FIRST + "f1_interval": [0.6, 0.5]}, "not an interval"),
+        ({FIRST + "categories": ["misc", "misc"]}, "category is there twice|variables of every probe"),
+        ({FIRST + "name": "other"}, "variables of every probe"),
+        ({"games__pong__scores__0__probe": "other"}, "pong: probes"),
+        ({"games__pong__scores__1__train_rows": "full"}, "pong: probes"),
+        ({"probes__1__train_rows": "full"}, "probe is there twice"),
+        ({"dataset__suite": ["pong", "breakout"]}, "suite"),
+        ({"dataset__fresh_seed": 3}, "fresh split"),
+        ({"dataset__splits": {"pong": {}}}, "splits"),
+        ({"ranked": False}, "ranked"),
+        ({"unranked_reason": "limit"}, "ranked"),
+        ({"finished": "2025-01-01T00:00:00Z"}, "ended before"),
+        ({"started": "2026-02-30T00:00:00Z"}, "calendar"),
+        ({"elapsed_seconds": -1.5}, "ended before"),
+    ],
+)
+def test_numbers_must_follow_from_one_another(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(ResultError, match=match):
+        check(forged(**changes))
+
+
+def test_what_build_makes_follows() -> None:
+    check(make())
+    check(forged())
+    limited = fields(1, n=200)
+    limited |= {"ranked": False, "unranked_reason": "limit 100"}
+    for game in limited["games"].values():
+        for scores in game["scores"]:
+            for row in scores["variables"]:
+                row |= {"n": 100, "accuracy": 0.25, "majority_accuracy": 0.2, "majority_f1": 2 * 0.04 / 1.2}
+    check(Signed.build(**limited))
+
+
+def test_a_game_may_not_hide_a_variable_from_one_probe() -> None:
+    values = fields()
+    del values["games"]["pong"]["scores"][1]["variables"][0]
+    with pytest.raises(ResultError, match="variables of every probe"):
+        check(Signed.build(**values))
+
+
+def test_the_command(folder: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    good, allowed = str(folder / "result.json"), str(folder / "allowed_signers")
+    done = run(result_cli.verify, [good, "--allowed-signers", allowed])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "signed by  SHA256:" in done.stdout
+    assert "alice@example.org" in done.stdout
+    done = run(result_cli.verify, [good])
+    assert done.exit_code == 0
+    assert "Nobody vouches for whose key that is" in done.stderr
+    done = run(result_cli.verify, [good, "--allowed-signers", allowed, "--json"])
+    assert json.loads(done.stdout)["vouched"] is True
+    bad = tmp_path / "bad.json"
+    bad.write_bytes((folder / "result.json").read_bytes().replace(b"Zo", b"Jo"))
+    done = run(result_cli.verify, [str(bad)])
+    assert done.exit_code == 1
+    assert "does not hold" in done.stderr
+    done = run(result_cli.verify, [str(bad), "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["error"] == "SignatureError"
+
+
+def test_signing_by_command(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    path = write(Result(signatures=[], signed=make(games=("pong",))), tmp_path / "result.json")
+    done = run(result_cli.verify, [str(path)])
+    assert done.exit_code == 1
+    assert "not signed" in done.stderr
+    done = run(result_cli.keygen, [str(tmp_path / "key")])
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"{tmp_path / 'key'}: made, SHA256:")
+    assert run(result_cli.keygen, [str(tmp_path / "key")]).exit_code == 2
+    locked = run(result_cli.keygen, [str(tmp_path / "locked"), "--passphrase"], input="open\nopen\n")
+    assert locked.exit_code == 0
+    done = run(result_cli.sign, [str(path), "--key", str(tmp_path / "key"), "--out", str(path)])
+    assert (done.exit_code, "there already" in done.stderr) == (2, True)
+    done = run(result_cli.sign, [str(path), "--key", str(tmp_path / "key"), "--json"])
+    assert json.loads(done.stdout)["signatures"] == 1
+    done = run(result_cli.sign, [str(path), "--key", str(tmp_path / "locked")], input="open\n")
+    assert done.exit_code == 0
+    assert len(verify(path).signed_by) == 2
+
+
+def test_verification_is_light(folder: Path) -> None:
+    code = (
+        "import sys; from harness.verify import verify; "
+        f"verify({str(folder / 'result.json')!r}, {str(folder / 'allowed_signers')!r}); "
+        "print(sorted({'torch', 'ale_py', 'datasets', 'sklearn', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
