@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import re
 import sys
@@ -18,6 +19,7 @@ from atariari_data.errors import MissingExtraError, UsageError
 from harness.encoder import POOLS, BatchSize, EncoderError, Frames, FrameSpec, LoadedEncoder, Pool
 from harness.encoder_file import blame, find_encoder, import_file, is_encoder_class, seeded
 from harness.fingerprint import arrays_of, files_digest, object_digest, weights_digest
+from harness.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
 
 CPU_BATCH = 128
 CUDA_BATCH = 4096
@@ -68,7 +70,8 @@ def load_encoder(
     Args:
         source: A Python file with an ``encoder`` object, a function ``load_encoder()`` or a single encoder
             class; or such an object, class or module itself: a torch module, an object with ``spec`` and
-            ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays.
+            ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays. Or a file of
+            ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``.
         weights: State dict for a torch module, ``.safetensors`` or ``.pt``; no code in it is run.
         device: Torch device; where the encoder is if not given, and the CPU for what comes from a file.
         spec: What the encoder sees, in place of its own attribute ``spec``; without either, gray
@@ -140,6 +143,9 @@ def _adapt(thing: Any, request: Request) -> LoadedEncoder:
 
 
 def _from_text(source: str, request: Request) -> LoadedEncoder:
+    library, _, model = source.partition(":")
+    if library in {"timm", "hf"} and model:
+        return _from_hub(library, model, request)
     path = Path(source).expanduser()
     if path.suffix in _PICKLES:
         raise EncoderError(
@@ -152,11 +158,14 @@ def _from_text(source: str, request: Request) -> LoadedEncoder:
             expected="a Python file such as examples/my_encoder.py",
             got="a folder" if path.is_dir() else "nothing there",
         )
-    if path.suffix != ".py":
-        raise EncoderError(
-            f"{path.name} is not a file that an encoder can be loaded from.", expected="a name in .py"
-        )
-    return _from_python(path.resolve(), request)
+    if path.suffix == ".py":
+        return _from_python(path.resolve(), request)
+    if path.suffix in PROGRAM_SUFFIXES:
+        return _from_program(path.resolve(), request)
+    raise EncoderError(
+        f"{path.name} is not a file that an encoder can be loaded from.",
+        expected="a name with " + ", ".join((".py", *PROGRAM_SUFFIXES)),
+    )
 
 
 def _from_python(path: Path, request: Request) -> LoadedEncoder:
@@ -169,6 +178,35 @@ def _from_python(path: Path, request: Request) -> LoadedEncoder:
     return adapt(
         found, replace(request, home=path, source=source, name=request.name or _name_of(found) or path.stem)
     )
+
+
+def _from_program(path: Path, request: Request) -> LoadedEncoder:
+    if request.weights is not None:
+        raise EncoderError(f"{path.name} has its weights inside.", cure="Leave out the weights file.")
+    program = load_program(path, request.spec, request.device)
+    data = [p for p in path.parent.glob(f"{path.name}*") if p.suffix in {".data", ".onnx_data"}]
+    source = (files_digest(path, data), "files" if data else "file")
+    if isinstance(program, OnnxEncoder):
+        request = replace(request, device=None)  # it is there already
+    return adapt(program, replace(request, source=source, name=request.name or path.stem))
+
+
+def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
+    try:
+        import torch  # noqa: F401 - the next import needs it, and this one says so by name
+    except ImportError as error:
+        raise MissingExtraError("torch", "harness") from error
+    from harness.hub_models import load_timm, load_transformers
+
+    with seeded():  # for the parts that have no pretrained weights
+        found = (
+            load_timm(model, request.spec, request.pool, request.weights)
+            if library == "timm"
+            else load_transformers(model, request.spec, request.weights)
+        )
+    name = f"{library}:{model}"
+    source = (hashlib.sha256(name.encode()).hexdigest(), "name")
+    return adapt(found, replace(request, source=source, name=request.name or name, weights=None))
 
 
 def _of_module(module: ModuleType) -> Any:
@@ -225,7 +263,7 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
         tm.load_weights(module, request.weights)
     tm.materialise(module, call, prepare(_blank(spec)))
     precision = str(half or dtype).removeprefix("torch.")
-    method = "encode" if hasattr(module, "encode") else "forward"
+    kind = f"torch module {type(module).__name__}.{'encode' if hasattr(module, 'encode') else 'forward'}"
     return LoadedEncoder(
         name=_name(module, request),
         spec=spec,
@@ -236,7 +274,7 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
         pool=_pool_of(module, request),
         device=str(device),
         precision=precision,
-        description=f"torch module {type(module).__name__}.{method} on {device}, sees {spec}",
+        description=f"{_described(module, kind)} on {device}, sees {spec}",
         prepare=prepare,
         call=call,
         batches=_batches(request, device.type),
@@ -255,7 +293,8 @@ def _numpy(thing: Any, function: Callable[[Any], Any], request: Request, kind: s
         weights_digest=_weights_of(thing, request),
         parameters=None,
         pool=_pool_of(thing, request),
-        description=f"{kind} {shown}, sees {spec}",
+        device=thing.device if isinstance(thing, OnnxEncoder) else "cpu",
+        description=f"{_described(thing, f'{kind} {shown}')}, sees {spec}",
         prepare=spec.prepare,
         call=_careful(_without_gradients(function), spec, request.home),
         batches=_batches(request, "cpu"),
@@ -345,6 +384,11 @@ def _pool_of(thing: Any, request: Request) -> Pool | None:
             "The encoder asks for a pooling that there is not.", expected=", ".join(POOLS), got=pool
         )
     return pool
+
+
+def _described(thing: Any, otherwise: str) -> str:
+    own = getattr(thing, "description", None)
+    return own if isinstance(own, str) else otherwise
 
 
 def _name_of(thing: Any) -> str | None:

@@ -59,12 +59,10 @@ class BatchSize:
     Attributes:
         size: Rows in the next batch.
         limit: While ``size`` is under it, every batch that fits doubles it.
-        fixed: The encoder takes this many rows and no other number (a program traced for one batch size).
     """
 
     size: int = 128
     limit: int = 0
-    fixed: bool = False
 
     def fitted(self, rows: int) -> None:
         """A batch of ``rows`` went through."""
@@ -75,16 +73,15 @@ class BatchSize:
         """A batch of ``rows`` did not fit.
 
         Raises:
-            EncoderError: It was a single row, or the encoder takes no other number.
+            EncoderError: It was a single row.
         """
-        if rows <= 1 or self.fixed:
+        if rows == 1:
             raise EncoderError(
-                "The encoder runs out of memory with "
-                + ("a single frame." if rows <= 1 else f"its fixed batch of {rows} frames."),
+                "The encoder runs out of memory with a single frame.",
                 got=first_line(error),
                 cure="Use a smaller encoder, or a device with more memory.",
             ) from error
-        self.size = max(1, rows // 2)
+        self.size = rows // 2
         self.limit = self.size
 
 
@@ -187,8 +184,6 @@ class LoadedEncoder:
     def _try_batch(self, batch: Frames, start: int) -> Features | None:
         """Features of a batch, or None after making batches smaller."""
         rows = len(batch)
-        if self.batches.fixed and rows < self.batches.size:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], self.batches.size - rows, axis=0)])
         try:
             prepared = self.prepare(batch)
             output = self.call(prepared) if self._seen.input_checked else self._call_watched(prepared)
@@ -197,7 +192,7 @@ class LoadedEncoder:
                 raise
             self.batches.out_of_memory(rows, error)
             return None
-        features = as_features(output, len(batch), self.pool, self.spec.layout)[:rows]
+        features = as_features(output, rows, self.pool, self.spec.layout)
         self._check(features, start)
         self.batches.fitted(rows)
         return features

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ def caller(
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; afterwards every submodule is in the mode it was."""
-    training = [part for part in module.modules() if part.training]
+    training = [part for part in module.modules() if getattr(part, "training", False)]
     for part in training:
         part.training = False
     try:
@@ -182,14 +181,6 @@ def materialise(module: nn.Module, call: Callable[[Any], Any], sample: torch.Ten
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             call(sample)
-
-
-def load_script(path: Path) -> nn.Module:
-    """Load a TorchScript archive (``torch.jit.save``) onto the CPU."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit goes, its archives stay around
-        loaded: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    return loaded
 
 
 def _read_safetensors(path: Path) -> Any:

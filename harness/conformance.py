@@ -1,0 +1,340 @@
+"""The rules that every encoder keeps, and a kit that says which of them one breaks.
+
+For your own tests: ``assert_conforms(MyEncoder())``. On the command line: ``harness check my_encoder.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+from harness.encoder import EncoderError, Features, Frames, FrameSpec, LoadedEncoder, sample_frames
+from harness.features import as_features, describe, to_numpy
+
+Status = Literal["passed", "failed", "skipped", "info"]
+
+RULES = {
+    "runs": "takes the frames that its spec asks for",
+    "dtype": "returns floats",
+    "shape": "returns [n, d] for any n, always with the same d",
+    "finite": "returns neither NaN nor infinity, for a black or white screen either",
+    "input": "does not write to its input",
+    "deterministic": "the same frames give the same features, whatever came before",
+    "batch": "the features of a frame do not depend on the frames beside it",
+    "order": "the features of a frame do not depend on its place in the batch",
+}
+LEAST_FRAMES = 8
+_EXCERPT = 6
+_HALF = ("float16", "bfloat16")
+_HALF_ROUNDS = 16
+
+
+class ConformanceError(EncoderError, AssertionError):
+    """An encoder breaks a rule; an ``AssertionError`` too, so that a test fails rather than errs."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found.
+
+    Attributes:
+        rule: A key of ``RULES``; for figures ``features``, ``speed``, ``memory`` or ``encoder``.
+        status: ``passed``, ``failed``, ``skipped`` where an earlier failure leaves nothing to test, or
+            ``info`` for a figure.
+        message: One sentence.
+        shown: Excerpts of the arrays that show a failure, each with what it is.
+    """
+
+    rule: str
+    status: Status
+    message: str
+    shown: tuple[tuple[str, npt.NDArray[Any]], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the parts for ``--json``; numbers of the excerpts as text, since NaN is not JSON."""
+        shown = {name: np.vectorize(_number, otypes=[object])(array).tolist() for name, array in self.shown}
+        return {"rule": self.rule, "status": self.status, "message": self.message, "shown": shown}
+
+
+def check(
+    encoder: object, frames: Frames | None = None, *, seconds: float = 1.0, **options: Any
+) -> list[Finding]:
+    """Try an encoder against every rule.
+
+    Args:
+        encoder: Anything that ``load_encoder`` takes.
+        frames: uint8, at least 8, of the shape that the encoder's spec asks for; without, pictures made
+            for the purpose. A black and a white screen are added.
+        seconds: How long to measure the speed; with 0, there are no figures.
+        options: As for ``load_encoder``.
+
+    Returns:
+        A finding for every rule, in their order; what was loaded; and where all is well, figures: feature
+        size, speed, memory.
+
+    Raises:
+        EncoderError: It cannot be loaded.
+        UsageError: The frames are not those of the encoder's spec, or too few.
+    """
+    from harness.adapters import load_encoder
+
+    loaded = load_encoder(encoder, **options)
+    trial = _Trial(loaded, _with_blanks(loaded.spec, frames))
+    findings: list[Finding] = []
+    for rule, test in trial.tests():
+        broken = {finding.rule for finding in findings if finding.status == "failed"}
+        if broken & set(_NEEDS[rule]):
+            findings.append(Finding(rule, "skipped", f"not tried, since `{min(broken)}` fails"))
+            continue
+        findings.append(test() or Finding(rule, "passed", RULES[rule]))
+    findings.append(Finding("encoder", "info", f"{loaded.name}: {loaded.description}"))
+    if seconds > 0 and conforms(findings):
+        findings.extend(trial.figures(seconds))
+    return findings
+
+
+def conforms(findings: list[Finding]) -> bool:
+    """Whether no rule failed."""
+    return all(finding.status != "failed" for finding in findings)
+
+
+def assert_conforms(encoder: object, frames: Frames | None = None, **options: Any) -> None:
+    """Raise unless an encoder keeps every rule; for tests.
+
+    Args:
+        encoder: As for ``check``.
+        frames: As for ``check``.
+        options: As for ``check``.
+
+    Raises:
+        ConformanceError: It breaks a rule; the message has all findings that failed.
+        EncoderError: It cannot be loaded.
+    """
+    findings = check(encoder, frames, seconds=0, **options)
+    failed = [finding for finding in findings if finding.status == "failed"]
+    if failed:
+        raise ConformanceError("The encoder breaks rules.\n" + report(failed))
+
+
+def report(findings: list[Finding]) -> str:
+    """Findings as text, a line each, the arrays that show a failure below it."""
+    marks = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "info": "info"}
+    lines = []
+    for finding in findings:
+        lines.append(f"{marks[finding.status]:7}  {finding.rule:13}  {finding.message}")
+        width = max((len(name) for name, _ in finding.shown), default=0)
+        for name, array in finding.shown:
+            numbers = "  ".join(_number(value) for value in array.reshape(-1))
+            lines.append(f"{'':9}{name:{width}}  {numbers}")
+    return "\n".join(lines)
+
+
+# What must hold before a rule can be tried. Noise would fail the last two as well.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "runs": (),
+    "dtype": ("runs",),
+    "shape": ("runs", "dtype"),
+    "finite": ("runs", "dtype", "shape"),
+    "input": ("runs",),
+    "deterministic": ("runs", "dtype", "shape", "finite"),
+    "batch": ("runs", "dtype", "shape", "finite", "deterministic"),
+    "order": ("runs", "dtype", "shape", "finite", "deterministic"),
+}
+
+
+class _Trial:
+    """An encoder and the frames that it is tried on; every method is a rule and finds a failure or None."""
+
+    def __init__(self, encoder: LoadedEncoder, frames: Frames) -> None:
+        self.encoder = encoder
+        self.frames = frames
+        self.n = len(frames)
+        self.half = self.n // 2
+
+    def tests(self) -> Iterator[tuple[str, Callable[[], Finding | None]]]:
+        for rule in RULES:
+            yield rule, getattr(self, rule)
+
+    def output(self, frames: Frames) -> Any:
+        return self.encoder.call(self.encoder.prepare(frames))
+
+    def features(self, frames: Frames) -> Features:
+        return as_features(self.output(frames), len(frames), self.encoder.pool, self.encoder.spec.layout)
+
+    def runs(self) -> Finding | None:
+        try:
+            self.output(self.frames)
+        except EncoderError as error:
+            return Finding("runs", "failed", str(error))
+        return None
+
+    def dtype(self) -> Finding | None:
+        output = self.output(self.frames)
+        if to_numpy(output).dtype.kind == "f":
+            return None
+        return Finding("dtype", "failed", f"returns {describe(output)}, which is no array of floats")
+
+    def shape(self) -> Finding | None:
+        widths: dict[int, int] = {}
+        for n in (self.n, 1, 3):
+            try:
+                widths[n] = self.features(self.frames[:n]).shape[1]
+            except EncoderError as error:
+                return Finding("shape", "failed", f"for {n} frames: {error}")
+        if len(set(widths.values())) == 1:
+            return None
+        sizes = ", ".join(f"[{n}, {d}]" for n, d in widths.items())
+        return Finding("shape", "failed", f"the feature size changes with the number of frames: {sizes}")
+
+    def finite(self) -> Finding | None:
+        features = self.features(self.frames)
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if not bad.size:
+            return None
+        row = int(bad[0])
+        name = {self.n - 2: " (a black screen)", self.n - 1: " (a white screen)"}.get(row, "")
+        first = int(np.flatnonzero(~np.isfinite(features[row]))[0])
+        return Finding(
+            "finite",
+            "failed",
+            f"NaN or infinity in {bad.size} of {self.n} rows, the first in row {row}{name}, feature {first}",
+            _excerpt(first, {f"row {row}": features[row]}),
+        )
+
+    def input(self) -> Finding | None:
+        prepared = self.encoder.prepare(self.frames)
+        before = to_numpy(prepared).copy()
+        self.encoder.call(prepared)
+        after = to_numpy(prepared)
+        if np.array_equal(before, after):
+            return None
+        changed = np.flatnonzero(before.reshape(-1) != after.reshape(-1))
+        return Finding(
+            "input",
+            "failed",
+            f"{changed.size} of {before.size} numbers of the input are others after the call",
+            _excerpt(int(changed[0]), {"before": before.reshape(-1), "after": after.reshape(-1)}),
+        )
+
+    def deterministic(self) -> Finding | None:
+        some, others = self.frames[: self.half], self.frames[self.half :]
+        first, second = self.features(some), self.features(some)
+        self.features(others)
+        later = self.features(some)
+        return self.differ(
+            "deterministic", "the same frames give other features", first=first, second=second
+        ) or self.differ(
+            "deterministic", "features change after other frames were seen", first=first, later=later
+        )
+
+    def batch(self) -> Finding | None:
+        # Places stay, company changes: what depends on the place alone is the rule after this one.
+        whole = self.features(self.frames)
+        others = self.features(np.concatenate([self.frames[: self.half], self.frames[::-1]]))[: self.half]
+        says = "features depend on the other frames of the batch"
+        return self.differ(
+            "batch", says, alone=self.features(self.frames[:1]), together=whole[:1]
+        ) or self.differ("batch", says, together=whole[: self.half], with_others=others)
+
+    def order(self) -> Finding | None:
+        features = self.features(self.frames)
+        for order in (np.arange(self.n)[::-1], np.random.default_rng(0).permutation(self.n)):
+            back = np.empty_like(features)
+            back[order] = self.features(self.frames[order])
+            says = "features depend on the place in the batch"
+            if found := self.differ("order", says, in_order=features, reordered=back):
+                return found
+        return None
+
+    def differ(self, rule: str, says: str, **pair: Features) -> Finding | None:
+        """A failure where two sets of features differ by more than rounding does.
+
+        Kernels for another batch size add up in another order. What that changes goes with the size of
+        the numbers; what an error of the encoder changes goes with how much its features vary.
+        """
+        (left_name, left), (right_name, right) = pair.items()
+        vary = float(np.sqrt(left.var(axis=0, dtype=np.float64).mean()))
+        size = float(np.sqrt(np.square(left, dtype=np.float64).mean()))
+        # A single row does not vary: then a thousandth of its size stands for it.
+        tolerance = 1e-3 * (vary if len(left) > 1 else size) + 1e-5 * size
+        if self.encoder.precision in _HALF:
+            tolerance *= _HALF_ROUNDS
+        distance = np.abs(left.astype(np.float64) - right)
+        if distance.max() <= tolerance:
+            return None
+        row, column = (int(i) for i in np.unravel_index(distance.argmax(), distance.shape))
+        return Finding(
+            rule,
+            "failed",
+            f"{says}: by up to {_number(distance.max())} (row {row}, feature {column}); "
+            f"rounding explains {_number(tolerance)}",
+            _excerpt(
+                column, {left_name.replace("_", " "): left[row], right_name.replace("_", " "): right[row]}
+            ),
+        )
+
+    def figures(self, seconds: float) -> Iterator[Finding]:
+        features = self.features(self.frames)
+        same = int((np.ptp(features, axis=0) == 0).sum())
+        size = (
+            f"{features.shape[1]} features, {4 * features.shape[1] * 50_000 / 1e6:.0f} MB for 50,000 frames"
+        )
+        yield Finding(
+            "features", "info", size + (f"; {same} of them are constant on these frames" if same else "")
+        )
+        rows = min(self.encoder.batches.size, 128)
+        many = np.resize(self.frames, (rows, *self.frames.shape[1:]))
+        self.encoder.embed(many[:1])  # what only the first call costs
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            self.encoder.embed(many)
+            done += rows
+        rate = done / (time.perf_counter() - start)
+        yield Finding(
+            "speed", "info", f"{rate:,.0f} frames/s in batches of {rows}, {50_000 / rate:,.0f} s for 50,000"
+        )
+        yield Finding("memory", "info", _memory(self.encoder.device))
+
+
+def _with_blanks(spec: FrameSpec, frames: Frames | None) -> Frames:
+    """Frames to try on, ending with a black and a white screen."""
+    if frames is None:
+        frames = sample_frames(spec, LEAST_FRAMES)
+    frames = np.asarray(frames)
+    spec.arrange(frames[:1])
+    if len(frames) < LEAST_FRAMES:
+        raise UsageError(
+            "These frames are too few to try an encoder.", expected=LEAST_FRAMES, got=len(frames)
+        )
+    black = np.zeros_like(frames[:1])
+    return np.concatenate([frames, black, black + np.uint8(255)])
+
+
+def _excerpt(around: int, arrays: dict[str, npt.NDArray[Any]]) -> tuple[tuple[str, npt.NDArray[Any]], ...]:
+    """A few numbers of each array, from the same places."""
+    length = min(len(array) for array in arrays.values())
+    start = max(0, min(around - 1, length - _EXCERPT))
+    return tuple((name, array[start : start + _EXCERPT].copy()) for name, array in arrays.items())
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.4g}"
+
+
+def _memory(device: str) -> str:
+    if device.startswith("cuda"):
+        torch = sys.modules["torch"]
+        return f"{torch.cuda.max_memory_allocated(device) / 1e6:,.0f} MB at most on {device}"
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "not measured here"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"{peak / 1e6:,.0f} MB at most in this process so far"
