@@ -3,14 +3,35 @@
 - :func:`load_dataset`: frames and labels, ``load_dataset("atariari", "pong")``.
 - :func:`labels`: decode RAM, ``uint8 [n, 128]`` at once.
 - :func:`game`, :func:`game_names`: the games and what their RAM means.
+- :class:`AtariARIWrapper`: a Gymnasium wrapper that puts labels into ``info``.
 - :class:`AtariariError`: the base of all errors.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from atariari_data.dataset import announce, load_dataset
 from atariari_data.errors import AtariariError
 from atariari_data.games import game, game_names
 from atariari_data.labels import labels
 
-__all__ = ["AtariariError", "game", "game_names", "labels", "load_dataset"]
+if TYPE_CHECKING:
+    from atariari_data.wrapper import AtariARIWrapper
+
+__all__ = ["AtariARIWrapper", "AtariariError", "game", "game_names", "labels", "load_dataset"]
+
+# Names whose modules import more than NumPy; they are imported when first asked for.
+_LAZY = {"AtariARIWrapper": "atariari_data.wrapper"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 announce()
