@@ -258,7 +258,7 @@ def solve_together(
     solvers: Sequence[Generator[Ask, Answer, T]],
     training: Rows,
     validation: Rows,
-    done: Callable[[int], None] = lambda _: None,
+    done: Callable[[int], object] = lambda _: None,
 ) -> list[T]:
     """Run one generator a variable to its end, answering those that wait in joint passes.
 

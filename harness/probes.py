@@ -73,7 +73,7 @@ def fit_linear(
     names: Sequence[str],
     rows: npt.NDArray[np.integer] | None = None,
     device: str = "cpu",
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], object] | None = None,
 ) -> list[LinearFit]:
     """Fit multinomial logistic regression to every variable, and predict the test rows.
 

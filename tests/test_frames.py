@@ -84,9 +84,7 @@ def test_the_digest_covers_every_pixel() -> None:
     assert frames.canonical(rgb).content() != frame.content()
 
 
-@pytest.mark.parametrize(
-    "png", [b"", b"nonsense", frames.to_png(frames.Frame(b"\0\0\0", bytes(33600)))[:60]]
-)
+@pytest.mark.parametrize("png", [b"", b"nonsense", frames.to_png(frames.Frame(b"\0\0\0", bytes(33600)))[:60]])
 def test_bytes_that_are_no_frame_are_refused(png: bytes) -> None:
     with pytest.raises(AtariariError, match="PNG"):
         frames.from_png(png)

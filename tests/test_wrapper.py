@@ -1,27 +1,17 @@
 """The wrapper, against the real emulator."""
 
-import copy
 import itertools
-import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import ale_py
 import gymnasium
 import numpy as np
-import numpy.typing as npt
 import pytest
 from ale_py.env import AtariEnv
-from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, RecordEpisodeStatistics, TimeLimit
 
-import atariari_data
 from atariari_data import AtariARIWrapper, game, game_names, labels
-from atariari_data.errors import UnknownNameError, UsageError
 
 GAMES_AND_SETS = [(name, label_set) for name in game_names() for label_set in game(name).label_sets]
 Env = gymnasium.Env[Any, Any]
@@ -46,7 +36,9 @@ def expected(env: Env, game_name: str, label_set: str = "v1") -> dict[str, int]:
 
 @pytest.mark.parametrize(("game_name", "label_set"), GAMES_AND_SETS)
 def test_labels_are_the_decoded_observation_when_this_is_the_ram(game_name: str, label_set: str) -> None:
-    env = AtariARIWrapper(gymnasium.make(f"ALE/{env_name(game_name)}-v5", obs_type="ram"), label_set=label_set)
+    env = AtariARIWrapper(
+        gymnasium.make(f"ALE/{env_name(game_name)}-v5", obs_type="ram"), label_set=label_set
+    )
     seen = [env.reset(seed=0)]
     rng = np.random.default_rng(0)
     for action in rng.integers(4, size=30):
@@ -60,7 +52,9 @@ def test_labels_are_the_decoded_observation_when_this_is_the_ram(game_name: str,
     assert any(info["labels"] != seen[0][1]["labels"] for _, info in seen)
 
 
-@pytest.mark.parametrize("env_id", ["MsPacmanNoFrameskip-v4", "MsPacmanNoFrameskip-v0", "MsPacman-v4", "ALE/MsPacman-v5"])
+@pytest.mark.parametrize(
+    "env_id", ["MsPacmanNoFrameskip-v4", "MsPacmanNoFrameskip-v0", "MsPacman-v4", "ALE/MsPacman-v5"]
+)
 def test_any_id_of_the_game_gives_v1_unless_asked(env_id: str) -> None:
     env = AtariARIWrapper(gymnasium.make(env_id))
     assert (env.game, env.label_set) == ("ms_pacman", "v1")
@@ -104,4 +98,9 @@ def test_labels_can_be_read_between_steps() -> None:
     bare = env.unwrapped
     assert isinstance(bare, AtariEnv)
     bare.ale.setRAM(50, 77)
-    assert env.labels()["player_y" if False else next(v.name for v in game("pong").variables() if v.address == 50)] == 77
+    assert (
+        env.labels()[
+            "player_y" if False else next(v.name for v in game("pong").variables() if v.address == 50)
+        ]
+        == 77
+    )
