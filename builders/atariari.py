@@ -81,12 +81,16 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         Raises:
             UnknownNameError: No such game; says which are known, and the nearest.
+            DataError: The cache folder cannot be written.
         """
         known = [config.name for config in self.BUILDER_CONFIGS]
         if config_name not in known:
             raise UnknownNameError("config of atariari", str(config_name), known)
         kwargs["hash"] = _source_digest(config_name)
-        super().__init__(*args, config_name=config_name, **kwargs)
+        try:
+            super().__init__(*args, config_name=config_name, **kwargs)
+        except OSError as error:
+            raise _explained(error, str(kwargs.get("cache_dir") or "the cache")) from error
 
     def _info(self) -> datasets.DatasetInfo:
         name = game(self.config.game)
@@ -176,7 +180,10 @@ def _explained(error: BaseException, folder: str) -> BaseException:
                 cure="Free some space and run it again (what was finished is used),"
                 " or set HF_DATASETS_CACHE to a folder on another disk.",
             )
-        if number in (errno.EROFS, errno.EACCES, errno.EPERM) or "read-only file system" in text:
+        if (
+            number in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+            or "read-only file system" in text
+        ):
             return DataError(
                 f"The dataset cannot be written in {folder}: {cause}",
                 cure="Set HF_DATASETS_CACHE (or cache_dir=) to a folder that can be written.",

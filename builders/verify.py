@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from atariari_data.errors import AtariariError, DataError
+from atariari_data.labels import labels as decode
 from builders.digest import NULL_ACTION, Row, episode_digest, split_digest
 from builders.frames import from_png
 from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
@@ -39,7 +40,6 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
 
     frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
     builder = datasets.load_dataset_builder(atariari_data.dataset.NAME, config, cache_dir=cache_dir)
-    cure = f"atariari-data build {config} --rebuild"
     if not Path(builder.cache_dir, "dataset_info.json").is_file():
         raise DataError(
             f"{config} is not built in {builder.cache_dir}.", cure=f"atariari-data build {config}"
@@ -53,7 +53,8 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
             raise
         except Exception as error:  # whatever pyarrow, datasets or zlib say of bytes that make no sense
             raise DataError(
-                f"{config}, {name}: the Arrow files in {builder.cache_dir} cannot be read: {error}", cure=cure
+                f"{config}, {name}: the Arrow files in {builder.cache_dir} cannot be read: {error}",
+                cure=_cure(config),
             ) from error
     return digests
 
@@ -61,7 +62,7 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
 def _split(config: str, name: str, frozen: Split, table: Any) -> str:
     expected = {episode.number: episode for episode in frozen.episodes}
     found = []
-    for number, group in groupby(_rows(table), key=lambda pair: pair[0]):
+    for number, group in groupby(_rows(config, name, table), key=lambda pair: pair[0]):
         rows = [(row.step, row.digest()) for _, row in group]
         digest = episode_digest(d for _, d in rows)
         if number not in expected or digest != expected[number].digest:
@@ -70,7 +71,7 @@ def _split(config: str, name: str, frozen: Split, table: Any) -> str:
                 f"{config}, {name}, episode {number}{step}: what is on disk was changed.",
                 expected=expected[number].digest if number in expected else "no such episode",
                 got=digest,
-                cure=f"atariari-data build {config} --rebuild",
+                cure=_cure(config),
             )
         found.append((number, len(rows), digest))
     digest = split_digest(found)
@@ -79,9 +80,13 @@ def _split(config: str, name: str, frozen: Split, table: Any) -> str:
             f"{config}, {name}: episodes are missing or out of order.",
             expected=f"{frozen.digest} ({frozen.rows} rows, {len(frozen.episodes)} episodes)",
             got=f"{digest} ({sum(n for _, n, _ in found)} rows, {len(found)} episodes)",
-            cure=f"atariari-data build {config} --rebuild",
+            cure=_cure(config),
         )
     return digest
+
+
+def _cure(config: str) -> str:
+    return f"atariari-data build {config} --rebuild"
 
 
 def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
@@ -94,19 +99,29 @@ def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
     return ""
 
 
-def _rows(table: Any) -> Iterator[tuple[int, Row]]:
+def _rows(config: str, name: str, table: Any) -> Iterator[tuple[int, Row]]:
+    """Read the rows, after comparing with one another what is there twice: flags and labels."""
+    fields = ("episode", "step", "action", "reward", "is_terminal", "lives", "is_first", "is_last")
     for start in range(0, len(table), _TABLE_ROWS):
         part: pa.Table = table[start : start + _TABLE_ROWS]
         part.validate(full=True)
         ram = part["ram"].combine_chunks().flatten().to_numpy().reshape(part.num_rows, -1)
         png = part["frame"].combine_chunks().field("bytes")
-        names = ("episode", "step", "action", "reward", "is_terminal", "lives", "is_first", "is_last")
-        columns = (part[name].to_pylist() for name in names)
-        for i, (episode, step, action, reward, terminal, lives, first, last) in enumerate(
-            zip(*columns, strict=True)
-        ):
+        labels = part["labels"].combine_chunks()
+        decoded = decode(ram, config.removesuffix(PRETRAIN))
+        wrong = np.zeros(part.num_rows, np.bool_)
+        for variable, values in decoded.items():
+            wrong |= labels.field(variable).to_numpy() != values
+        columns = (part[field].to_pylist() for field in fields)
+        for i, row_fields in enumerate(zip(*columns, strict=True)):
+            episode, step, action, reward, terminal, lives, first, last = row_fields
+            where, cure = f"{config}, {name}, episode {episode}, step {step}", _cure(config)
+            try:
+                frame = from_png(png[i].as_py())
+            except DataError as error:
+                raise DataError(f"{where}: {error.what}", cure=cure) from error
             row = Row(
-                frame=from_png(png[i].as_py()),
+                frame=frame,
                 ram=ram[i].tobytes(),
                 step=step,
                 action=NULL_ACTION if action is None else action,
@@ -114,6 +129,6 @@ def _rows(table: Any) -> Iterator[tuple[int, Row]]:
                 over=terminal,
                 lives=lives,
             )
-            if (row.is_first, row.is_last, row.is_terminal) != (first, last, terminal):
-                raise DataError(f"episode {episode}, step {step}: the flags contradict the row")
+            if wrong[i] or (row.is_first, row.is_last, row.is_terminal) != (first, last, terminal):
+                raise DataError(f"{where}: the labels or flags contradict the row.", cure=cure)
             yield episode, row

@@ -1,0 +1,334 @@
+"""The dataset as users load it, on the small recordings, and what happens when files are broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import atariari_data
+from atariari_data import load_dataset
+from atariari_data.errors import AtariariError, DataError, UnknownNameError
+from builders.atariari import Atariari
+from builders.frames import from_png
+from builders.manifest import load_manifest
+from builders.replay import replay
+from builders.verify import verify
+
+COLUMNS = [
+    "frame",
+    "ram",
+    "labels",
+    "episode",
+    "step",
+    "action",
+    "reward",
+    "is_first",
+    "is_last",
+    "is_terminal",
+    "lives",
+]
+
+
+def _run(code: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def copy(built: str, tmp_path: Path) -> Path:
+    """A cache of one's own, to break."""
+    target = tmp_path / "cache"
+    shutil.copytree(built, target)
+    return target
+
+
+def _arrow(cache: Path, split: str) -> Path:
+    (file,) = (cache / "atariari" / "pong").rglob(f"atariari-{split}.arrow")
+    return file
+
+
+def test_splits_rows_and_columns_are_the_manifest_s(built: str) -> None:
+    data = load_dataset("atariari", "pong", cache_dir=built)
+    frozen = load_manifest("pong").configs["pong"].splits
+    assert {name: split.num_rows for name, split in data.items()} == {n: s.rows for n, s in frozen.items()}
+    assert data["train"].column_names == COLUMNS
+    assert str(data["train"].info.version) == "1.0.0"
+
+
+def test_rows_say_what_the_emulator_showed(built: str) -> None:
+    data = load_dataset("atariari", "pong", split="train", cache_dir=built)
+    from builders.manifest import load_recording
+
+    expected = [r for lane in range(8) for r in replay(load_recording("pong"), lane, split="train")]
+    assert len(expected) == len(data)
+    for at in (0, 1, 57, 300, len(data) - 1):
+        row, want = data[at], expected[at]
+        assert np.array_equal(np.asarray(row["frame"]), want.row.frame.rgb())
+        assert row["frame"].mode == "RGB"
+        assert bytes(row["ram"]) == want.row.ram
+        ram = np.frombuffer(want.row.ram, np.uint8)
+        assert row["labels"] == {k: int(v) for k, v in atariari_data.labels(ram, "pong").items()}
+        assert (row["episode"], row["step"], row["lives"]) == (want.episode, want.row.step, want.row.lives)
+        assert row["is_first"] == (want.row.step == 0)
+        assert (row["action"] is None) == (row["reward"] is None) == row["is_last"] == want.row.is_last
+
+
+def test_is_terminal_only_where_the_game_is_over(built: str) -> None:
+    data = load_dataset("atariari", "breakout", cache_dir=built)
+    for split in data.values():
+        columns = split.select_columns(["is_last", "is_terminal", "lives"])[:]
+        for last, terminal, lives in zip(*columns.values(), strict=True):
+            assert not terminal or (last and lives == 0)
+    assert any(any(split["is_terminal"]) for split in data.values()), "no game ended, so this shows nothing"
+
+
+def test_the_original_s_labels_on_request(built: str) -> None:
+    data = load_dataset("atariari", "breakout", split="test", label_set="anand2019", cache_dir=built)
+    row = data[3]
+    ram = np.array(row["ram"], np.uint8)
+    want = atariari_data.labels(ram, "breakout", "anand2019")
+    assert row["labels"] == {name: int(value) for name, value in want.items()}
+
+
+def test_formats_give_uint8_frames(built: str) -> None:
+    import torch
+
+    data = load_dataset("atariari", "pong", split="test", cache_dir=built)
+    frames = data.with_format("numpy")[:3]["frame"]
+    assert frames.dtype == np.uint8
+    assert frames.shape == (3, 210, 160, 3)
+    tensors = data.with_format("torch")[:3]["frame"]
+    assert tensors.dtype == torch.uint8
+    assert sorted(tensors.shape) == [3, 3, 160, 210]
+    assert np.array_equal(np.asarray(data[1]["frame"]), frames[1])
+
+
+def test_streaming_gives_the_same_rows(built: str, tmp_path: Path) -> None:
+    stored = load_dataset("atariari", "pong", split="validation", cache_dir=built)
+    streamed = load_dataset("atariari", "pong", split="validation", streaming=True, cache_dir=str(tmp_path))
+    n = 0
+    for a, b in zip(stored, streamed, strict=True):
+        assert np.array_equal(np.asarray(a.pop("frame")), np.asarray(b.pop("frame")))
+        assert a == b
+        n += 1
+    assert n == len(stored) > 50
+    assert not list(tmp_path.rglob("*.arrow"))
+
+
+def test_processes_do_not_change_the_rows(built: str, tmp_path: Path) -> None:
+    load_dataset("atariari", "pong", num_proc=2, cache_dir=str(tmp_path))
+    one = verify("pong", cache_dir=built)
+    assert verify("pong", cache_dir=str(tmp_path)) == one
+    assert one == {n: s.digest for n, s in load_manifest("pong").configs["pong"].splits.items()}
+    assert not list(tmp_path.rglob("*.lanes")), "the stage is removed after a build"
+
+
+@pytest.mark.parametrize("order", ["import atariari_data, datasets", "import datasets, atariari_data"])
+def test_the_bare_name_is_ours_in_either_order_of_import(order: str, built: str, tmp_path: Path) -> None:
+    # A local folder of that name, with data in it, must not win.
+    (tmp_path / "atariari").mkdir()
+    (tmp_path / "atariari" / "data.csv").write_text("a,b\n1,2\n")
+    code = (
+        f"{order}\n"
+        f"d = datasets.load_dataset('atariari', 'pong', cache_dir={built!r})\n"
+        "print(d['test'].num_rows, datasets.get_dataset_config_names('atariari'))"
+    )
+    rows = load_manifest("pong").configs["pong"].splits["test"].rows
+    names = ["breakout", "breakout_pretrain", "pong", "pong_pretrain"]
+    assert _run(code, tmp_path).strip() == f"{rows} {names}"
+
+
+def test_other_names_are_left_to_datasets(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    data = datasets.load_dataset("csv", data_files=str(tmp_path / "data.csv"), cache_dir=str(tmp_path))
+    assert data["train"][0] == {"a": 1, "b": 2}
+
+
+def test_importing_is_light(tmp_path: Path) -> None:
+    code = (
+        "import sys, atariari_data, harness\n"
+        "heavy = ('torch', 'datasets', 'gymnasium', 'ale_py', 'pyarrow', 'sklearn')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    assert _run(code, tmp_path).strip() == "[]"
+
+
+def test_an_unknown_game_says_which_are_known_and_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'pong'") as raised:
+        load_dataset("atariari", "pogn")
+    assert "breakout" in str(raised.value)
+    with pytest.raises(UnknownNameError, match="no config"):
+        load_dataset("atariari")
+
+
+def test_a_config_that_is_not_built_is_not_verified(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not built") as raised:
+        verify("pong", cache_dir=str(tmp_path))
+    assert raised.value.cure == "atariari-data build pong"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.4, 0.6, 0.8, 0.95])
+def test_flipped_bytes_in_an_arrow_file_are_found(share: float, copy: Path) -> None:
+    file = _arrow(copy, "test")
+    content = bytearray(file.read_bytes())
+    start = int(share * len(content))
+    for at in range(start, start + 64):  # padding holds nothing, so one byte may say nothing
+        content[at] ^= 0x5A
+    file.write_bytes(content)
+    with pytest.raises(AtariariError, match="pong, test"):
+        verify("pong", cache_dir=str(copy))
+
+
+def test_a_changed_row_is_named_by_episode_and_step(copy: Path) -> None:
+    file = _arrow(copy, "train")
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    at = 123
+    ram = table["ram"].combine_chunks().flatten().to_numpy().copy()
+    ram[at * 128 + 5] ^= 1
+    column = pa.FixedSizeListArray.from_arrays(pa.array(ram), 128)
+    changed = table.set_column(table.schema.get_field_index("ram"), table.schema.field("ram"), column)
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(changed)
+    episode, step = table["episode"][at].as_py(), table["step"][at].as_py()
+    with pytest.raises(DataError, match=f"pong, train, episode {episode}, step {step}: what is on disk"):
+        verify("pong", cache_dir=str(copy))
+
+
+def test_a_changed_label_is_found(copy: Path) -> None:
+    file = _arrow(copy, "test")
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    labels = table["labels"].combine_chunks()
+    names = [field.name for field in labels.type]
+    columns = [labels.field(name) for name in names]
+    columns[2] = pa.array(columns[2].to_numpy() ^ (np.arange(len(labels)) == 77), pa.uint8())
+    changed = pa.StructArray.from_arrays(columns, names)
+    table = table.set_column(table.schema.get_field_index("labels"), table.schema.field("labels"), changed)
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(table)
+    episode, step = table["episode"][77].as_py(), table["step"][77].as_py()
+    with pytest.raises(DataError, match=f"pong, test, episode {episode}, step {step}: the labels"):
+        verify("pong", cache_dir=str(copy))
+
+
+def test_missing_rows_are_found(copy: Path) -> None:
+    file = _arrow(copy, "validation")
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(table.slice(1))
+    with pytest.raises(DataError, match="pong, validation"):
+        verify("pong", cache_dir=str(copy))
+
+
+def test_a_build_goes_on_with_the_lanes_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import builders.atariari as module
+
+    real, calls = module.build_lane, []
+
+    def dies_at_the_fourth(config: str, lane: int, *rest: Any) -> None:
+        calls.append(lane)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        real(config, lane, *rest)
+
+    monkeypatch.setattr(module, "build_lane", dies_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        load_dataset("atariari", "pong", cache_dir=str(tmp_path))
+    assert calls == [0, 1, 2, 3]
+    load_dataset("atariari", "pong", cache_dir=str(tmp_path))
+    assert calls == [0, 1, 2, 3, 3, 4, 5, 6, 7], "three lanes were done, and are not done again"
+    verify("pong", cache_dir=str(tmp_path))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_says_so(small_disk: Path) -> None:
+    with pytest.raises(DataError, match="disk is full") as raised:
+        load_dataset("atariari", "pong", cache_dir=str(small_disk))
+    assert "HF_DATASETS_CACHE" in str(raised.value.cure)
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DataError, match="cannot be written"):
+        load_dataset("atariari", "pong", cache_dir=str(tmp_path / "file" / "cache"))
+
+
+def test_the_builder_s_configs_are_the_games() -> None:
+    assert sorted(Atariari.builder_configs) == ["breakout", "breakout_pretrain", "pong", "pong_pretrain"]
+
+
+def test_frames_on_disk_are_lossless_pngs(built: str) -> None:
+    data = load_dataset("atariari", "pong", split="test", cache_dir=built)
+    png = data.cast_column("frame", datasets.Image(decode=False))[0]["frame"]["bytes"]
+    assert np.array_equal(from_png(png).rgb(), np.asarray(data[0]["frame"]))
+
+
+def _cli(*arguments: str, cache: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **({"HF_DATASETS_CACHE": cache} if cache else {})}
+    return subprocess.run(
+        [sys.executable, "-c", "from builders.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=120,
+    )
+
+
+def test_the_command_builds_verifies_and_lists(tmp_path: Path) -> None:
+    done = _cli("build", "pong", "--num-proc", "1", "--json", cache=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    frozen = load_manifest("pong").configs["pong"].splits
+    assert {r["split"]: r["digest"] for r in json.loads(done.stdout)} == {
+        n: s.digest for n, s in frozen.items()
+    }
+    done = _cli("verify", "pong", cache=str(tmp_path))
+    assert (done.returncode, done.stdout.count("ok")) == (0, 3), done.stderr
+    listed = json.loads(_cli("list", "--json").stdout)
+    assert [row["game"] for row in listed] == ["breakout", "pong"]
+    info = _cli("info", "pong").stdout
+    for variable in atariari_data.game("pong").variables():
+        assert variable.name in info
+        assert variable.description in info, "a pipe gets whole columns"
+
+
+def test_the_command_s_errors(tmp_path: Path) -> None:
+    done = _cli("build", "pogn", cache=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Did you mean 'pong'" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = _cli("verify", "pong", "--json", cache=str(tmp_path))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"] == "DataError"
+    assert _cli("build").returncode == 2
+    assert _cli("nonsense").returncode == 2
