@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -71,30 +70,31 @@ class Decoder:
         return decoder, (self.game, self.label_set)
 
     @cached_property
-    def _scalars(self) -> tuple[list[bytes], itemgetter[Any], dict[str, int]]:
-        """Return the distinct decodings, what to pick from the RAM followed by each, and a template."""
-        plain = bytes(range(256))
-        rows = [row.tobytes() for row in self.values]
-        tables = list(dict.fromkeys([plain, *rows]))
-        picks = [
-            RAM_BYTES * tables.index(row) + address
-            for row, address in zip(rows, self.addresses.tolist(), strict=True)
-        ]
-        # One more index, since an itemgetter of one gives no tuple.
-        return tables[1:], itemgetter(*picks, 0), dict.fromkeys(self.names, 0)
+    def scalars(self) -> Callable[[bytes], dict[str, int]]:
+        """Return a function that decodes the 128 bytes of one RAM into plain integers.
 
-    def scalars(self, ram: bytes) -> dict[str, int]:
-        """Decode the 128 bytes of one RAM into plain integers.
-
-        One frame of emulation takes 100 to 200 microseconds and this must not be seen beside it. So no arrays,
-        no loop in Python, and a copied dict, which need not grow.
+        An emulator makes a frame in a little over 100 microseconds, and this must not show beside it. Hence
+        ``bytes.translate``, which looks up all variables at once: the addresses in the RAM, and what is found
+        there in the table of decoded values. And hence a copied dict, which need not grow, and a closure.
         """
-        tables, pick, template = self._scalars
-        for table in tables:
-            ram += ram[:RAM_BYTES].translate(table)
-        labels = template.copy()
-        labels.update(zip(self.names, pick(ram), strict=False))
-        return labels
+        groups: dict[bytes, list[int]] = {}
+        for i, row in enumerate(self.values):
+            groups.setdefault(row.tobytes(), []).append(i)
+        lookups = [(bytes(self.addresses[group].tolist()), values) for values, group in groups.items()]
+        names = [self.names[i] for group in groups.values() for i in group]
+        template = dict.fromkeys(self.names, 0)
+        padding = bytes(256 - RAM_BYTES)
+
+        def scalars(ram: bytes) -> dict[str, int]:
+            ram += padding
+            decoded = b""
+            for addresses, values in lookups:
+                decoded += addresses.translate(ram).translate(values)
+            labels = template.copy()
+            labels.update(zip(names, decoded))  # noqa: B905  the keyword costs as much as ten variables
+            return labels
+
+        return scalars
 
     def arrays(self, ram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:
         """Decode uint8 [..., 128] into uint8 [...] for each variable."""

@@ -30,7 +30,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
     Vector environments that are given it as one of their ``wrappers`` make of it
     ``infos["labels"][name]``, int64 [num_envs].
 
-    After "Unsupervised State Representation Learning in Atari" (arXiv 1906.08226), whose wrapper had this name.
+    After "Unsupervised State Representation Learning in Atari" (arXiv 1906.08226), whose wrapper has
+    this name too.
 
     Example:
         >>> import gymnasium

@@ -1,21 +1,30 @@
 """The wrapper, against the real emulator."""
 
+import copy
 import itertools
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 import pytest
 from ale_py.env import AtariEnv
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, RecordEpisodeStatistics, TimeLimit
 
+import atariari_data
 from atariari_data import AtariARIWrapper, game, game_names, labels
+from atariari_data.errors import UnknownNameError, UsageError
 
 GAMES_AND_SETS = [(name, label_set) for name in game_names() for label_set in game(name).label_sets]
 Env = gymnasium.Env[Any, Any]
-Wrap = Callable[[Env], Env]
+Wrap = Callable[[Env], gymnasium.Wrapper[Any, Any, Any, Any]]
 
 
 def env_name(game_name: str) -> str:
@@ -40,16 +49,14 @@ def test_labels_are_the_decoded_observation_when_this_is_the_ram(game_name: str,
         gymnasium.make(f"ALE/{env_name(game_name)}-v5", obs_type="ram"), label_set=label_set
     )
     seen = [env.reset(seed=0)]
-    rng = np.random.default_rng(0)
-    for action in rng.integers(4, size=30):
-        observation, _, _, _, info = env.step(action % 3)
+    for action in [1, 2, 0] * 5:
+        observation, _, _, _, info = env.step(action)
         seen.append((observation, info))
     for observation, info in seen:
         decoded = labels(observation, game_name, label_set)
         assert info["labels"] == decoded
         assert list(info["labels"]) == list(decoded)
         assert {type(value) for value in info["labels"].values()} == {int}
-    assert any(info["labels"] != seen[0][1]["labels"] for _, info in seen)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,7 @@ def test_any_id_of_the_game_gives_v1_unless_asked(env_id: str) -> None:
 PREPROCESS: Wrap = partial(AtariPreprocessing, noop_max=10, frame_skip=4)
 STACK: Wrap = partial(FrameStackObservation, stack_size=4)
 LIMIT: Wrap = partial(TimeLimit, max_episode_steps=5)
-USUAL: list[Wrap] = [PREPROCESS, STACK, RecordEpisodeStatistics, LIMIT]
+USUAL: list[Wrap] = [PREPROCESS, STACK, LIMIT, RecordEpisodeStatistics]
 
 
 @pytest.mark.parametrize("place", range(len(USUAL) + 1))
@@ -95,12 +102,144 @@ def test_each_info_has_labels_of_its_own() -> None:
 def test_labels_can_be_read_between_steps() -> None:
     env = AtariARIWrapper(atari())
     env.reset(seed=0)
-    bare = env.unwrapped
-    assert isinstance(bare, AtariEnv)
-    bare.ale.setRAM(50, 77)
-    assert (
-        env.labels()[
-            "player_y" if False else next(v.name for v in game("pong").variables() if v.address == 50)
-        ]
-        == 77
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, AtariEnv)
+    unwrapped.ale.setRAM(49, 77)
+    assert env.labels()["ball_x"] == 77
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("autoreset", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_vector_environments_batch_the_labels_of_each(mode: str, autoreset: AutoresetMode) -> None:
+    envs = gymnasium.make_vec(
+        "ALE/Pong-v5",
+        num_envs=2,
+        vectorization_mode=mode,
+        vector_kwargs={"autoreset_mode": autoreset},
+        wrappers=[AtariARIWrapper, LIMIT],
+        obs_type="ram",
     )
+
+    def check(observations: npt.NDArray[np.uint8], batch: dict[str, Any]) -> None:
+        for name, column in labels(observations, "pong").items():
+            assert batch[name].dtype == np.int64
+            np.testing.assert_array_equal(batch[name], column)
+
+    try:
+        observations, infos = envs.reset(seed=3)
+        check(observations, infos["labels"])
+        ended = 0
+        for _ in range(13):
+            observations, _, _, truncated, infos = envs.step(np.array([2, 3]))
+            check(observations, infos["labels"])
+            if truncated.any() and autoreset is AutoresetMode.SAME_STEP:
+                check(np.stack(list(infos["final_obs"])), infos["final_info"]["labels"])
+            ended += int(truncated.sum())
+        assert ended == 4
+    finally:
+        envs.close()
+
+
+def test_game_over_has_labels() -> None:
+    env = AtariARIWrapper(atari("pong", frameskip=200))
+    env.reset(seed=0)
+    terminated = False
+    while not terminated:
+        _, _, terminated, _, info = env.step(0)
+    assert info["labels"]["enemy_score"] == 21
+
+
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version")
+def test_gymnasium_finds_nothing_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The check makes an environment for each render mode; that of "human" should open no window.
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    check_env(AtariARIWrapper(atari(render_mode="rgb_array")))
+
+
+def test_render_passes_through() -> None:
+    env = AtariARIWrapper(atari(render_mode="rgb_array"))
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(np.asarray(env.render()), observation)
+
+
+def test_spec_makes_it_again() -> None:
+    env = AtariARIWrapper(atari("breakout"), label_set="anand2019", game="pong")
+    spec = env.spec
+    assert spec is not None
+    again = gymnasium.make(spec)
+    assert isinstance(again, AtariARIWrapper)
+    assert (again.game, again.label_set) == ("pong", "anand2019")
+    assert again.reset(seed=0)[1] == env.reset(seed=0)[1]
+
+
+@pytest.mark.parametrize("again", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])  # noqa: S301  our own
+def test_copies_have_an_emulator_of_their_own(again: Callable[[Env], Env]) -> None:
+    env = AtariARIWrapper(atari(), label_set="anand2019")
+    env.reset(seed=0)
+    env.step(2)
+    other = again(env)
+    assert isinstance(other, AtariARIWrapper)
+    _, info = other.reset(seed=1)
+    assert info["labels"] == expected(other, "pong", "anand2019")
+    assert other.unwrapped is not env.unwrapped
+    assert env.labels() == expected(env, "pong", "anand2019")
+
+
+def test_the_game_is_found_without_a_spec() -> None:
+    assert AtariARIWrapper(AtariEnv("ms_pacman")).game == "ms_pacman"
+
+
+def test_the_game_can_be_given() -> None:
+    assert AtariARIWrapper(atari("breakout"), game="PongNoFrameskip-v4").game == "pong"
+
+
+def test_other_environments_are_refused() -> None:
+    with pytest.raises(UsageError, match="needs an Atari environment") as error:
+        AtariARIWrapper(gymnasium.make("CartPole-v1"))
+    assert error.value.got == "CartPoleEnv"
+
+
+def test_no_environment_at_all_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs an Atari environment"):
+        AtariARIWrapper("ALE/Pong-v5")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["sync", "vector_entry_point"])
+def test_a_vector_environment_as_a_whole_is_refused(mode: str) -> None:
+    envs = gymnasium.make_vec("ALE/Pong-v5", num_envs=2, vectorization_mode=mode)
+    try:
+        with pytest.raises(UsageError, match=r"wrappers=\[AtariARIWrapper\]"):
+            AtariARIWrapper(envs)  # type: ignore[arg-type]
+    finally:
+        envs.close()
+
+
+def test_a_game_without_annotations_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="no game 'adventure'") as error:
+        AtariARIWrapper(gymnasium.make("ALE/Adventure-v5"))
+    assert "venture" in str(error.value.cure)
+
+
+def test_an_unknown_label_set_is_refused_at_once() -> None:
+    with pytest.raises(UnknownNameError, match="label set of pong 'v7'"):
+        AtariARIWrapper(atari(), label_set="v7")
+
+
+def test_one_import_is_enough_and_it_is_late() -> None:
+    program = """
+import sys, atariari_data
+assert not {"gymnasium", "ale_py"} & set(sys.modules), "heavy imports"
+assert "AtariARIWrapper" in dir(atariari_data)
+wrapper = atariari_data.AtariARIWrapper
+import gymnasium
+print(sorted(wrapper(gymnasium.make("ALE/Pong-v5")).reset()[1]["labels"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ball_x" in done.stdout
+
+
+def test_names_that_are_not_there_say_so() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'AtariAriWrapper'"):
+        _ = atariari_data.AtariAriWrapper
