@@ -21,6 +21,7 @@ from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, DataError, UnknownNameError
 from builders.atariari import Atariari
 from builders.frames import from_png
+from builders.lane import build_lane
 from builders.manifest import load_manifest
 from builders.replay import replay
 from builders.verify import verify
@@ -239,17 +240,15 @@ def test_missing_rows_are_found(copy: Path) -> None:
 def test_a_build_goes_on_with_the_lanes_that_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import builders.atariari as module
-
-    real, calls = module.build_lane, []
+    calls: list[int] = []
 
     def dies_at_the_fourth(config: str, lane: int, *rest: Any) -> None:
         calls.append(lane)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        real(config, lane, *rest)
+        build_lane(config, lane, *rest)
 
-    monkeypatch.setattr(module, "build_lane", dies_at_the_fourth)
+    monkeypatch.setattr("builders.atariari.build_lane", dies_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         load_dataset("atariari", "pong", cache_dir=str(tmp_path))
     assert calls == [0, 1, 2, 3]

@@ -1,0 +1,306 @@
+"""From an encoder to a signed file, on the small recordings, by call and by command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+import atariari_data
+import harness
+from atariari_data.errors import AtariariError, UnknownNameError, UsageError
+from builders.manifest import load_manifest
+from harness.cache import Cache
+from harness.canonical import ResultError
+from harness.encoder import EncoderError
+from harness.frame_spec import FrameSpec
+from harness.keys import keygen
+from harness.probes import Split, fit_linear
+from harness.result_file import read, write
+from harness.splits import open_split
+from harness.verify import verify
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "my_encoder.py"
+
+Frames = npt.NDArray[np.float32]
+
+
+def coarse(frames: Frames) -> Frames:
+    """Every tenth pixel: quick, and it sees the ball now and then."""
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+
+
+def _harness(
+    *arguments: object, cwd: Path, code: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    program = f"{code}\nfrom harness.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def result() -> harness.Result:
+    return harness.evaluate(coarse, games=["pong", "breakout"], progress=False)
+
+
+def test_scores_are_those_of_a_probe_fitted_by_hand(result: harness.Result) -> None:
+    manifest = load_manifest("pong")
+    names = manifest.probed("v1")
+    parts = {}
+    for name in ("train", "validation", "test"):
+        rows = open_split("pong", name)
+        features = np.concatenate([coarse((b / 255).astype(np.float32)) for b in rows.batches(FrameSpec())])
+        labels = atariari_data.labels(rows.ram, "pong")
+        parts[name] = Split(features, np.stack([labels[n] for n in names], axis=1))
+    fits = fit_linear(parts["train"], parts["validation"], parts["test"].features, names=names)
+    full = result.signed.games["pong"].scores[0]
+    assert [v.name for v in full.variables] == list(names)
+    for v, (fit, scored) in enumerate(zip(fits, full.variables, strict=True)):
+        truth = parts["test"].labels[:, v]
+        assert scored.n == len(truth)
+        assert scored.f1 == pytest.approx(
+            f1_score(truth, fit.predictions, average="weighted", zero_division=0), abs=2e-3
+        )
+        assert scored.accuracy == pytest.approx(accuracy_score(truth, fit.predictions), abs=2e-3)
+        commonest = np.bincount(parts["train"].labels[:, v]).argmax()
+        assert scored.majority_accuracy == pytest.approx((truth == commonest).mean(), abs=1e-4)
+        assert scored.f1_interval is not None
+        assert scored.f1_interval[0] <= scored.f1_interval[1]
+
+
+def test_the_result_binds_what_decides_it(result: harness.Result) -> None:
+    signed = result.signed
+    for game in ("pong", "breakout"):
+        frozen = load_manifest(game).configs[game].splits
+        assert {s: v.digest for s, v in signed.dataset.splits[game].items()} == {
+            s: f"blake3:{v.digest}" for s, v in frozen.items()
+        }
+    assert signed.encoder.feature_size == 21 * 16
+    assert signed.ranked
+    assert [(p.probe, p.train_rows) for p in signed.probes] == [("linear", "full"), ("linear", "1k")]
+    assert signed.suite[0].means.f1 is not None, "the suite of the small recordings has these two games"
+    assert signed.environment.packages["ale-py"]
+
+
+def test_a_missing_game_gives_no_suite_mean() -> None:
+    one = harness.evaluate(coarse, games=["pong"], progress=False)
+    assert one.signed.suite[0].means.f1 is None
+    assert one.signed.suite[0].means.reason == "not evaluated: breakout"
+    assert one.signed.games["pong"].scores[0].means.f1 is not None
+
+
+def test_the_same_encoder_gives_the_same_result_and_is_not_run_twice() -> None:
+    calls = []
+
+    class Counting:
+        spec = FrameSpec()
+
+        def encode(self, frames: Frames) -> Frames:
+            calls.append(len(frames))
+            return coarse(frames)
+
+    first = harness.evaluate(Counting(), games=["pong"], progress=False)
+    splits = load_manifest("pong").configs["pong"].splits
+    rows = sum(split.rows for split in splits.values())
+    assert rows <= sum(calls) <= rows + 50, "each frame once, and a few to look at the encoder"
+    calls.clear()
+    again = harness.evaluate(Counting(), games=["pong"], progress=False)
+    assert sum(calls) <= 50, "features of the first run were kept"
+    assert again.signed.games == first.signed.games
+    assert again.signed.run_id != first.signed.run_id
+    calls.clear()
+    harness.evaluate(Counting(), games=["pong"], use_cache=False, progress=False)
+    assert sum(calls) >= rows
+
+
+def test_a_dry_run_says_that_it_is_one() -> None:
+    dry = harness.evaluate(coarse, games=["pong"], limit=60, progress=False)
+    assert not dry.signed.ranked
+    assert dry.signed.unranked_reason == "dry run: 60 rows of each split"
+    assert {v.n for v in dry.signed.games["pong"].scores[0].variables} == {60}
+
+
+def test_stacked_and_coloured_frames_are_those_before_in_the_episode() -> None:
+    rows = open_split("pong", "train")
+    plain = np.concatenate(list(rows.batches(FrameSpec())))
+    stacked = np.concatenate(list(rows.batches(FrameSpec(stack=3))))
+    assert stacked.shape == (len(rows), 3, 210, 160)
+    starts = np.flatnonzero(np.diff(rows.episode, prepend=-1))
+    for row in (0, 1, 2, 50, int(starts[1]), int(starts[1]) + 1):
+        start = int(starts[starts <= row].max())
+        for back in range(3):
+            assert np.array_equal(stacked[row, 2 - back], plain[max(row - back, start), 0])
+    coloured = next(iter(rows.batches(FrameSpec(color="rgb"))))
+    assert coloured.shape == (512, 1, 210, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (lambda x: x[:, 0, :9, 0] * np.nan, "not numbers"),
+        (lambda x: x[: len(x) // 2, 0, :9, 0], r"\[\d+, 9\]"),
+        (lambda x: x, "shape|pool|\\[n, d\\]"),
+    ],
+)
+def test_a_wrong_encoder_gives_one_clear_error(encoder: object, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
+        harness.evaluate(encoder, games=["pong"], progress=False, use_cache=False)
+
+
+def test_a_constant_feature_scores_as_the_majority() -> None:
+    flat = harness.evaluate(lambda x: np.ones((len(x), 4), np.float32), games=["pong"], progress=False)
+    for variable in flat.signed.games["pong"].scores[0].variables:
+        assert variable.accuracy == variable.majority_accuracy
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
+        harness.evaluate(coarse, games=["pogn"])
+    with pytest.raises(UsageError, match="list of names"):
+        harness.evaluate(coarse, games="pong")
+    with pytest.raises(UnknownNameError, match="label set"):
+        harness.evaluate(coarse, games=["pong"], label_set="v2")
+
+
+def test_a_game_that_was_finished_is_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATARIARI_CACHE", str(tmp_path))
+    failing = {"breakout": True}
+    seen: list[int] = []
+
+    class Fragile:
+        spec = FrameSpec()
+
+        def encode(self, frames: Frames) -> Frames:
+            seen.append(len(frames))
+            if failing["breakout"] and len(seen) > 8:
+                raise RuntimeError("out of luck")
+            return coarse(frames)
+
+    with pytest.raises(EncoderError, match="out of luck"):
+        harness.evaluate(Fragile(), games=["breakout", "pong"], batch_size=200, progress=False)
+    failing["breakout"] = False
+    before = len(seen)
+    harness.evaluate(Fragile(), games=["breakout", "pong"], batch_size=200, progress=False)
+    whole = sum(s.rows for g in ("pong", "breakout") for s in load_manifest(g).configs[g].splits.values())
+    assert sum(seen[before:]) < whole, (
+        "the splits that were embedded before the failure are not embedded again"
+    )
+
+
+def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, gigabytes=100_000 / 1e9)
+    for i in range(4):
+        cache.keep_features(f"k{i}", np.zeros((100, 100), np.float32))
+        os.utime(tmp_path / f"k{i}.npy", (i, i))
+    cache.keep_scores("s", {"a": 1})
+    assert cache.size() <= 100_000
+    assert cache.features("k0") is None
+    assert cache.features("k3") is not None
+    assert cache.scores("s") == {"a": 1}
+    assert cache.clear() > 0
+    assert cache.size() == 0
+
+
+def test_the_command_writes_a_signed_result_that_verifies(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    keygen(key)
+    out = tmp_path / "result.json"
+    done = _harness(
+        "evaluate", EXAMPLE, "--games", "pong", "--limit", "40", "--key", key, "--out", out, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(out) in done.stdout.splitlines()[-1]
+    for text in ("player_y", "agent localization", "pong, mean over categories", "majority"):
+        assert text in done.stdout
+    assert "dry run" in done.stderr
+    assert "frame/s" in done.stderr
+    assert verify(out).signed_by[0].keyid.startswith("SHA256:")
+    assert _harness("verify", out, cwd=tmp_path).returncode == 0
+
+
+def test_without_a_key_the_result_is_unsigned_and_says_so(tmp_path: Path) -> None:
+    done = _harness("evaluate", EXAMPLE, "--games", "pong", "--limit", "40", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["signed"] is False
+    assert "Not signed" in done.stderr
+    assert not read(tmp_path / told["path"]).signatures
+    verified = _harness("verify", told["path"], cwd=tmp_path)
+    assert verified.returncode == 1
+    assert "not signed" in verified.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["evaluate", "nowhere.py", "--games", "pong"], 1, "nowhere.py"),
+        (["evaluate", "empty.py", "--games", "pong"], 1, "no encoder|encoder"),
+        (["evaluate", "broken.py", "--games", "pong"], 1, "line 2"),
+        (["evaluate", str(EXAMPLE), "--games", "pogn"], 2, "Did you mean 'pong'"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "taken.json"], 2, "there already"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "/proc/nope/r.json"], 2, "cannot be written"),
+        (["evaluate"], 2, "ENCODER"),
+        (["verify", "taken.json"], 1, "result"),
+        (["verify", "nowhere.json"], 1, "nowhere.json"),
+    ],
+)
+def test_wrong_input_is_one_message_and_an_exit_code(
+    arguments: list[str], code: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text("x = 1\nraise ValueError('no weights here')\n")
+    (tmp_path / "taken.json").write_text("{}")
+    done = _harness(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    import re
+
+    assert re.search(message, done.stderr), done.stderr
+
+
+def test_a_missing_extra_names_the_command(tmp_path: Path) -> None:
+    hide = "import sys\nfor m in ('torch', 'pydantic', 'cryptography'): sys.modules[m] = None"
+    for command in (["evaluate", EXAMPLE, "--games", "pong"], ["verify", "x.json"]):
+        done = _harness(*command, cwd=tmp_path, code=hide)
+        assert done.returncode == 2, done.stderr
+        assert "pip install 'atariari[harness]'" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert _harness("--help", cwd=tmp_path, code=hide).returncode == 0
+
+
+def test_a_result_that_cannot_be_written_is_not_lost(
+    result: harness.Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.output import save
+
+    path, _ = save(result, tmp_path / "no" / "such" / "folder" / "r.json", None)
+    assert read(path).signed == result.signed
+    assert "instead" in capsys.readouterr().err
+    path.unlink()
+
+
+def test_what_was_written_is_never_overwritten(result: harness.Result, tmp_path: Path) -> None:
+    write(result, tmp_path / "r.json")
+    with pytest.raises(AtariariError, match="there already"):
+        write(result, tmp_path / "r.json")
+    (tmp_path / "r.json").write_bytes((tmp_path / "r.json").read_bytes()[:-100])
+    with pytest.raises(ResultError):
+        read(tmp_path / "r.json")
