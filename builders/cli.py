@@ -118,7 +118,13 @@ def list_games(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("name", metavar="GAME")
-@click.option("--label-set", type=click.Choice(LABEL_SETS), default=DEFAULT_LABEL_SET, show_default=True)
+@click.option(
+    "--label-set",
+    type=click.Choice(LABEL_SETS),
+    default=DEFAULT_LABEL_SET,
+    show_default=True,
+    help="Ours, or the 2019 paper's.",
+)
 @_json
 def info(name: str, label_set: str, as_json: bool) -> None:
     """Print what the RAM of a game means, and what the manifest says of each variable."""

@@ -35,8 +35,15 @@ cli.add_command(verify)
 )
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
+@click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
 @click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
-@click.option("--label-set", type=click.Choice(LABEL_SETS), default=DEFAULT_LABEL_SET, show_default=True)
+@click.option(
+    "--label-set",
+    type=click.Choice(LABEL_SETS),
+    default=DEFAULT_LABEL_SET,
+    show_default=True,
+    help="Ours, or the 2019 paper's.",
+)
 @click.option("--name", help="Of the encoder, in the result.  [default: its class or file]")
 @click.option(
     "--pretraining-data",
@@ -92,6 +99,29 @@ def evaluate(
     if result.signed.unranked_reason:
         say(f"Not for ranking: {result.signed.unranked_reason}.")
     click.echo(f"\n{path}")
+
+
+@cli.command()
+@click.argument("encoder")
+@click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
+@click.option("--device", help="Torch device.  [default: cpu]")
+@click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
+@_json
+def check(encoder: str, as_json: bool, **options: Any) -> None:
+    """Say which rule ENCODER breaks, if any, before an hour is spent on it.
+
+    Exit code 0: it keeps them all. 1: it does not.
+    """
+    from harness.conformance import check as try_rules
+    from harness.conformance import conforms, report
+
+    findings = try_rules(encoder, **options)
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        click.echo(report(findings))
+    if not conforms(findings):
+        raise click.exceptions.Exit(1)
 
 
 @cli.command()

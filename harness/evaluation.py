@@ -26,6 +26,7 @@ from harness import environment
 from harness.adapters import load_encoder
 from harness.cache import Cache, default_dir
 from harness.encoder import LoadedEncoder
+from harness.features import Pool
 from harness.metrics import RESAMPLES, Bootstrap, Counts, interval, majority_class
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.probes import FIRST_STRENGTH, STRENGTHS, LinearFit, Split, fit_linear
@@ -63,6 +64,7 @@ def evaluate(
     weights: str | Path | None = None,
     device: str | None = None,
     batch_size: int | None = None,
+    pool: Pool | None = None,
     name: str | None = None,
     label_set: str = DEFAULT_LABEL_SET,
     limit: int | None = None,
@@ -81,6 +83,7 @@ def evaluate(
         weights: State dict for a torch module.
         device: Torch device for encoder and probes.
         batch_size: Most rows at once.
+        pool: How feature maps or tokens become vectors: ``flatten``, ``mean`` or ``cls``.
         name: Of the encoder, in the result.
         label_set: ``v1`` or ``anand2019``.
         limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
@@ -107,7 +110,9 @@ def evaluate(
         raise UnknownNameError("label set", label_set, LABEL_SETS)
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
-    loaded = load_encoder(encoder, weights=weights, device=device, name=name, batch_size=batch_size)
+    loaded = load_encoder(
+        encoder, weights=weights, device=device, name=name, batch_size=batch_size, pool=pool
+    )
     cache = Cache(default_dir() if use_cache else None)
     options = Options(label_set, limit, cache_dir, num_proc, cache, progress)
     manifests = {g: load_manifest(g) for g in chosen}
