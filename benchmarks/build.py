@@ -2,8 +2,8 @@
 
     python benchmarks/build.py [GAME] [--num-proc 1 2]
 
-All in one run and in turns, since only ratios mean something on a shared machine. With `--num-proc 2` the bare
-emulation runs in two processes as well.
+All in one run and in turns, since only ratios mean something on a shared machine. With `--num-proc 2` the
+bare emulation runs in two processes as well.
 """
 
 from __future__ import annotations
@@ -52,13 +52,11 @@ def main() -> None:
     parser.add_argument("--num-proc", nargs="*", type=int, default=[1, 2])
     options = parser.parse_args()
     datasets.disable_progress_bars()
-    print(
-        f"{'config':24}{'processes':>10}{'bare s':>9}{'build s':>9}{'ratio':>7}{'bytes/row':>11}{'read rows/s':>13}"
-    )
+    print(f"{'config':24}{'processes':>10}{'bare s':>9}{'build s':>9}{'ratio':>7}", end="")
+    print(f"{'bytes/row':>11}{'read rows/s':>13}")
     for config in options.configs:
-        rows = sum(
-            s.rows for s in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits.values()
-        )
+        splits = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+        rows = sum(split.rows for split in splits.values())
         for processes in options.num_proc:
             lanes = range(len(load_recording(config).lanes))
             with Parallel(processes) as pool:
@@ -74,7 +72,8 @@ def main() -> None:
             speed = read(config, folder)
             shutil.rmtree(folder)
             print(
-                f"{config:24}{processes:>10}{bare:>9.1f}{build:>9.1f}{build / bare:>7.2f}{size:>11.0f}{speed:>13,.0f}",
+                f"{config:24}{processes:>10}{bare:>9.1f}{build:>9.1f}{build / bare:>7.2f}"
+                f"{size:>11.0f}{speed:>13,.0f}",
                 flush=True,
             )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB, ", end="")

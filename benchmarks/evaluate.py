@@ -48,9 +48,8 @@ def main() -> None:
                 bare += time.perf_counter() - start
         scores = {s.train_rows: s for s in result.signed.games[game].scores}
         f1 = [sum(v.f1 or 0 for v in s.variables) / len(s.variables) for s in scores.values()]
-        print(
-            f"{game}: {rows:,} rows; evaluate {whole:.1f} s, bare forward pass {bare:.1f} s, ratio {whole / bare:.2f}"
-        )
+        print(f"{game}: {rows:,} rows; evaluate {whole:.1f} s, bare forward pass {bare:.1f} s,", end=" ")
+        print(f"ratio {whole / bare:.2f}")
         print(
             f"  peak memory {peak:.2f} GB; F1 over variables {f1[0]:.3f} (full), {f1[1]:.3f} (1k);", end=" "
         )
