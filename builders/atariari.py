@@ -25,7 +25,7 @@ import builders
 from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import DEFAULT_LABEL_SET, game
 from builders.digest import bytes_digest
-from builders.lane import LANE_DONE, build_lane, row_schema, stream_lane
+from builders.lane import PARTIAL, build_lane, row_schema, stream_lane
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, load_recording, recorded_games
 
 
@@ -107,7 +107,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         if dl_manager.is_streaming:
             kwargs = {name: {"lanes": lanes, "split": name} for name in splits}
         else:
-            folders = self._stage(lanes, dl_manager.download_config.num_proc or 1)
+            folders = self._stage(lanes)
             kwargs = {name: {"lanes": [str(f) for f in folders], "split": name} for name in splits}
         return [datasets.SplitGenerator(name=name, gen_kwargs=k) for name, k in kwargs.items()]
 
@@ -123,23 +123,22 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             for i, table in enumerate(tables):
                 yield f"{number}-{i}", table
 
-    def _stage(self, lanes: list[int], num_proc: int) -> list[Path]:
+    def _stage(self, lanes: list[int]) -> list[Path]:
         """Replay the lanes that are not there yet; return the folder of each."""
         from joblib import Parallel, delayed
 
-        output = Path(self._output_dir)
-        for stale in output.iterdir():  # of a build that was killed
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         stage = self._stage_dir()
         stage.mkdir(parents=True, exist_ok=True)
+        for stale in [*Path(self._output_dir).iterdir(), *stage.glob(f"{PARTIAL}*")]:  # of a killed build
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         folders = [stage / f"lane-{lane}" for lane in lanes]
-        todo = [(lane, f) for lane, f in zip(lanes, folders, strict=True) if not (f / LANE_DONE).is_file()]
+        todo = [(lane, f) for lane, f in zip(lanes, folders, strict=True) if not f.is_dir()]
         schema = row_schema(self.info.features.arrow_schema)
         jobs = (
             delayed(build_lane)(self.config.name, lane, folder, self.config.label_set, schema)
             for lane, folder in todo
         )
-        done = Parallel(num_proc, return_as="generator_unordered")(jobs)
+        done = Parallel(self._processes, return_as="generator_unordered")(jobs)
         bar = tqdm(
             done,
             total=len(todo),
@@ -154,13 +153,17 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _stage_dir(self) -> Path:
         return Path(str(self._output_dir).removesuffix(".incomplete") + ".lanes")
 
-    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Build, as in the base class.
+    def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
+        """Build, as in the base class; ``num_proc`` processes replay lanes.
+
+        One process is enough to copy tables, and the base class's forked ones would hold its lock after
+        a kill.
 
         Raises:
             DataError: A recording or manifest is damaged, the disk is full or not writable.
             DriftError: The emulator does not give what was recorded.
         """
+        self._processes = num_proc or 1
         try:
             super().download_and_prepare(*args, **kwargs)
         except (OSError, DatasetGenerationError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
@@ -20,7 +20,7 @@ from builders.manifest import PRETRAIN, load_manifest, load_recording
 from builders.recording import Recording
 from builders.replay import Replayed, replay
 
-LANE_DONE = "done"
+PARTIAL = "partial-"
 _TABLE_ROWS = 500
 
 
@@ -64,19 +64,18 @@ def stream_lane(config: str, lane: int, split: str, label_set: str, schema: pa.S
 
 
 def build_lane(config: str, lane: int, folder: Path, label_set: str, schema: pa.Schema) -> None:
-    """Replay a lane into ``folder``, an Arrow file a split, and mark it done.
+    """Replay a lane into ``folder``, an Arrow file a split; the folder is there only when it is whole.
 
     Raises:
         DriftError: The emulator does not give what was recorded.
     """
     game = config.removesuffix(PRETRAIN)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
     recording = load_recording(config)
     waiting: dict[int, list[Replayed]] = {}
     with ExitStack() as stack:
         sinks = [
-            stack.enter_context(pa.OSFile(str(folder / f"{name}.arrow"), "wb"))
+            stack.enter_context(pa.OSFile(str(partial / f"{name}.arrow"), "wb"))
             for name in recording.header.splits
         ]
         writers = [stack.enter_context(pa.ipc.new_stream(sink, schema)) for sink in sinks]
@@ -92,7 +91,7 @@ def build_lane(config: str, lane: int, folder: Path, label_set: str, schema: pa.
                     write(row.split)
         for split in sorted(waiting):
             write(split)
-    (folder / LANE_DONE).touch()
+    partial.rename(folder)
 
 
 def _episodes(recording: Recording, lane: int, split: str | None = None) -> Iterator[list[Replayed]]:

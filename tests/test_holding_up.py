@@ -1,0 +1,107 @@
+"""Builds that are killed, interrupted or run twice at once: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from builders.manifest import load_manifest
+from builders.verify import verify
+
+CODE = "from builders.cli import main; main()"
+
+
+def _build(cache: Path, processes: int = 1) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, "build", "pong", "--num-proc", str(processes)],
+        env={**os.environ, "HF_DATASETS_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _lanes(cache: Path) -> set[Path]:
+    return set(cache.rglob("*.lanes/lane-*"))
+
+
+def _is_whole(cache: Path) -> bool:
+    digests = verify("pong", cache_dir=str(cache))
+    return digests == {n: s.digest for n, s in load_manifest("pong").configs["pong"].splits.items()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_build_goes_on_with_what_was_finished(processes: int, tmp_path: Path) -> None:
+    """Kill -9 twice, the parent alone and then its workers too, and build."""
+    for lanes, everybody in ((2, False), (5, True)):
+        process = _build(tmp_path, processes)
+        while process.poll() is None and len(_lanes(tmp_path)) < lanes:
+            time.sleep(0.01)
+        assert process.poll() is None, "it was too quick to be killed"
+        before = _lanes(tmp_path)
+        os.killpg(process.pid, signal.SIGKILL) if everybody else process.kill()
+        process.wait()
+        assert before <= _lanes(tmp_path)
+    last = _build(tmp_path, processes)
+    _, narration = last.communicate(timeout=240)
+    assert last.returncode == 0, narration
+    assert "8/8" not in narration, "lanes that were done are not done again"
+    assert _is_whole(tmp_path)
+    assert not list(tmp_path.rglob("*.lanes"))
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.1 * i for i in range(1, 60, 2)])
+def test_killed_at_any_moment(delay: float, tmp_path: Path) -> None:
+    process = _build(tmp_path, 2)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    again = _build(tmp_path, 2)
+    _, narration = again.communicate(timeout=120)
+    assert again.returncode == 0, narration
+    assert _is_whole(tmp_path)
+
+
+def test_of_two_builds_at_once_one_builds_and_the_other_reads(tmp_path: Path) -> None:
+    both = [_build(tmp_path), _build(tmp_path)]
+    told = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert told[0][0] == told[1][0]
+    replayed = [narration.count("Replaying pong: 100%") > 0 for _, narration in told]
+    assert sorted(replayed) == [False, True]
+    assert _is_whole(tmp_path)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_stops_at_once_and_leaves_a_clean_state(processes: int, tmp_path: Path) -> None:
+    process = _build(tmp_path, processes)
+    while process.poll() is None and not _lanes(tmp_path):
+        time.sleep(0.01)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process in the foreground
+    _, narration = process.communicate(timeout=120)
+    assert process.returncode == 130, narration
+    assert "Traceback" not in narration
+    assert not list(tmp_path.rglob("*.incomplete"))
+    assert _build(tmp_path, processes).wait(240) == 0
+    assert _is_whole(tmp_path)
+
+
+def test_a_terminated_build_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
+    process = _build(tmp_path)
+    while process.poll() is None and not _lanes(tmp_path):
+        time.sleep(0.01)
+    process.terminate()
+    process.wait(30)
+    assert not list(tmp_path.rglob("dataset_info.json"))
+    assert _build(tmp_path).wait(240) == 0
+    assert _is_whole(tmp_path)
