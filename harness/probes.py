@@ -100,7 +100,7 @@ def fit_linear(
         FeatureError: Features that are not finite; says how many and where.
         UsageError: Shapes that do not fit together, or no rows.
     """
-    _check(train, validation, test_features, names)
+    check_probe_input(train, validation, test_features, names)
     if rows is not None:
         train = Split(train.features[rows], train.labels[rows])
     import torch
@@ -183,12 +183,24 @@ def _constant(name: str, value: int, n: int) -> LinearFit:
     )
 
 
-def _check(
+def check_probe_input(
     train: Split, validation: Split, test_features: npt.NDArray[np.float32], names: Sequence[str]
 ) -> None:
+    """Refuse what no probe can be fitted to.
+
+    Args:
+        train: Rows to fit to.
+        validation: Rows to choose by.
+        test_features: float32 [n_test, d].
+        names: Of the variables.
+
+    Raises:
+        FeatureError: Features that are not finite.
+        UsageError: Shapes or types that do not go together, or no rows.
+    """
     features = {"train": train.features, "validation": validation.features, "test": test_features}
     for split, array in features.items():
-        if array.ndim != 2 or not array.size:  # noqa: PLR2004  rows and columns
+        if array.dtype != np.float32 or array.ndim != 2 or not array.size:  # noqa: PLR2004  rows, columns
             raise UsageError(
                 f"There are no features of {split} to fit a probe to.",
                 expected="float32 [n, d], n and d at least 1",
