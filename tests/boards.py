@@ -91,10 +91,8 @@ class TestBoard:
 
     def result(self, seed: int = 0, person: str = "alice@example.org", **options: Any) -> Result:
         """Return a result of a person's, signed."""
-        options.setdefault("encoder", f"Encoder {seed}")
-        values = fields(
-            seed, games=self.suite, suite=self.suite, principal=person.split("#", maxsplit=1)[0], **options
-        )
+        options = {"encoder": f"Encoder {seed}", "games": self.suite, "suite": self.suite, **options}
+        values = fields(seed, principal=person.split("#", maxsplit=1)[0], **options)
         return self.sign(Signed.build(**values), person)
 
     def sign(self, signed: Signed, *people: str) -> Result:

@@ -497,7 +497,7 @@ def test_a_withdrawn_result_stays_but_is_named(board: TestBoard) -> None:
 
 
 def test_what_is_no_leaderboard(tmp_path: Path, board: TestBoard) -> None:
-    with pytest.raises(BoardError, match="not a leaderboard(.|\n)*leaderboard init"):
+    with pytest.raises(BoardError, match=r"not a leaderboard(.|\n)*leaderboard init"):
         verify(tmp_path)
     with pytest.raises(UsageError, match="revision"):
         verify(board.folder, "no-such-branch")

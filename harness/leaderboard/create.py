@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from atariari_data.errors import UsageError
 from atariari_data.games import game as game_of
 from harness.leaderboard import repository
-from harness.leaderboard.board import AcceptedProtocol, BoardError, Rules
+from harness.leaderboard.board import AcceptedProtocol, BoardError, parse_rules
 
 _FILES = {
     "README.md": "readme.md",
@@ -26,7 +26,12 @@ _FILES = {
 
 
 def create(
-    folder: Path, protocols: Sequence[AcceptedProtocol], *, title: str, maintainers: Sequence[str] = ()
+    folder: Path,
+    protocols: Sequence[AcceptedProtocol],
+    *,
+    title: str,
+    maintainers: Sequence[str] = (),
+    frames: Callable[[Path, Sequence[str]], None] | None = None,
 ) -> None:
     """Make a leaderboard in a new or empty folder, and commit it.
 
@@ -35,6 +40,7 @@ def create(
         protocols: What it accepts; the first ranks.
         title: Heads the site.
         maintainers: Principals whose co-signature says that a result was reproduced.
+        frames: Called to draw a picture of each game, as `draw_frames`.
 
     Raises:
         UsageError: The folder has something in it.
@@ -42,20 +48,21 @@ def create(
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", cure="Name a new folder.")
-    rules = Rules(
-        schema_version=1,
-        title=title,
-        url="",
-        current=protocols[0].name,
-        maintainers=list(maintainers),
-        withdrawn={},
-    )
+    values: dict[str, Any] = {
+        "schema_version": 1,
+        "title": title,
+        "url": "",
+        "current": protocols[0].name,
+        "maintainers": list(maintainers),
+        "withdrawn": {},
+    }
+    rules = parse_rules(json.dumps(values).encode())
     template = resources.files("harness.leaderboard").joinpath("new")
-    values = {"@TITLE@": title, "@VERSION@": _version()}
+    words = {"@TITLE@": title, "@VERSION@": _version()}
     try:
         for name, source in _FILES.items():
             text = template.joinpath(source).read_text(encoding="utf-8")
-            for key, value in values.items():
+            for key, value in words.items():
                 text = text.replace(key, value)
             _write(folder / name, text)
         _write(folder / "board.json", json.dumps(rules.model_dump(), indent=1) + "\n")
@@ -70,6 +77,8 @@ def create(
             '# you@example.org namespaces="atariari-result-v1" ssh-ed25519 AAAA...\n',
         )
         _write(folder / "results" / ".gitkeep", "")
+        if frames is not None:
+            frames(folder, sorted({name for protocol in protocols for name in protocol.games}))
     except OSError as error:
         raise BoardError(f"{folder} cannot be written: {error.strerror or error}.") from error
     repository.git(folder, "init", "--quiet", "--initial-branch=main")
