@@ -92,8 +92,8 @@
       const values = valuesOf(row);
       const paper = row.dataset.published !== undefined;
       const cells = row.querySelectorAll(".value");
-      row.cells[3].textContent = show(values.suite, paper);
-      let last = row.cells[3];
+      row.cells[2].textContent = show(values.suite, paper);
+      let last = row.cells[2];
       names.forEach((name, at) => {
         let cell = cells[at];
         if (!cell) {
@@ -130,8 +130,8 @@
   sort();
   get("controls").hidden = false;
   get("controls").addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["search", "tier", "most", "paper"]) get(id)?.addEventListener("input", filter);
-  get("probe").addEventListener("input", (event) => { state.probe = Number(event.target.value); columns(); sort(); });
-  get("columns").addEventListener("input", (event) => { state.columns = event.target.value; columns(); sort(); });
+  for (const id of ["search", "tier", "most", "paper"]) get(id)?.addEventListener(id === "search" ? "input" : "change", filter);
+  get("probe").addEventListener("change", (event) => { state.probe = Number(event.target.value); columns(); sort(); });
+  get("columns").addEventListener("change", (event) => { state.columns = event.target.value; columns(); sort(); });
   filter();
 })();
