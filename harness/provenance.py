@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -42,12 +42,19 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
+    _names: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Keep the order of the fields, which is asked for once a row."""
+        cls._names = tuple(cls.model_fields)
+
     @model_validator(mode="before")
     @classmethod
     def _fields_in_order(cls, data: Any, info: ValidationInfo) -> Any:
         # So that there is one file for each result, and what was read need not be written to see that.
-        if isinstance(data, dict) and tuple(data) != tuple(cls.model_fields) and not info.context:
-            if odd := set(data) ^ set(cls.model_fields):
+        if isinstance(data, dict) and tuple(data) != cls._names and not info.context:
+            if odd := set(data) ^ set(cls._names):
                 raise ValueError(f"fields missing or unknown: {', '.join(sorted(map(ascii, odd)))[:200]}")
             raise ValueError("the fields are not in their order")
         return data

@@ -70,6 +70,7 @@ def fields(
     encoder: str = "Random CNN",
     skill: float = 0.7,
     n: int = 9871,
+    finished: str = "2026-01-31T12:34:56Z",
 ) -> dict[str, Any]:
     """Return what ``Signed.build`` takes."""
     draw = random.Random(seed)  # noqa: S311  test data
@@ -80,8 +81,8 @@ def fields(
         else {"principal": principal, "name": "Zoë Example", "url": None},
         "ranked": True,
         "unranked_reason": None,
-        "started": "2026-01-31T12:00:00Z",
-        "finished": "2026-01-31T12:34:56Z",
+        "started": f"{finished[:10]}T12:00:00Z",
+        "finished": finished,
         "elapsed_seconds": 2096.25,
         "protocol": {"name": "v1", "digest": digest("protocol")},
         "dataset": {
@@ -103,7 +104,7 @@ def fields(
             "source": digest("source", encoder),
             "weights": digest("weights", encoder, seed),
             "feature_size": 256,
-            "parameters": draw.randrange(10_000, 90_000_000),
+            "parameters": int(10 ** draw.uniform(4, 8.5)),
             "frames": {"color": "gray", "stack": 1, "layout": "nchw", "scale": "unit", "size": [210, 160]},
             "pretraining_data": "none",
         },

@@ -251,7 +251,7 @@ def test_there_is_one_way_to_write_a_result(text: str, old: str, new: str, match
 def test_a_result_that_was_cut_short_is_refused(text: str) -> None:
     data = text.encode()
     for length in range(0, len(data) - 1, 997):
-        refused(data[:length], "not JSON|not UTF-8")
+        refused(data[:length], "not JSON|not UTF-8|not written as results write")
     refused(data[:-1], "not written as the harness")
 
 

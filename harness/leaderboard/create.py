@@ -1,0 +1,155 @@
+"""A new leaderboard: a git repository with rules, keys, workflow, README and tests, that works at once."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from atariari_data.errors import UsageError
+from atariari_data.games import game as game_of
+from harness.leaderboard import repository
+from harness.leaderboard.board import AcceptedProtocol, BoardError, parse_rules
+
+_FILES = {
+    "README.md": "readme.md",
+    ".gitattributes": "gitattributes.txt",
+    ".gitignore": "gitignore.txt",
+    ".github/workflows/leaderboard.yml": "workflow.yml",
+    "tests/test_leaderboard.py": "test_leaderboard.txt",
+}
+
+
+def create(
+    folder: Path,
+    protocols: Sequence[AcceptedProtocol],
+    *,
+    title: str,
+    maintainers: Sequence[str] = (),
+    frames: Callable[[Path, Sequence[str]], None] | None = None,
+) -> None:
+    """Make a leaderboard in a new or empty folder, and commit it.
+
+    Args:
+        folder: Where.
+        protocols: What it accepts; the first ranks.
+        title: Heads the site.
+        maintainers: Principals whose co-signature says that a result was reproduced.
+        frames: Called to draw a picture of each game, as `draw_frames`.
+
+    Raises:
+        UsageError: The folder has something in it.
+        BoardError: git failed, or it cannot be written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty.", cure="Name a new folder.")
+    values: dict[str, Any] = {
+        "schema_version": 1,
+        "title": title,
+        "url": "",
+        "current": protocols[0].name,
+        "maintainers": list(maintainers),
+        "withdrawn": {},
+    }
+    rules = parse_rules(json.dumps(values).encode())
+    template = resources.files("harness.leaderboard").joinpath("new")
+    words = {"@TITLE@": title, "@VERSION@": _version()}
+    try:
+        for name, source in _FILES.items():
+            text = template.joinpath(source).read_text(encoding="utf-8")
+            for key, value in words.items():
+                text = text.replace(key, value)
+            _write(folder / name, text)
+        _write(folder / "board.json", json.dumps(rules.model_dump(), indent=1) + "\n")
+        for protocol in protocols:
+            _write(
+                folder / "protocols" / f"{protocol.name}.json",
+                json.dumps(protocol.model_dump(), indent=1) + "\n",
+            )
+        _write(
+            folder / "allowed_signers",
+            "# Whose key is whose. One line for each key:\n"
+            '# you@example.org namespaces="atariari-result-v1" ssh-ed25519 AAAA...\n',
+        )
+        _write(folder / "results" / ".gitkeep", "")
+        if frames is not None:
+            frames(folder, sorted({name for protocol in protocols for name in protocol.games}))
+    except OSError as error:
+        raise BoardError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    repository.git(folder, "init", "--quiet", "--initial-branch=main")
+    repository.git(folder, "add", "--all")
+    repository.commit(folder, f"Begin the leaderboard {title!r}\n")
+
+
+def protocols_here() -> list[AcceptedProtocol]:
+    """Return the protocols of the installed harness, one for each label set, on the installed dataset.
+
+    Raises:
+        MissingExtraError: The extra ``harness`` is not installed.
+    """
+    evaluation: Any = importlib.import_module("harness.evaluation")
+    manifests: Any = importlib.import_module("builders.manifest")
+    names = manifests.recorded_games()
+    sets = [s for s in ("v1", "anand2019") if all(s in game_of(name).label_sets for name in names)]
+    return [_protocol(evaluation, manifests, names, label_set) for label_set in sets]
+
+
+def _protocol(evaluation: Any, manifests: Any, names: Sequence[str], label_set: str) -> AcceptedProtocol:
+    games: dict[str, Any] = {}
+    for name in names:
+        manifest = manifests.load_manifest(name)
+        categories = {v.name: list(v.categories) for v in game_of(name).variables(label_set)}
+        splits = manifest.configs[name].splits
+        games[name] = {
+            "splits": {
+                s: {"rows": splits[s].rows, "digest": f"blake3:{splits[s].digest}"} for s in sorted(splits)
+            },
+            "variables": [{"name": v, "categories": categories[v]} for v in manifest.probed(label_set)],
+        }
+    found = {
+        "schema_version": 1,
+        "name": evaluation.PROTOCOL if label_set == "v1" else f"{evaluation.PROTOCOL}-{label_set}",
+        "digest": evaluation.protocol_digest(label_set),
+        "accepted_until": None,
+        "dataset_version": manifests.DATASET_VERSION,
+        "label_set": label_set,
+        "probes": [{"probe": "linear", "train_rows": t} for t in evaluation.TRAIN_ROWS],
+        "games": games,
+    }
+    return AcceptedProtocol.model_validate(found, context={"any_order": True})
+
+
+def draw_frames(folder: Path, games: Sequence[str]) -> None:
+    """Put a picture of every game into ``frames/``, for the site: the screen after two seconds of waiting."""
+    from ale_py import ALEInterface, LoggerMode, roms
+    from PIL import Image
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    for name in games:
+        ale = ALEInterface()
+        ale.setInt("random_seed", 0)
+        ale.loadROM(str(roms.get_rom_path(name)))
+        for _ in range(120):
+            ale.act(0)
+        stream = io.BytesIO()
+        Image.fromarray(ale.getScreenRGB()).quantize(64).save(stream, "PNG", optimize=True)
+        path = folder / "frames" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(stream.getvalue())
+
+
+def _version() -> str:
+    try:
+        return version("atariari")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,256 @@
+"""One result on a leaderboard: checked against the protocol it names, and how far it can be believed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from harness import signing
+from harness.allowed_signers import AllowedSigner
+from harness.canonical import MAX_BYTES, ResultError
+from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, path_of
+from harness.result import NAMESPACE, Result, Signed
+from harness.result_file import loads
+from harness.signing import SignatureError
+from harness.verify import check, whose
+
+Tier = Literal["self-reported", "reproduced", "fresh-seed"]
+FRESH_TOLERANCE = 0.03
+"""How much lower F1 on a fresh test split may be before it looks like memory of the published one."""
+
+_CLOCK_SKEW = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result that holds.
+
+    Attributes:
+        path: Relative to the leaderboard.
+        result: The file.
+        protocol: Which of the accepted protocols it was made under.
+        cosigners: Maintainers, other than the submitter, who say that they got the same.
+        added: When it came in.
+    """
+
+    path: str
+    result: Result
+    protocol: AcceptedProtocol
+    cosigners: tuple[str, ...]
+    added: datetime
+
+    @property
+    def signed(self) -> Signed:
+        """The part that is signed."""
+        return self.result.signed
+
+    @property
+    def submitter(self) -> str:
+        """Who vouches for it."""
+        if self.signed.submitter is None:
+            raise ResultError("The result names no submitter.")
+        return self.signed.submitter.principal
+
+
+@dataclass(frozen=True)
+class Dates:
+    """When a file came in and when it was last changed; both now, for one that is about to come in."""
+
+    added: datetime
+    changed: datetime
+
+
+def read_entry(
+    board: Board, path: str, dates: Dates, signers: Sequence[AllowedSigner] | None = None, *, new: bool
+) -> Entry:
+    """Read and check one result of a leaderboard.
+
+    Args:
+        board: Its rules.
+        path: Of the file, relative to the leaderboard.
+        dates: When the keys must have been valid.
+        signers: Keys to trust; the leaderboard's, if not given.
+        new: Whether it is about to come in, so that a protocol's cut-off holds for it.
+
+    Raises:
+        BoardError: The place is wrong, or the protocol, or what it was made on.
+        ResultError: As `harness.verify.check`.
+        SignatureError: A signature does not hold or does not count.
+    """
+    result = loads(_read(board.folder / path))
+    return check_entry(board, path, result, dates, signers, new=new)
+
+
+def check_entry(
+    board: Board,
+    path: str | None,
+    result: Result,
+    dates: Dates,
+    signers: Sequence[AllowedSigner] | None = None,
+    *,
+    new: bool,
+) -> Entry:
+    """Check a result that has been read; as `read_entry`. Without ``path``, any place is right."""
+    signed = result.signed
+    cosigners = _check_signatures(board, result, dates, board.signers if signers is None else signers)
+    check(signed)
+    protocol = _protocol(board, signed, dates, new=new)
+    _check_made_on(signed, protocol)
+    if datetime.fromisoformat(signed.finished) > dates.added + _CLOCK_SKEW:
+        raise BoardError("The run ended in the future.", got=signed.finished)
+    if not signed.ranked and signed.dataset.fresh_seed is None:
+        raise BoardError(f"The result is not for ranking: {signed.unranked_reason}.")
+    place = path_of(signed)
+    if path is not None and path != place:
+        raise BoardError("The file does not lie where its content belongs.", expected=place, got=path)
+    return Entry(place, result, protocol, cosigners, dates.added)
+
+
+def tier(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Entry]]) -> Tier:
+    """Return how far an entry can be believed."""
+    if any(gap is not None and gap <= FRESH_TOLERANCE for gap in fresh_gaps(entry, fresh)):
+        return "fresh-seed"
+    return "reproduced" if entry.cosigners else "self-reported"
+
+
+def fresh_gaps(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Entry]]) -> list[float | None]:
+    """Return how much F1 falls on test splits recorded afresh, one number for each such run."""
+    found = []
+    for other in fresh.get(identity(entry), ()):
+        pairs = [
+            (game.scores[0].means.f1, other.signed.games[name].scores[0].means.f1)
+            for name, game in entry.signed.games.items()
+            if name in other.signed.games
+        ]
+        whole = len(pairs) == len(entry.signed.games)
+        gaps = [a - b for a, b in pairs if a is not None and b is not None]
+        found.append(sum(gaps) / len(gaps) if whole and len(gaps) == len(pairs) else None)
+    return found
+
+
+def identity(entry: Entry) -> tuple[str, str | None]:
+    """Return what makes two runs runs of the same encoder."""
+    return entry.signed.encoder.source, entry.signed.encoder.weights
+
+
+def _read(path: Path) -> bytes:
+    descriptor = -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise BoardError("This is not a plain file.")
+            if status.st_size > MAX_BYTES:
+                raise ResultError(
+                    "The file is too large for a result.", expected=f"at most {MAX_BYTES:,} bytes"
+                )
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BoardError(f"The file cannot be read: {error.strerror or error}.") from error
+
+
+def _protocol(board: Board, signed: Signed, dates: Dates, *, new: bool) -> AcceptedProtocol:
+    protocol = board.protocols.get(signed.protocol.digest)
+    if protocol is None:
+        raise BoardError(
+            "The result was made under a protocol that this leaderboard does not accept.",
+            expected="one of " + ", ".join(p.name for p in board.protocols.values()),
+            got=f"{signed.protocol.name} ({signed.protocol.digest[:23]}...)",
+        )
+    if protocol.accepted_until is not None:
+        until = datetime.fromisoformat(protocol.accepted_until)
+        if (dates.added if not new else datetime.now(UTC)) > until:
+            raise BoardError(
+                f"The protocol {protocol.name} is closed.",
+                expected=f"a result that came in until {protocol.accepted_until}",
+                got=f"{dates.added:%Y-%m-%dT%H:%M:%SZ}",
+            )
+    return protocol
+
+
+def _check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
+    dataset = signed.dataset
+    _expect("dataset version", protocol.dataset_version, dataset.version)
+    _expect("label set", protocol.label_set, dataset.label_set)
+    _expect("games of the suite", sorted(protocol.games), dataset.suite)
+    _expect(
+        "probes",
+        [(p.probe, p.train_rows) for p in protocol.probes],
+        [(p.probe, p.train_rows) for p in signed.probes],
+    )
+    for name, game in signed.games.items():
+        kept = protocol.games.get(name)
+        if kept is None:
+            raise BoardError(f"The game {name} is not in the suite.")
+        for split, known in kept.splits.items():
+            if split == "test" and dataset.fresh_seed is not None:
+                continue
+            used = dataset.splits[name][split]
+            _expect(f"{name}: rows of {split}", known.rows, used.rows)
+            _expect(f"{name}: digest of {split}", known.digest, used.digest)
+        variables = [(v.name, list(v.categories)) for v in kept.variables]
+        _expect(f"{name}: variables", variables, [(v.name, v.categories) for v in game.scores[0].variables])
+
+
+def _check_signatures(
+    board: Board, result: Result, dates: Dates, signers: Sequence[AllowedSigner]
+) -> tuple[str, ...]:
+    signed = result.signed
+    submitter = signed.submitter.principal if signed.submitter else None
+    if not result.signatures:
+        raise SignatureError("The result is not signed.", cure="harness sign RESULT")
+    people: list[str] = []
+    keys = set()
+    for signature in result.signatures:
+        key = signing.verify(signature.sig, signed.payload, NAMESPACE)
+        if key.fingerprint != signature.keyid:
+            raise SignatureError(
+                "A signature is by another key than it says.", expected=signature.keyid, got=key.fingerprint
+            )
+        if key in keys:
+            raise SignatureError("One key signed twice.", got=signature.keyid)
+        keys.add(key)
+        people.append(_signer(key, signers, dates, submitter))
+    if submitter not in people:
+        raise SignatureError(
+            "The submitter did not sign the result.",
+            expected=f"a signature by {submitter}",
+            got=", ".join(people),
+        )
+    others = sorted({person for person in people if person != submitter})
+    for person in others:
+        if person not in board.rules.maintainers:
+            raise SignatureError(
+                "Only maintainers co-sign.", expected=", ".join(board.rules.maintainers), got=person
+            )
+    if signed.dataset.fresh_seed is not None and submitter not in board.rules.maintainers:
+        raise SignatureError("Only maintainers submit results on a fresh split.", got=submitter)
+    return tuple(others)
+
+
+def _signer(
+    key: signing.PublicKey, signers: Sequence[AllowedSigner], dates: Dates, submitter: str | None
+) -> str:
+    """Return whose key it is: valid when the file came in or, for a later signature, when it was changed."""
+    try:
+        return whose(key, signers, at=dates.added, submitter=submitter)
+    except SignatureError:
+        person = whose(key, signers, at=dates.changed, submitter=submitter)
+        if person == submitter:
+            raise
+        return person
+
+
+def _expect(what: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise BoardError(
+            f"The result was not made on what its protocol fixes: {what}.",
+            expected=str(expected)[:300],
+            got=ascii(got)[:300],
+        )

@@ -1,0 +1,99 @@
+"""Scatter plots as SVG, drawn here so that the pages need no library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from markupsafe import Markup
+
+_WIDTH, _HEIGHT = 560, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 16, 44
+
+
+@dataclass(frozen=True)
+class Point:
+    """An encoder in a plot: where, its name, its page."""
+
+    x: float | None
+    y: float
+    name: str
+    link: str
+
+
+def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False) -> Markup | None:
+    """Return F1 against something, as SVG; None without points.
+
+    Args:
+        points: With x as a number, for dates the ordinal.
+        kind: ``parameters`` or ``date``, which decides how ticks are written.
+        label: Of the horizontal axis.
+        log: Whether that axis is logarithmic.
+    """
+    known = [(math.log10(p.x) if log else p.x, p) for p in points if p.x]
+    if not known:
+        return None
+    low, high = min(x for x, _ in known), max(x for x, _ in known)
+    pad = max((high - low) * 0.05, 0.15 if log else 3)
+    low, high = low - pad, high + pad
+    bottom = math.floor(min(p.y for _, p in known) * 20 - 0.2) / 20
+    top = math.ceil(max(p.y for _, p in known) * 20 + 0.2) / 20
+
+    def across(x: float) -> float:
+        return round(_LEFT + (x - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def down(y: float) -> float:
+        return round(_HEIGHT - _BOTTOM - (y - bottom) / (top - bottom) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    parts = []
+    for tick in _ticks(bottom, top, 5):
+        parts.append(
+            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
+                _LEFT, _WIDTH - _RIGHT, down(tick), down(tick)
+            )
+        )
+        parts.append(
+            Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
+                _LEFT - 6, down(tick) + 4, f"{tick:.2f}"
+            )
+        )
+    parts += [
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            across(tick), _HEIGHT - _BOTTOM + 18, _label(tick, kind)
+        )
+        for tick in _ticks(low, high, 4, whole=log)
+    ]
+    parts.append(
+        Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            (_WIDTH + _LEFT) / 2, _HEIGHT - 6, label
+        )
+    )
+    parts += [
+        Markup(
+            '<a href="{}" tabindex="-1"><circle cx="{}" cy="{}" r="4.5"><title>{}: {}</title></circle></a>'
+        ).format(p.link, across(x), down(p.y), p.name, f"{p.y:.3f}")
+        for x, p in known
+    ]
+    return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        _WIDTH, _HEIGHT, f"Suite F1 against {label}; the table holds the same numbers", Markup("").join(parts)
+    )
+
+
+def _ticks(low: float, high: float, about: int, *, whole: bool = False) -> list[float]:
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)
+    step = max(1.0, step) if whole else step
+    first = math.ceil(low / step - 1e-9)
+    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _label(tick: float, kind: str) -> str:
+    if kind == "date":
+        return date.fromordinal(round(tick)).isoformat()
+    for power, unit in ((9, "G"), (6, "M"), (3, "k")):
+        if tick >= power:
+            return f"{10 ** (tick - power):.3g}{unit}"
+    return f"{10**tick:.3g}"

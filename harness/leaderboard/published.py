@@ -1,0 +1,64 @@
+"""The rows that arXiv 1906.08226 published: another protocol, shown for orientation only."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from importlib import resources
+
+from atariari_data.games import game
+
+SOURCE = "https://arxiv.org/abs/1906.08226"
+_METHODS = {
+    "maj-clf": "Majority",
+    "random-cnn": "Random CNN",
+    "vae": "VAE",
+    "pixel-pred": "Pixel-Pred",
+    "cpc": "CPC",
+    "st-dim": "ST-DIM",
+    "supervised": "Supervised",
+}
+_CATEGORIES = {
+    "Small Loc.": "small_object_localization",
+    "Agent Loc.": "agent_localization",
+    "Other Loc.": "other_localization",
+    "Score/Clock/Lives/Display": "score_clock_lives_display",
+    "Misc.": "misc",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A method's F1 on frames of random play, by the paper's own probe (tables 2 and 3).
+
+    Attributes:
+        name: Of the method.
+        mean: Over the games.
+        games: By our name for the game.
+        categories: By our name for the category.
+    """
+
+    name: str
+    mean: float
+    games: dict[str, float]
+    categories: dict[str, float]
+
+
+def published() -> list[Published]:
+    """Return the methods, best first."""
+    games, categories = _table("anand2019_games.csv"), _table("anand2019_categories.csv")
+    found = [
+        Published(
+            name=title,
+            mean=float(next(row[column] for row in games if row["game"] == "mean")),
+            games={game(row["game"]).name: float(row[column]) for row in games if row["game"] != "mean"},
+            categories={_CATEGORIES[row["category"]]: float(row[column]) for row in categories},
+        )
+        for column, title in _METHODS.items()
+    ]
+    return sorted(found, key=lambda method: -method.mean)
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    text = resources.files("harness.leaderboard").joinpath("data", name).read_text(encoding="ascii")
+    return list(csv.DictReader(text.splitlines()))

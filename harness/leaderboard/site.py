@@ -1,0 +1,332 @@
+"""The site: static pages that need nothing but themselves, made from results that hold."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from atariari_data.errors import UnknownNameError
+from atariari_data.games import CATEGORIES, game
+from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, slug
+from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier
+from harness.leaderboard.gate import Verdict, latest
+from harness.leaderboard.plots import Point, scatter
+from harness.leaderboard.published import SOURCE, published
+from harness.leaderboard.tables import CATEGORY_TITLES, DASH, score, variable_rows
+
+_KEPT = ".atariari-site"
+"""Marks a folder as made by us, so that it may be replaced."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An encoder under one protocol: its newest run, and the older ones."""
+
+    entry: Entry
+    older: Sequence[Entry]
+    tier: Tier
+    gaps: Sequence[float]
+    rank: int | None
+
+    @property
+    def name(self) -> str:
+        """Of the encoder."""
+        return self.entry.signed.encoder.name
+
+    @property
+    def slug(self) -> str:
+        """Of its page."""
+        return slug(self.name)
+
+    @property
+    def date(self) -> str:
+        """When the run ended."""
+        return self.entry.signed.finished[:10]
+
+    @cached_property
+    def values(self) -> list[dict[str, float | None]]:
+        """For every probe, F1 by column: ``suite``, the categories, the games."""
+        signed, found = self.entry.signed, []
+        for number, suite in enumerate(signed.suite):
+            values: dict[str, float | None] = {"suite": suite.means.f1}
+            values |= {c.category: c.f1 for c in suite.means.categories}
+            values |= {name: g.scores[number].means.f1 for name, g in signed.games.items()}
+            found.append(values)
+        return found
+
+
+def build(verdict: Verdict, out: Path) -> int:
+    """Make the site of a leaderboard and return the number of pages.
+
+    Args:
+        verdict: What `gate.verify` found; it must have found nothing wrong.
+        out: Folder to make, or to make anew where it is a site of ours.
+
+    Raises:
+        BoardError: The leaderboard does not hold, or the folder is something else.
+    """
+    if verdict.findings:
+        first = verdict.findings[0]
+        raise BoardError(
+            "The leaderboard does not hold, so it is not shown.",
+            got=f"{first.path}: {first.error.what}",
+            cure="harness leaderboard verify",
+        )
+    if out.exists() and any(out.iterdir()) and not (out / _KEPT).exists():
+        raise BoardError(f"{out} is not a site of ours.", cure="Name a new folder.")
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        out.mkdir(parents=True)
+        (out / _KEPT).touch()
+        return _Site(verdict.board, verdict.entries, out).write()
+    except OSError as error:
+        raise BoardError(f"{out} cannot be written: {error.strerror or error}.") from error
+
+
+class _Site:
+    def __init__(self, board: Board, entries: Sequence[Entry], out: Path) -> None:
+        self.board, self.out, self.pages = board, out, 0
+        counted = [e for e in entries if e.signed.digest not in board.rules.withdrawn]
+        self.entries = entries
+        self.rows = _rows(counted)
+        self.jinja = Environment(
+            loader=PackageLoader("harness.leaderboard"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        style, script = (self._asset(name) for name in ("style.css", "board.js"))
+        self.jinja.globals |= {
+            "board": board,
+            "style": Markup(style),  # noqa: S704  our own file
+            "script": Markup(script),  # noqa: S704
+            # What is not one of these two texts does not run, whatever a result says.
+            "policy": f"default-src 'none'; img-src 'self' data:; style-src '{_hash(style)}'; "
+            f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'",
+            "categories": CATEGORY_TITLES,
+            "game_title": _title,
+            "variable_rows": variable_rows,
+            "probe_title": probe_title,
+            "paper": SOURCE,
+        }
+        self.jinja.filters |= {"score": score, "size": size, "json": _json}
+
+    def write(self) -> int:
+        for protocol in self.board.protocols.values():
+            self._ranking(protocol)
+        self._page("rules.html", "rules.html", up="")
+        for name in sorted({row.slug for rows in self.rows.values() for row in rows}):
+            self._encoder(name)
+        for name in sorted(self.board.current.games):
+            self._game(name)
+        self._data()
+        return self.pages
+
+    def _asset(self, name: str) -> str:
+        source = self.jinja.loader
+        if source is None:
+            raise BoardError("The templates are missing.", cure="Reinstall atariari.")
+        return source.get_source(self.jinja, name)[0]
+
+    def _page(self, template: str, path: str, **values: Any) -> None:
+        file = self.out / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(self.jinja.get_template(template).render(**values), encoding="utf-8")
+        self.pages += 1
+
+    def _ranking(self, protocol: AcceptedProtocol) -> None:
+        rows = self.rows.get(protocol.name, [])
+        front = protocol is self.board.current
+        full = [(row, f1) for row in rows if (f1 := row.values[0]["suite"]) is not None]
+        link = "encoders/" if front else "../encoders/"
+        by_size = [
+            Point(row.entry.signed.encoder.parameters, f1, row.name, f"{link}{row.slug}.html")
+            for row, f1 in full
+            if row.entry.signed.encoder.parameters
+        ]
+        by_date = [Point(_day(row), f1, row.name, f"{link}{row.slug}.html") for row, f1 in full]
+        self._page(
+            "ranking.html",
+            "index.html" if front else f"protocols/{protocol.name}.html",
+            up="" if front else "../",
+            protocol=protocol,
+            rows=rows,
+            published=published() if set(published()[0].games) & set(protocol.games) else [],
+            plots=[
+                scatter(by_size, "parameters", "parameters", log=True),
+                scatter(by_date, "date", "date of the run"),
+            ],
+            data={
+                "probes": [probe_title(p.probe, p.train_rows) for p in protocol.probes],
+                "games": [[name, _title(name)] for name in sorted(protocol.games)],
+                "categories": list(CATEGORIES),
+                "rows": [row.values for row in rows],
+                "published": [{"suite": p.mean, **p.categories, **p.games} for p in published()],
+            },
+        )
+
+    def _encoder(self, name: str) -> None:
+        found = [
+            (p, row)
+            for p in self.board.protocols.values()
+            for row in self.rows.get(p.name, [])
+            if row.slug == name
+        ]
+        self._page("encoder.html", f"encoders/{name}.html", up="../", found=found, raw=_raw)
+        protocol, row = next(((p, r) for p, r in found if p is self.board.current), found[0])
+        text = self.jinja.get_template("badge.svg").render(row=row, protocol=protocol)
+        (self.out / "badges").mkdir(exist_ok=True)
+        (self.out / "badges" / f"{name}.svg").write_text(text, encoding="utf-8")
+
+    def _game(self, name: str) -> None:
+        protocol = self.board.current
+        label_set = game(name).label_sets.get(protocol.label_set, ())  # type: ignore[call-overload]
+        described = {v.name: v for v in label_set}
+        rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.signed.games]
+        rows.sort(key=lambda row: (-(row.values[0][name] or 0), row.name))
+        picture = self.board.folder / "frames" / f"{name}.png"
+        data = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None
+        self._page(
+            "game.html",
+            f"games/{name}.html",
+            up="../",
+            name=name,
+            protocol=protocol,
+            kept=protocol.games[name],
+            described=described,
+            rows=rows,
+            picture=data,
+            published=[p for p in published() if name in p.games],
+        )
+
+    def _data(self) -> None:
+        rows = [(p, row) for p in self.board.protocols.values() for row in self.rows.get(p.name, [])]
+        found = [_flat(protocol, row) for protocol, row in rows]
+        (self.out / "data.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        text = io.StringIO()
+        columns = list(dict.fromkeys(key for item in found for key in item))
+        writer = csv.DictWriter(text, columns or ["encoder"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: _harmless(v) for k, v in item.items()} for item in found)
+        (self.out / "data.csv").write_text(text.getvalue(), encoding="utf-8")
+        for entry in self.entries:
+            path = self.out / _raw(entry)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(entry.result.text, encoding="utf-8")
+        shutil.copy(self.board.folder / "allowed_signers", self.out / "allowed_signers")
+
+
+def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
+    """Return the rows of every protocol, best first by the suite's F1 under the first probe."""
+    fresh: dict[tuple[str, str | None], list[Entry]] = {}
+    for entry in entries:
+        if entry.signed.dataset.fresh_seed is not None:
+            fresh.setdefault(identity(entry), []).append(entry)
+    found: dict[str, list[Row]] = {}
+    public = [e for e in entries if e.signed.dataset.fresh_seed is None]
+    for (protocol, _), (newest, *older) in latest(public).items():
+        gaps = [gap for gap in fresh_gaps(newest, fresh) if gap is not None]
+        found.setdefault(protocol, []).append(Row(newest, older, tier(newest, fresh), gaps, None))
+    for name, rows in found.items():
+        rows.sort(key=_order)
+        full = [row.values[0]["suite"] for row in rows]
+        found[name] = [
+            Row(
+                r.entry,
+                r.older,
+                r.tier,
+                r.gaps,
+                None if f1 is None else 1 + sum(o is not None and o > f1 for o in full),
+            )
+            for r, f1 in zip(rows, full, strict=True)
+        ]
+    return found
+
+
+def _order(row: Row) -> tuple[bool, float, int, str]:
+    f1 = row.values[0]["suite"]
+    return f1 is None, -(f1 or 0), -len(row.entry.signed.games), row.name
+
+
+def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
+    signed = row.entry.signed
+    values = {
+        f"{title}: {column}": value
+        for probe, columns in zip(protocol.probes, row.values, strict=True)
+        for title in (probe_title(probe.probe, probe.train_rows),)
+        for column, value in columns.items()
+    }
+    return {
+        "protocol": protocol.name,
+        "rank": row.rank,
+        "encoder": row.name,
+        "submitter": row.entry.submitter,
+        "tier": row.tier,
+        "date": row.date,
+        "parameters": signed.encoder.parameters,
+        "feature_size": signed.encoder.feature_size,
+        "pretraining_data": signed.encoder.pretraining_data,
+        "result": _raw(row.entry),
+        **values,
+    }
+
+
+def probe_title(probe: str, train_rows: str | int) -> str:
+    """Return a probe's name for people."""
+    return f"{probe}, {'all rows' if train_rows == 'full' else f'{train_rows} rows'}"
+
+
+def size(value: int | None) -> str:
+    """Return a count in few characters: ``1.3M``."""
+    if value is None:
+        return DASH
+    for bound, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= bound:
+            return f"{value / bound:.3g}{unit}"
+    return str(value)
+
+
+def _raw(entry: Entry) -> str:
+    return f"results/{entry.signed.digest[:16]}.json"
+
+
+def _day(row: Row) -> float:
+    from datetime import date
+
+    return date.fromisoformat(row.date).toordinal()
+
+
+@cache
+def _title(name: str) -> str:
+    try:
+        return game(name).title
+    except UnknownNameError:
+        return name
+
+
+def _json(value: Any) -> Markup:
+    """Return JSON for a data block of a page: no text in it can close the block."""
+    text = orjson.dumps(value).decode()
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _harmless(value: Any) -> Any:
+    """Keep a spreadsheet from taking a text for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,127 @@
+"""Leaderboards for tests: real git repositories, real keys, results as the harness makes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atariari_data.games import game
+from harness import keys
+from harness.keys import sign_result
+from harness.leaderboard.board import AcceptedProtocol, path_of
+from harness.leaderboard.create import create
+from harness.result import Result, Signed
+from harness.result_file import write
+from harness.signing import PublicKey
+from tests.made_results import LABEL_SET, PROBES, digest, fields
+
+SUITE = ("breakout", "pong")
+BOARD = "board@example.org"
+
+
+def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol:
+    """Return the protocol that ``fields`` makes results under."""
+    splits = fields(games=suite)["dataset"]["splits"]
+    values = {
+        "schema_version": 1,
+        "name": "v1",
+        "digest": digest("protocol"),
+        "accepted_until": None,
+        "dataset_version": "1.0.0",
+        "label_set": LABEL_SET,
+        "probes": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES],
+        "games": {
+            name: {
+                "splits": splits[name],
+                "variables": [
+                    {"name": v.name, "categories": list(v.categories)}
+                    for v in game(name).variables(LABEL_SET)
+                    if v.categories
+                ],
+            }
+            for name in suite
+        },
+        **changes,
+    }
+    return AcceptedProtocol.model_validate(values, context={"any_order": True})
+
+
+@dataclass
+class TestBoard:
+    """A leaderboard in a folder, and the keys of the people around it."""
+
+    __test__ = False
+
+    folder: Path
+    keys: Path
+    suite: tuple[str, ...] = SUITE
+    people: dict[str, PublicKey] = field(default_factory=dict)
+
+    @classmethod
+    def new(cls, where: Path, suite: tuple[str, ...] = SUITE, **changes: Any) -> TestBoard:
+        """Make a leaderboard with a maintainer, Alice's key and Bob's."""
+        (where / "keys").mkdir()
+        made = cls(where / "board", where / "keys", suite)
+        create(made.folder, [protocol(suite, **changes)], title="Test board", maintainers=[BOARD])
+        for person in (BOARD, "alice@example.org", "bob@example.org"):
+            made.allow(person)
+        made.commit("Keys")
+        return made
+
+    def key(self, person: str) -> Path:
+        """Return a person's key, made when first asked for."""
+        path = self.keys / person
+        if not path.exists():
+            self.people[person] = keys.keygen(path)
+        return path
+
+    def line(self, person: str, options: str = "") -> str:
+        """Return a person's line for ``allowed_signers``."""
+        self.key(person)
+        public = PublicKey.from_line((self.keys / f"{person}.pub").read_text(encoding="ascii"))
+        return f'{person.split("#", maxsplit=1)[0]} namespaces="atariari-result-v1"{options} {public.line}\n'
+
+    def allow(self, person: str, options: str = "") -> None:
+        """Add a person's line to ``allowed_signers``."""
+        with (self.folder / "allowed_signers").open("a", encoding="ascii") as file:
+            file.write(self.line(person, options))
+
+    def result(self, seed: int = 0, person: str = "alice@example.org", **options: Any) -> Result:
+        """Return a result of a person's, signed."""
+        options = {"encoder": f"Encoder {seed}", "games": self.suite, "suite": self.suite, **options}
+        values = fields(seed, principal=person.split("#", maxsplit=1)[0], **options)
+        return self.sign(Signed.build(**values), person)
+
+    def sign(self, signed: Signed, *people: str) -> Result:
+        """Sign."""
+        result = Result(signatures=[], signed=signed)
+        for person in people:
+            result = sign_result(result, self.key(person))
+        return result
+
+    def place(self, result: Result, path: str | None = None) -> str:
+        """Put a result where it belongs, or elsewhere."""
+        path = path or path_of(result.signed)
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        write(result, self.folder / path, overwrite=True)
+        return path
+
+    def git(self, *arguments: str, **environment: str) -> str:
+        """Run git."""
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        return done.stdout
+
+    def commit(self, message: str = "Change", date: str | None = None) -> None:
+        """Commit everything."""
+        self.git("add", "--all")
+        when = {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date} if date else {}
+        self.git("commit", "--quiet", "--allow-empty", "-m", message, **when)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import csv
+import html.parser
+import json
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from harness.keys import sign_result
+from harness.leaderboard import gate, site
+from harness.leaderboard.board import BoardError, slug
+from harness.leaderboard.published import published
+from harness.result import Signed
+from harness.result_file import read
+from tests.boards import BOARD, TestBoard
+from tests.made_results import fields
+
+SCRIPT = '<script>document.title="owned"</script>'
+ATTRIBUTE = '"><img src=x onerror=document.title="owned">'
+TEMPLATE = "{{ 7 * 7 }} {% raw %} ${7*7} </script> <!-- ' -->"
+
+
+def make_site(where: Path) -> TestBoard:
+    """Make a leaderboard whose texts try to be more than text, and its site."""
+    board = TestBoard.new(where)
+    board.place(sign_result(board.result(1, skill=0.9), board.key(BOARD)))
+    withdrawn = board.result(2, "bob@example.org", skill=0.3)
+    board.place(withdrawn)
+    board.place(board.result(3, games=("pong",)))
+    for seed, text in ((4, SCRIPT), (5, ATTRIBUTE), (6, TEMPLATE)):
+        values = fields(seed, games=board.suite, suite=board.suite, encoder=f"Method {seed}", skill=0.5)
+        values["encoder"]["pretraining_data"] = text
+        values["submitter"]["name"] = text
+        values["environment"]["cpu"] = text
+        for scores in values["games"]["pong"]["scores"]:
+            scores["variables"][0]["note"] = text
+        board.place(board.sign(Signed.build(**values), "alice@example.org"))
+    board.place(board.result(7, encoder="Encoder 1", finished="2026-01-30T12:00:00Z"))
+    rules = json.loads((board.folder / "board.json").read_text(encoding="utf-8"))
+    rules |= {"title": f"Board {TEMPLATE}", "withdrawn": {withdrawn.signed.digest: SCRIPT}}
+    (board.folder / "board.json").write_text(json.dumps(rules), encoding="utf-8")
+    board.place(board.result(8, "bob@example.org", skill=0.1))
+    site.build(gate.verify(board.folder), board.folder / "site")
+    return board
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> TestBoard:
+    where = tmp_path_factory.mktemp("site")
+    patch = pytest.MonkeyPatch()
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        patch.setenv(f"{name}_NAME", "Test")
+        patch.setenv(f"{name}_EMAIL", "test@example.org")
+    try:
+        return make_site(where)
+    finally:
+        patch.undo()
+
+
+class Page(html.parser.HTMLParser):
+    """What a page links to, what runs in it, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in {"href", "src"}:
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            if name.startswith("on") or (name == "href" and (value or "").lower().startswith("javascript")):
+                self.handlers.append(f"{name}={value}")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def pages(board: TestBoard) -> dict[str, Page]:
+    root = board.folder / "site"
+    return {
+        path.relative_to(root).as_posix(): Page(path.read_text(encoding="utf-8"))
+        for path in sorted(root.rglob("*.html"))
+    }
+
+
+def test_every_link_leads_somewhere(board: TestBoard) -> None:
+    root = board.folder / "site"
+    found = pages(board)
+    assert {"index.html", "rules.html", "encoders/encoder-1.html", "games/pong.html"} <= set(found)
+    for name, page in found.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme:
+                assert parts.scheme in {"https", "data"}, link
+                continue
+            target = (root / name).parent / unquote(parts.path) if parts.path else root / name
+            assert target.is_file(), (name, link)
+            if parts.fragment:
+                assert parts.fragment in Page(target.read_text(encoding="utf-8")).ids, (name, link)
+
+
+def test_no_text_of_a_result_becomes_a_tag(board: TestBoard) -> None:
+    for name, page in pages(board).items():
+        assert not page.handlers, name
+        assert page.tags.count("script") == {"index.html": 2}.get(
+            name, 1 if name.startswith("games/") else 0
+        ), name
+        images = [link for link in page.links if link == "x"]
+        assert not images, name
+    text = pages(board)["encoders/method-4.html"].text
+    assert SCRIPT in text
+    assert "{{ 7 * 7 }}" in pages(board)["encoders/method-6.html"].text
+    assert "49" not in pages(board)["rules.html"].text
+    index = (board.folder / "site" / "index.html").read_text(encoding="utf-8")
+    assert "default-src &#39;none&#39;" in index
+
+
+def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
+    index = (board.folder / "site" / "index.html").read_text(encoding="utf-8")
+    names = re.findall(r'href="encoders/([a-z0-9-]+)\.html">[^<]+</a><small>', index)
+    assert names[0] == "encoder-1"  # the newest of its two runs
+    assert names[-1] == "encoder-3"  # one game only: no suite mean, no rank
+    assert "encoder-2" not in names  # withdrawn
+    assert 'class="tier reproduced"' in index
+    assert "Not comparable with the rows above" in index
+    page = pages(board)["encoders/encoder-1.html"].text
+    assert "Earlier runs" in page
+    assert "2026-01-30" in page
+    assert "Reproduced by board@example.org" in page
+
+
+def test_json_and_csv_hold_the_same(board: TestBoard) -> None:
+    root = board.folder / "site"
+    rows = json.loads((root / "data.json").read_text(encoding="utf-8"))
+    lines = list(csv.DictReader((root / "data.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["encoder"] for row in rows] == [line["encoder"] for line in lines]
+    assert rows[0]["linear, all rows: suite"] == float(lines[0]["linear, all rows: suite"])
+    result = read(root / rows[0]["result"])
+    assert result.signed.suite[0].means.f1 == rows[0]["linear, all rows: suite"]
+
+
+def test_a_spreadsheet_takes_no_text_for_a_formula(board: TestBoard) -> None:
+    for line in csv.reader((board.folder / "site" / "data.csv").read_text(encoding="utf-8").splitlines()):
+        assert not [cell for cell in line if cell[:1] in "=+@\t" and cell]
+
+
+def test_badges_are_whole_pictures(board: TestBoard) -> None:
+    for path in (board.folder / "site" / "badges").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("<svg ")
+        assert text.rstrip().endswith("</svg>")
+    badge = (board.folder / "site" / "badges" / "encoder-1.svg").read_text(encoding="utf-8")
+    assert re.search(r"0\.\d{3} · #1<", badge)
+
+
+def test_the_sites_own_check_works(board: TestBoard, tmp_path: Path) -> None:
+    root = board.folder / "site"
+    row = json.loads((root / "data.json").read_text(encoding="utf-8"))[0]
+    text = pages(board)[f"encoders/{slug(row['encoder'])}.html"].text
+    commands = text[text.index("jq -j") : text.index("harness evaluate")]
+    for name in (row["result"], "allowed_signers"):
+        (tmp_path / Path(name).name).write_bytes((root / name).read_bytes())
+    done = subprocess.run(
+        ["bash", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert 'Good "atariari-result-v1" signature' in done.stdout, done.stderr
+
+
+def test_only_what_holds_is_shown(board: TestBoard, tmp_path: Path) -> None:
+    path = next((board.folder / "results").rglob("*.json"))
+    data = path.read_bytes()
+    path.write_bytes(data[:-20])
+    with pytest.raises(BoardError, match="does not hold, so it is not shown"):
+        site.build(gate.verify(board.folder), tmp_path / "site")
+    path.write_bytes(data)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(BoardError, match="not a site of ours"):
+        site.build(gate.verify(board.folder), tmp_path / "mine")
+
+
+def test_an_empty_leaderboard_has_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{name}_NAME", "Test")
+        monkeypatch.setenv(f"{name}_EMAIL", "test@example.org")
+    empty = TestBoard.new(tmp_path)
+    assert site.build(gate.verify(empty.folder), tmp_path / "site") > 2
+    assert "Be the first" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_papers_rows() -> None:
+    best = published()[1]
+    assert (best.name, best.mean, best.games["pong"]) == ("ST-DIM", 0.68, 0.81)
+    assert best.games["video_pinball"] == 0.61
+    assert best.categories["agent_localization"] == 0.58
+    assert len(best.games) == 22
