@@ -4,7 +4,6 @@ python benchmarks/embed.py [my_encoder.py] [--frames 512]
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,11 +45,9 @@ def main() -> None:
 
     forward()
     pairs = [(cpu_seconds(forward), cpu_seconds(lambda: encoder.embed(frames))) for _ in range(ROUNDS)]
-    ratios = sorted(whole / alone for alone, whole in pairs)
-    print(f"embed / bare forward: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-    print(
-        f"{rows / min(whole for _, whole in pairs):,.0f} frames a CPU second, {torch.get_num_threads()} threads"
-    )
+    alone, whole = (min(times) for times in zip(*pairs, strict=True))
+    print(f"embed / bare forward, best of {ROUNDS}: {whole / alone:.2f}")
+    print(f"{rows / whole:,.0f} frames a CPU second with {torch.get_num_threads()} threads")
 
 
 if __name__ == "__main__":
