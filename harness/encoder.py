@@ -61,7 +61,7 @@ class BatchSize:
         limit: While ``size`` is under it, every batch that fits doubles it.
     """
 
-    size: int = 128
+    size: int = 64
     limit: int = 0
 
     def fitted(self, rows: int) -> None:
@@ -135,7 +135,7 @@ class LoadedEncoder:
         return self._seen.width
 
     def embed(self, frames: Frames) -> Features:
-        """Embed any number of rows, in as many batches as memory asks for.
+        """Embed any number of rows, in as many batches as memory asks for; from one thread at a time.
 
         Args:
             frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3]; never written to.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.machinery
 import importlib.util
 import inspect
 import linecache
@@ -65,19 +64,19 @@ def import_file(path: Path) -> tuple[ModuleType, list[Path]]:
     """
     folder = str(path.parent)
     name = f"_encoder_{path.stem}"
-    loader = importlib.machinery.SourceFileLoader(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    if spec is None:
-        raise EncoderError(f"{path.name} cannot be imported.")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     before = set(sys.modules)
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     sys.path.insert(0, folder)
     sys.modules[name] = module
     linecache.checkcache(str(path))
     try:
         with contextlib.redirect_stdout(sys.stderr), seeded(), blame("Importing", path):
-            loader.exec_module(module)
+            # Not by a loader: a stale __pycache__ would run other code than the file that is digested.
+            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     finally:
+        sys.dont_write_bytecode = writes_bytecode
         sys.path.remove(folder)
         neighbours = {}
         for other in set(sys.modules) - before - {name}:

@@ -33,7 +33,14 @@ def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW")
         EncoderError: It is not float, or no [n, d] after pooling.
     """
     shown = describe(output)
-    array = to_numpy(output)
+    try:
+        array = to_numpy(output)
+    except Exception as error:
+        raise EncoderError(
+            "The encoder returns something that cannot be read as an array.",
+            expected=f"floats [{n}, d]",
+            got=f"{shown}; {first_line(error)}",
+        ) from error
     if array.dtype.kind != "f":
         raise EncoderError(
             "The encoder does not return floats.",
@@ -58,7 +65,8 @@ def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW")
             "positions of a map [n, c, h, w] or the tokens [n, t, d]) or 'cls' (the first token).",
         )
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(pooled, dtype=np.float32)
+        # A copy, since an encoder may fill the same buffer again for the next batch.
+        return np.array(pooled, dtype=np.float32, order="C")
 
 
 def _pooled(array: npt.NDArray[Any], pool: Pool | None, layout: Layout) -> npt.NDArray[Any] | None:

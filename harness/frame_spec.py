@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import UnknownNameError, UsageError
 
 Frames = npt.NDArray[np.uint8]
 Color = Literal["gray", "rgb"]
@@ -66,6 +67,26 @@ class FrameSpec:
                 got=repr(self.size),
             )
         return replace(self, size=(self.size[0], self.size[1]))
+
+    @classmethod
+    def parse(cls, text: str) -> FrameSpec:
+        """Read a spec as a command line has it: ``color=rgb,stack=4,size=84x84``; what is not named stays.
+
+        Raises:
+            UnknownNameError: A name is no field.
+            UsageError: A value cannot be.
+        """
+        values: dict[str, Any] = {}
+        for part in filter(None, text.replace(" ", "").split(",")):
+            name, _, value = part.partition("=")
+            if name not in cls.__dataclass_fields__:
+                raise UnknownNameError("field of a frame spec", name, cls.__dataclass_fields__)
+            values[name] = value
+        if str(values.get("stack", "")).isdecimal():
+            values["stack"] = int(values["stack"])
+        if re.fullmatch(r"[0-9]{1,4}x[0-9]{1,4}", values.get("size", "")):
+            values["size"] = tuple(int(side) for side in values["size"].split("x"))
+        return cls(**values).validate()
 
     @property
     def channels(self) -> int:

@@ -14,6 +14,7 @@ from torch import nn
 from atariari_data.errors import UsageError
 from harness.adapters import load_encoder
 from harness.encoder import Encoder, EncoderError, FrameSpec, sample_frames
+from harness.torch_modules import caller, prefer_channels_last
 
 Write = Callable[..., Path]
 EXAMPLE = Path(__file__).parent.parent / "examples" / "my_encoder.py"
@@ -83,6 +84,25 @@ def test_a_class_of_the_original_works_unchanged(write: Write) -> None:
     np.testing.assert_allclose(load_encoder(module).embed(FRAMES), expected.numpy(), atol=1e-5)
     assert encoder.embed(FRAMES).shape == (5, 256)
     assert encoder.weights_digest == load_encoder(path).weights_digest
+
+
+@pytest.mark.parametrize("text", [ORIGINAL, EXAMPLE.read_text()])
+def test_convolutions_of_a_file_run_channels_last_where_they_can(write: Write, text: str) -> None:
+    module = load_encoder_class(write(text))(1, 256)
+    sample = torch.rand(2, 1, 210, 160)
+    before = module(sample)
+    prefer_channels_last(module, caller(module, torch.device("cpu"), autocast=None), sample)
+    weight = next(p for p in module.parameters() if p.ndim == 4 and p.shape[1] > 1)
+    takes_a_view = ".view(" in text
+    assert weight.is_contiguous() == takes_a_view
+    assert weight.is_contiguous(memory_format=torch.channels_last) != takes_a_view
+    torch.testing.assert_close(module(sample), before, rtol=1e-4, atol=1e-5)
+
+
+def test_objects_keep_their_layout(write: Write) -> None:
+    module = load_encoder_class(write(EXAMPLE.read_text()))()
+    load_encoder(module)
+    assert all(p.is_contiguous() for p in module.parameters())
 
 
 def load_encoder_class(path: Path) -> Any:
@@ -230,6 +250,13 @@ def test_two_encoders_with_neighbours_of_the_same_name_do_not_mix(tmp_path: Path
         for n in ("layers.py", "my_encoder.py")
     ]
     assert digests[1] == hashlib.sha256("".join(lines).encode()).hexdigest() != digests[0]
+
+
+def test_a_file_that_changed_within_a_second_is_read_again(write: Write) -> None:
+    for value in range(3):
+        encoder = load_encoder(write(f"def encoder(x): return x.mean((2, 3)) * 0 + {value}"))
+        assert encoder.embed(FRAMES)[0, 0] == value
+    assert not (Path(write("")).parent / "__pycache__").exists()
 
 
 def test_loading_prints_nothing_to_stdout_and_leaves_random_generators_alone(

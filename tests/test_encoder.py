@@ -29,6 +29,16 @@ def test_features_are_those_of_the_function_whatever_the_batch_size() -> None:
         assert encoder.feature_size == 20
 
 
+def test_an_encoder_may_use_its_output_buffer_again() -> None:
+    buffer = torch.empty(3, 20)
+
+    def reuses(frames: Any) -> Any:
+        return buffer[: len(frames)].copy_(torch.from_numpy(thumbnail(frames)))
+
+    expected = thumbnail(FrameSpec().prepare(FRAMES))
+    np.testing.assert_array_equal(load_encoder(reuses, batch_size=3).embed(FRAMES), expected)
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_other_floats_become_float32(kind: Any) -> None:
     features = load_encoder(lambda x: thumbnail(x).astype(kind)).embed(FRAMES)
@@ -44,6 +54,7 @@ def test_bfloat16_of_torch_is_read() -> None:
     ("wrong", "message"),
     [
         (lambda x: x, r"nothing says how to pool.*got: float32 \[10, 1, 210, 160\].*pool='flatten'"),
+        (lambda x: torch.tensor(thumbnail(x)).to_sparse(), r"cannot be read as an array.*got: float32"),
         (lambda x: thumbnail(x)[:, 0], r"wrong shape.*\[10, d\] for 10 frames.*got: float32 \[10\]"),
         (lambda x: thumbnail(x)[:-1], r"wrong shape.*got: float32 \[9, 20\]"),
         (lambda x: thumbnail(x).T, r"wrong shape.*got: float32 \[20, 10\]"),

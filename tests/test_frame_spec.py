@@ -89,6 +89,38 @@ def test_a_spec_that_cannot_be_is_refused(fields: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("", FrameSpec()),
+        ("color=rgb", FrameSpec("rgb")),
+        ("color=rgb, stack=4, size=84x96", FrameSpec("rgb", 4, size=(84, 96))),
+        ("scale=byte,layout=NHWC", FrameSpec(scale="byte", layout="NHWC")),
+    ],
+)
+def test_a_spec_is_read_from_a_command_line(text: str, spec: FrameSpec) -> None:
+    assert FrameSpec.parse(text) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour=rgb", "(?s)no field of a frame spec 'colour'.*Did you mean 'color'"),
+        ("rgb", "no field of a frame spec 'rgb'"),
+        ("stack=four", "this stack"),
+        ("stack=", "this stack"),
+        ("stack=-1", "this stack"),
+        ("size=84", "this size"),
+        ("size=84x84x3", "this size"),
+        ("size=0x84", "this size"),
+        ("color=", "this color"),
+    ],
+)
+def test_a_spec_that_cannot_be_read_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        FrameSpec.parse(text)
+
+
+@pytest.mark.parametrize(
     "frames",
     [
         np.zeros((2, 210, 160), np.uint8),
