@@ -11,7 +11,7 @@ import click
 
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS, game, game_names
-from builders.console import print_json, print_table, run, say
+from builders.console import Commands, print_json, print_table, say
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 _processes = click.option(
@@ -27,7 +27,7 @@ _cache_dir = click.option(
 _all = click.option("--all", "everything", is_flag=True, help="All games, both configs of each.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="atariari")
 def cli() -> None:
     """Atari frames with labels from RAM, frozen: the same rows on every machine.
@@ -198,4 +198,4 @@ def _print(
 
 def main() -> None:
     """Run the command."""
-    run(cli)
+    cli.main()

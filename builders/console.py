@@ -21,38 +21,40 @@ from atariari_data.errors import AtariariError
 _WIDE = 10_000
 
 
-def run(
-    group: click.Group,
-    missing_extra: Callable[[ModuleNotFoundError], AtariariError | None] = lambda _: None,
-) -> None:
-    """Run a command line and end the process with its exit code.
+class Commands(click.Group):
+    """A command line whose errors are one message and an exit code, with ``--json`` one object.
 
-    Args:
-        group: The commands.
+    Attributes:
         missing_extra: What to tell of a package that is not there, where it belongs to an extra.
     """
-    arguments = sys.argv[1:]
-    as_json = "--json" in arguments
-    try:
-        group(args=arguments, standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        _tell(as_json, {"error": "UsageError", "what": error.format_message()}, error.format_message())
-        sys.exit(2)
-    except AtariariError as error:
-        _fail(as_json, error)
-    except ModuleNotFoundError as error:
-        missing = missing_extra(error)
-        if missing is None:
-            raise
-        _fail(as_json, missing)
-    except (KeyboardInterrupt, click.Abort):
-        say("Interrupted; what was finished is kept.")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader, `head` say, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+
+    missing_extra: Callable[[ModuleNotFoundError], AtariariError | None] = staticmethod(lambda _: None)
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the command line and end the process with its exit code."""
+        given = kwargs.get("args") if not args else args[0]
+        as_json = "--json" in (sys.argv[1:] if given is None else given)
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.exceptions.Exit as error:
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            _tell(as_json, {"error": "UsageError", "what": error.format_message()}, error.format_message())
+            sys.exit(2)
+        except AtariariError as error:
+            _fail(as_json, error)
+        except ModuleNotFoundError as error:
+            missing = self.missing_extra(error)
+            if missing is None:
+                raise
+            _fail(as_json, missing)
+        except (KeyboardInterrupt, click.Abort):
+            say("Interrupted; what was finished is kept.")
+            sys.exit(130)
+        except BrokenPipeError:  # the reader, `head` say, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
 
 
 def _fail(as_json: bool, error: AtariariError) -> NoReturn:

@@ -8,22 +8,26 @@ from typing import Any
 import click
 
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
-from builders.console import print_json, run, say
+from builders.console import Commands, print_json, say
 from harness import missing_extra
+from harness.leaderboard.cli import leaderboard, submit
 from harness.result_cli import keygen, sign, verify
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="atariari")
 def cli() -> None:
     """Evaluate encoders of Atari frames: how much of the game's state their features hold."""
 
 
+cli.missing_extra = staticmethod(missing_extra)
 cli.add_command(keygen)
 cli.add_command(sign)
 cli.add_command(verify)
+cli.add_command(submit)
+cli.add_command(leaderboard)
 
 
 @cli.command()
@@ -137,4 +141,4 @@ def cache(clear: bool) -> None:
 
 def main() -> None:
     """Run the command."""
-    run(cli, missing_extra=missing_extra)
+    cli.main()

@@ -105,9 +105,9 @@ def evaluate(
     """
     _need_extra()
     started, begin = datetime.now(UTC), time.monotonic()
-    chosen = _chosen(games)
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
+    chosen = _chosen(games, label_set)
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
     loaded = load_encoder(
@@ -137,7 +137,7 @@ def evaluate(
         dataset={
             "version": DATASET_VERSION,
             "label_set": label_set,
-            "suite": list(recorded_games()),
+            "suite": list(suite(label_set)),
             "fresh_seed": None,
             "splits": {
                 g: {
@@ -171,7 +171,7 @@ def protocol_digest(label_set: str) -> str:
         "probe": sorted(_SETTINGS.items()),
         "train_rows": TRAIN_ROWS,
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
-        "manifests": [blake3(load_manifest(name).to_bytes()).hexdigest() for name in recorded_games()],
+        "manifests": [blake3(load_manifest(name).to_bytes()).hexdigest() for name in suite(label_set)],
     }
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
 
@@ -337,14 +337,20 @@ def _identity(encoder: LoadedEncoder, pretraining_data: str) -> dict[str, Any]:
     }
 
 
-def _chosen(games: Sequence[str] | None) -> list[str]:
+def suite(label_set: str) -> tuple[str, ...]:
+    """Return the games that a suite mean is over: those that have the label set."""
+    return tuple(name for name in recorded_games() if label_set in game(name).label_sets)
+
+
+def _chosen(games: Sequence[str] | None, label_set: str) -> list[str]:
+    known = suite(label_set)
     if games is None:
-        return list(recorded_games())
+        return list(known)
     if isinstance(games, str) or not games:
         raise UsageError("Games are a list of names.", expected="games=['pong', 'breakout']", got=repr(games))
     for name in games:
-        if name not in recorded_games():
-            raise UnknownNameError("game", name, recorded_games())
+        if name not in known:
+            raise UnknownNameError(f"game with label set {label_set}", name, known)
     return sorted(set(games))
 
 

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec
 
 import click
 
-from atariari_data.errors import AtariariError
-
-P = ParamSpec("P")
-
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON, errors too.")
-
-
-def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an error of ours into its message (with ``--json``, an object) and its exit code."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except AtariariError as error:
-            if kwargs.get("json_output"):
-                click.echo(json.dumps(error.as_dict()))
-            else:
-                click.echo(f"Error: {error}", err=True)
-            raise SystemExit(error.exit_code) from error
-
-    return run
 
 
 @click.command()
@@ -42,7 +18,6 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
     help="File that says whose key is whose, as `ssh-keygen -Y verify -f` takes it.",
 )
 @as_json
-@reports_errors
 def verify(result: Path, allowed_signers: Path | None, *, json_output: bool) -> None:
     """Check the signatures of RESULT, and that its numbers follow from one another.
 
@@ -75,7 +50,6 @@ def verify(result: Path, allowed_signers: Path | None, *, json_output: bool) -> 
 @click.option("--key", help="SSH private key, or public key of one in the agent.  [default: your own]")
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of adding to RESULT.")
 @as_json
-@reports_errors
 def sign(result: Path, key: str | None, out: Path | None, *, json_output: bool) -> None:
     """Add a signature to RESULT.
 
@@ -99,7 +73,6 @@ def sign(result: Path, key: str | None, out: Path | None, *, json_output: bool) 
 @click.option("--passphrase", is_flag=True, help="Ask for a passphrase to lock the key with.")
 @click.option("--comment", default="", help="Closes the public key's line.")
 @as_json
-@reports_errors
 def keygen(path: Path | None, *, passphrase: bool, comment: str, json_output: bool) -> None:
     """Make an ed25519 key to sign results with.
 

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from atariari_data.errors import AtariariError
-from harness import allowed_signers, keys, result_cli
+from harness import allowed_signers, keys
 from harness.canonical import ResultError, whole_as_integers
+from harness.cli import cli
 from harness.keys import sign_result
 from harness.result import Result, Signed
 from harness.result_file import loads, write
@@ -181,21 +182,21 @@ def test_a_game_may_not_hide_a_variable_from_one_probe() -> None:
 def test_the_command(folder: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke
     good, allowed = str(folder / "result.json"), str(folder / "allowed_signers")
-    done = run(result_cli.verify, [good, "--allowed-signers", allowed])
+    done = run(cli, ["verify", good, "--allowed-signers", allowed])
     assert (done.exit_code, done.stderr) == (0, "")
     assert "signed by  SHA256:" in done.stdout
     assert "alice@example.org" in done.stdout
-    done = run(result_cli.verify, [good])
+    done = run(cli, ["verify", good])
     assert done.exit_code == 0
     assert "Nobody vouches for whose key that is" in done.stderr
-    done = run(result_cli.verify, [good, "--allowed-signers", allowed, "--json"])
+    done = run(cli, ["verify", good, "--allowed-signers", allowed, "--json"])
     assert json.loads(done.stdout)["vouched"] is True
     bad = tmp_path / "bad.json"
     bad.write_bytes((folder / "result.json").read_bytes().replace(b"Zo", b"Jo"))
-    done = run(result_cli.verify, [str(bad)])
+    done = run(cli, ["verify", str(bad)])
     assert done.exit_code == 1
     assert "does not hold" in done.stderr
-    done = run(result_cli.verify, [str(bad), "--json"])
+    done = run(cli, ["verify", str(bad), "--json"])
     assert done.exit_code == 1
     assert json.loads(done.stdout)["error"] == "SignatureError"
 
@@ -203,20 +204,20 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 def test_signing_by_command(tmp_path: Path) -> None:
     run = CliRunner().invoke
     path = write(Result(signatures=[], signed=make(games=("pong",))), tmp_path / "result.json")
-    done = run(result_cli.verify, [str(path)])
+    done = run(cli, ["verify", str(path)])
     assert done.exit_code == 1
     assert "not signed" in done.stderr
-    done = run(result_cli.keygen, [str(tmp_path / "key")])
+    done = run(cli, ["keygen", str(tmp_path / "key")])
     assert done.exit_code == 0
     assert done.stdout.startswith(f"{tmp_path / 'key'}: made, SHA256:")
-    assert run(result_cli.keygen, [str(tmp_path / "key")]).exit_code == 2
-    locked = run(result_cli.keygen, [str(tmp_path / "locked"), "--passphrase"], input="open\nopen\n")
+    assert run(cli, ["keygen", str(tmp_path / "key")]).exit_code == 2
+    locked = run(cli, ["keygen", str(tmp_path / "locked"), "--passphrase"], input="open\nopen\n")
     assert locked.exit_code == 0
-    done = run(result_cli.sign, [str(path), "--key", str(tmp_path / "key"), "--out", str(path)])
+    done = run(cli, ["sign", str(path), "--key", str(tmp_path / "key"), "--out", str(path)])
     assert (done.exit_code, "there already" in done.stderr) == (2, True)
-    done = run(result_cli.sign, [str(path), "--key", str(tmp_path / "key"), "--json"])
+    done = run(cli, ["sign", str(path), "--key", str(tmp_path / "key"), "--json"])
     assert json.loads(done.stdout)["signatures"] == 1
-    done = run(result_cli.sign, [str(path), "--key", str(tmp_path / "locked")], input="open\n")
+    done = run(cli, ["sign", str(path), "--key", str(tmp_path / "locked")], input="open\n")
     assert done.exit_code == 0
     assert len(verify(path).signed_by) == 2
 

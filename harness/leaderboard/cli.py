@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.result_cli import as_json, reports_errors
+from harness.result_cli import as_json
 
 _board = click.argument("board", type=click.Path(path_type=Path), default=".")
 
@@ -27,7 +27,6 @@ def leaderboard() -> None:
     help="Address of who may co-sign results, as in allowed_signers; may be given several times.",
 )
 @as_json
-@reports_errors
 def init(folder: Path, title: str, maintainers: tuple[str, ...], *, json_output: bool) -> None:
     """Make a leaderboard in FOLDER, which must be new or empty, for the installed dataset."""
     from harness.leaderboard.create import create, draw_frames, protocols_here
@@ -46,7 +45,6 @@ def init(folder: Path, title: str, maintainers: tuple[str, ...], *, json_output:
 @_board
 @click.option("--base", help="Also check the change since this revision, as for a pull request.")
 @as_json
-@reports_errors
 def verify(board: Path, base: str | None, *, json_output: bool) -> None:
     """Check every result of BOARD, and that a change only adds: the gate.
 
@@ -79,7 +77,6 @@ def verify(board: Path, base: str | None, *, json_output: bool) -> None:
 @_board
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the site.  [default: BOARD/site]")
 @as_json
-@reports_errors
 def build(board: Path, out: Path | None, *, json_output: bool) -> None:
     """Check BOARD and make its site: static pages that need no server."""
     from harness.leaderboard import gate, site
@@ -98,7 +95,6 @@ def build(board: Path, out: Path | None, *, json_output: bool) -> None:
     "--to", "board", required=True, type=click.Path(path_type=Path), help="Clone of the leaderboard."
 )
 @as_json
-@reports_errors
 def submit(result: Path, board: Path, *, json_output: bool) -> None:
     """Check RESULT and commit it to a leaderboard's clone, on a branch of its own."""
     from harness.leaderboard.submit import submit as place
