@@ -50,9 +50,13 @@ class Frame(NamedTuple):
     colours: bytes
     pixels: bytes
 
+    def head(self) -> bytes:
+        """Return the number of colours (uint16) and the colours."""
+        return struct.pack("<H", len(self.colours) // 3) + self.colours
+
     def content(self) -> bytes:
-        """Return the bytes that a digest covers: the number of colours (uint16), the colours, the pixels."""
-        return struct.pack("<H", len(self.colours) // 3) + self.colours + self.pixels
+        """Return the bytes that a digest covers: `head`, then the pixels."""
+        return self.head() + self.pixels
 
     def rgb(self) -> Screen:
         """Return uint8 [210, 160, 3]."""
@@ -89,19 +93,23 @@ def _pooled_colours() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
 
 
 _POOLED, _COLOURS = _pooled_colours()
+_NOTHING: npt.NDArray[np.uint16] = np.empty(0, np.uint16)
 
 
 class Pooler:
     """Takes the pixelwise maximum of two screens, as the 2019 protocol does, without leaving the palette.
 
-    Consecutive frames are much alike: only words that differ are looked at, both to pool and to keep count
-    of the colours in use. One pooler serves one lane, in order.
+    Consecutive frames are much alike: only words of eight pixels that differ are looked at, to pool, to keep
+    count of the colours in use, and to bring into canonical form. One pooler serves one lane, in order.
     """
 
     def __init__(self) -> None:
         """Start from a black screen."""
         self._before = np.zeros(_PIXELS, np.uint8)
         self._count = np.bincount(self._before, minlength=256)
+        self._table = b""
+        self._frame = Frame(b"", b"")
+        self._pixels = np.zeros(_PIXELS, np.uint8)
 
     def pool(self, first: Screen, last: Screen) -> Frame:
         """Pool two screens of palette indices.
@@ -114,7 +122,7 @@ class Pooler:
             DataError: A colour register with its lowest bit set, which no game of the suite shows.
         """
         pooled = last.reshape(-1).copy()
-        mixed: npt.NDArray[np.uint16] = np.empty(0, np.uint16)
+        mixed = _NOTHING
         words = np.flatnonzero(first.reshape(-1).view(np.uint64) != pooled.view(np.uint64))
         if words.size:
             old, new = first.reshape(-1, 8)[words], last.reshape(-1, 8)[words]
@@ -122,23 +130,31 @@ class Pooler:
             index = (number << 1).astype(np.uint8)
             outside = number >= len(PALETTE)
             if outside.any():
-                mixed, place = np.unique(number[outside], return_inverse=True)
+                numbers = number[outside]
+                mixed = np.flatnonzero(np.bincount(numbers)).astype(np.uint16)
                 if mixed.size > MAX_COLOURS - len(PALETTE):
-                    return _true_colour(first, last)
-                index[outside] = 2 * place + 1  # the odd indices are free
+                    return canonical(np.maximum(PALETTE[first >> 1], PALETTE[last >> 1]))
+                index[outside] = 2 * np.searchsorted(mixed, numbers) + 1  # the odd indices are free
             pooled.reshape(-1, 8)[words] = index
-        used = self._used(pooled)
-        colours, table = _ranked(used.tobytes(), mixed.tobytes())
-        return Frame(colours, pooled.tobytes().translate(table))
+        return self._canonical(pooled, mixed)
 
-    def _used(self, pooled: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    def _canonical(self, pooled: npt.NDArray[np.uint8], mixed: npt.NDArray[np.uint16]) -> Frame:
         words = np.flatnonzero(self._before.view(np.uint64) != pooled.view(np.uint64))
-        if words.size:
-            old, new = self._before.reshape(-1, 8)[words], pooled.reshape(-1, 8)[words]
-            self._count += np.bincount(new.reshape(-1), minlength=256)
-            self._count -= np.bincount(old.reshape(-1), minlength=256)
-            self._before = pooled
-        return np.flatnonzero(self._count)
+        old, new = self._before.reshape(-1, 8)[words], pooled.reshape(-1, 8)[words]
+        self._count += np.bincount(new.reshape(-1), minlength=256)
+        self._count -= np.bincount(old.reshape(-1), minlength=256)
+        self._before = pooled
+        colours, table = _ranked(np.flatnonzero(self._count).tobytes(), mixed.tobytes())
+        if table != self._table:
+            pixels = pooled.tobytes().translate(table)
+            self._pixels = np.frombuffer(bytearray(pixels), np.uint8)
+        elif words.size:
+            self._pixels.reshape(-1, 8)[words] = np.frombuffer(table, np.uint8)[new]
+            pixels = self._pixels.tobytes()
+        else:
+            pixels = self._frame.pixels
+        self._table, self._frame = table, Frame(colours, pixels)
+        return self._frame
 
 
 @lru_cache(maxsize=4096)
@@ -154,10 +170,6 @@ def _ranked(used: bytes, mixed: bytes) -> tuple[bytes, bytes]:
     table = np.zeros(256, np.uint8)
     table[indices] = rank
     return _unpack(colours), table.tobytes()
-
-
-def _true_colour(first: Screen, last: Screen) -> Frame:
-    return Frame(b"", np.maximum(PALETTE[first >> 1], PALETTE[last >> 1]).tobytes())
 
 
 def canonical(rgb: Screen) -> Frame:
@@ -181,7 +193,6 @@ def _head(colour_type: int) -> bytes:
 
 
 _INDEXED_HEAD = _head(_INDEXED)
-_INDEXED_UNFILTERED = np.zeros((HEIGHT, 1), np.uint8)  # PNG's filter type 0 before every line
 _END = _chunk(b"IEND", b"")
 
 
@@ -190,8 +201,10 @@ def to_png(frame: Frame) -> bytes:
 
     A PNG of our own hand because Pillow's takes three times as long: it is three chunks around one deflate.
     """
-    lines = np.frombuffer(frame.pixels, np.uint8).reshape(HEIGHT, -1)
-    data = isal_zlib.compress(np.hstack([_INDEXED_UNFILTERED, lines]).tobytes(), 1)
+    pixels = np.frombuffer(frame.pixels, np.uint8).reshape(HEIGHT, -1)
+    lines = np.zeros((HEIGHT, pixels.shape[1] + 1), np.uint8)  # PNG's filter type 0 stands before each
+    lines[:, 1:] = pixels
+    data = isal_zlib.compress(lines, 1)  # type: ignore[arg-type]  # any buffer will do
     head = _INDEXED_HEAD + _chunk(b"PLTE", frame.colours) if frame.colours else _head(_RGB)
     return head + _chunk(b"IDAT", data) + _END
 
