@@ -37,6 +37,8 @@ def verify(result: Path, allowed_signers: Path | None, *, json_output: bool) -> 
     click.echo(f"  sha256     {report.digest}")
     if not report.ranked:
         click.echo("  not for ranking")
+    if not report.dataset_known:
+        click.echo("  its dataset is not the installed version: rows and digests were not compared")
     if allowed_signers is None:
         click.echo(
             "Nobody vouches for whose key that is: give --allowed-signers, or compare the fingerprint with "

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from atariari_data.games import game as game_of
 from harness import allowed_signers, signing
 from harness.allowed_signers import AllowedSigner
 from harness.canonical import ResultError
@@ -48,6 +49,8 @@ class Report:
         signed_by: The signatures, all of them valid.
         vouched: Whether the submitter's own key is among them, as a list of keys tells.
         ranked: Whether the result may stand in a ranking.
+        dataset_known: Whether its dataset is the installed one, so that rows, digests and variables could be
+            compared with the manifests.
     """
 
     digest: str
@@ -56,6 +59,7 @@ class Report:
     signed_by: tuple[SignedBy, ...]
     vouched: bool
     ranked: bool
+    dataset_known: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report for ``--json``."""
@@ -82,8 +86,9 @@ def verify(
     """
     result = read(path)
     known = None if signers is None else allowed_signers.read(signers)
+    report = check_signatures(result, known, at=at)
     check(result.signed)
-    return check_signatures(result, known, at=at)
+    return replace(report, dataset_known=check_manifests(result.signed))
 
 
 def check_signatures(
@@ -155,6 +160,32 @@ def check(signed: Signed) -> None:
         for scores in game["scores"]:
             _expect(f"{name}: means", game_means(scores["variables"]), scores["means"])
     _expect("suite", suite_means(plain["probes"], signed.dataset.suite, plain["games"]), plain["suite"])
+
+
+def check_manifests(signed: Signed) -> bool:
+    """Compare a result with the manifests of the installed dataset; False if it was made on another version.
+
+    Raises:
+        ResultError: Rows, digests or variables are not those of the dataset it names.
+    """
+    from builders.manifest import DATASET_VERSION, load_manifest, recorded_games
+
+    dataset = signed.dataset
+    if dataset.version != DATASET_VERSION:
+        return False
+    for name, game in signed.games.items():
+        if name not in recorded_games() or dataset.label_set not in game_of(name).label_sets:
+            raise ResultError(f"The dataset has no {name} with labels {dataset.label_set}.")
+        manifest = load_manifest(name)
+        for split, frozen in manifest.configs[name].splits.items():
+            if split != "test" or dataset.fresh_seed is None:
+                used = {str(key): value for key, value in dataset.splits[name].items()}[split]
+                _expect(f"{name}: rows of {split}", frozen.rows, used.rows)
+                _expect(f"{name}: digest of {split}", f"blake3:{frozen.digest}", used.digest)
+        categories = {v.name: list(v.categories) for v in game_of(name).variables(dataset.label_set)}
+        probed = [(variable, categories[variable]) for variable in manifest.probed(dataset.label_set)]
+        _expect(f"{name}: variables", probed, [(v.name, v.categories) for v in game.scores[0].variables])
+    return True
 
 
 def _principal(signed: Signed) -> str | None:

@@ -30,7 +30,7 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         "name": "v1",
         "digest": digest("protocol"),
         "accepted_until": None,
-        "dataset_version": "1.0.0",
+        "dataset_version": "0.0.1",
         "label_set": LABEL_SET,
         "probes": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES],
         "games": {

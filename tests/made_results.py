@@ -86,7 +86,7 @@ def fields(
         "elapsed_seconds": 2096.25,
         "protocol": {"name": "v1", "digest": digest("protocol")},
         "dataset": {
-            "version": "1.0.0",
+            "version": "0.0.1",
             "label_set": LABEL_SET,
             "suite": list(suite or GAMES),
             "fresh_seed": None,

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from atariari_data.errors import AtariariError
+from builders.manifest import DATASET_VERSION, load_manifest
 from harness import allowed_signers, keys
 from harness.canonical import ResultError, whole_as_integers
 from harness.cli import cli
@@ -230,3 +231,45 @@ def test_verification_is_light(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def on_the_installed_dataset() -> dict[str, Any]:
+    """Return fields of a result on the recordings that the tests have made."""
+    manifest = load_manifest("pong")
+    splits = manifest.configs["pong"].splits
+    values = fields(1, games=("pong",), suite=("breakout", "pong"), n=splits["test"].rows)
+    values["dataset"]["version"] = DATASET_VERSION
+    values["dataset"]["splits"]["pong"] = {
+        name: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for name, split in splits.items()
+    }
+    probed = manifest.probed("anand2019")
+    for scores in values["games"]["pong"]["scores"]:
+        scores["variables"] = [v for v in scores["variables"] if v["name"] in probed]
+    return values
+
+
+def test_the_installed_manifests_are_compared(folder: Path, tmp_path: Path) -> None:
+    def report(values: dict[str, Any], name: str) -> bool:
+        result = sign_result(Result(signatures=[], signed=Signed.build(**values)), folder / "key")
+        return verify(write(result, tmp_path / name), folder / "allowed_signers").dataset_known
+
+    assert report(on_the_installed_dataset(), "good.json")
+    assert not report(fields(1), "older.json")
+    values = on_the_installed_dataset()
+    values["dataset"]["splits"]["pong"]["train"]["digest"] = "blake3:" + "0" * 64
+    with pytest.raises(ResultError, match="pong: digest of train"):
+        report(values, "digest.json")
+    values = on_the_installed_dataset()
+    values["dataset"]["splits"]["pong"]["train"]["rows"] += 1
+    with pytest.raises(ResultError, match="pong: rows of train"):
+        report(values, "rows.json")
+    values = on_the_installed_dataset()
+    for scores in values["games"]["pong"]["scores"]:
+        scores["variables"][0]["categories"] = ["misc"]
+    with pytest.raises(ResultError, match=r"pong: variables\[0\]"):
+        report(values, "categories.json")
+    values = on_the_installed_dataset()
+    for scores in values["games"]["pong"]["scores"]:
+        del scores["variables"][0]
+    with pytest.raises(ResultError, match="pong: variables"):
+        report(values, "fewer.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.errors import UsageError
+from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from atariari_data.games import game as game_of
 from harness.leaderboard import repository
 from harness.leaderboard.board import AcceptedProtocol, BoardError, parse_rules
@@ -92,33 +92,34 @@ def protocols_here() -> list[AcceptedProtocol]:
     Raises:
         MissingExtraError: The extra ``harness`` is not installed.
     """
-    evaluation: Any = importlib.import_module("harness.evaluation")
-    manifests: Any = importlib.import_module("builders.manifest")
-    names = manifests.recorded_games()
-    sets = [s for s in ("v1", "anand2019") if all(s in game_of(name).label_sets for name in names)]
-    return [_protocol(evaluation, manifests, names, label_set) for label_set in sets]
+    from builders.manifest import recorded_games
+
+    names = recorded_games()
+    sets = [s for s in LABEL_SETS if all(s in game_of(name).label_sets for name in names)]
+    return [_protocol(names, label_set) for label_set in sets]
 
 
-def _protocol(evaluation: Any, manifests: Any, names: Sequence[str], label_set: str) -> AcceptedProtocol:
+def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
+    from builders.manifest import DATASET_VERSION, load_manifest
+    from harness.evaluation import PROTOCOL, TRAIN_ROWS, protocol_digest
+
     games: dict[str, Any] = {}
     for name in names:
-        manifest = manifests.load_manifest(name)
+        manifest = load_manifest(name)
         categories = {v.name: list(v.categories) for v in game_of(name).variables(label_set)}
-        splits = manifest.configs[name].splits
+        splits = sorted(manifest.configs[name].splits.items())
         games[name] = {
-            "splits": {
-                s: {"rows": splits[s].rows, "digest": f"blake3:{splits[s].digest}"} for s in sorted(splits)
-            },
+            "splits": {s: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for s, split in splits},
             "variables": [{"name": v, "categories": categories[v]} for v in manifest.probed(label_set)],
         }
     found = {
         "schema_version": 1,
-        "name": evaluation.PROTOCOL if label_set == "v1" else f"{evaluation.PROTOCOL}-{label_set}",
-        "digest": evaluation.protocol_digest(label_set),
+        "name": PROTOCOL if label_set == DEFAULT_LABEL_SET else f"{PROTOCOL}-{label_set}",
+        "digest": protocol_digest(label_set),
         "accepted_until": None,
-        "dataset_version": manifests.DATASET_VERSION,
+        "dataset_version": DATASET_VERSION,
         "label_set": label_set,
-        "probes": [{"probe": "linear", "train_rows": t} for t in evaluation.TRAIN_ROWS],
+        "probes": [{"probe": "linear", "train_rows": t} for t in TRAIN_ROWS],
         "games": games,
     }
     return AcceptedProtocol.model_validate(found, context={"any_order": True})

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from builders.manifest import DATASET_VERSION, load_manifest
+from harness.evaluation import protocol_digest
+from harness.leaderboard.cli import leaderboard, submit
+from harness.result import Signed
+from harness.result_file import write
+from tests.boards import BOARD, TestBoard
+from tests.made_results import PROBES, fields
+
+
+@pytest.fixture(autouse=True)
+def git_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{name}_NAME", "Test")
+        monkeypatch.setenv(f"{name}_EMAIL", "test@example.org")
+
+
+def real_result(board: TestBoard, person: str) -> Signed:
+    """Return a result under the installed protocol, on the recordings that the tests have made."""
+    manifest = load_manifest("pong")
+    splits = manifest.configs["pong"].splits
+    values = fields(
+        1, games=("pong",), suite=("breakout", "pong"), n=splits["test"].rows, principal=person, encoder="CNN"
+    )
+    values["dataset"] |= {"version": DATASET_VERSION, "label_set": "v1"}
+    values["dataset"]["splits"]["pong"] = {
+        name: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for name, split in splits.items()
+    }
+    values["protocol"]["digest"] = protocol_digest("v1")
+    protocol = json.loads((board.folder / "protocols" / "v1.json").read_text(encoding="utf-8"))
+    kept = protocol["games"]["pong"]["variables"]
+    chosen = [PROBES.index((p["probe"], p["train_rows"])) for p in protocol["probes"]]
+    values["probes"] = [values["probes"][number] for number in chosen]
+    scores = [values["games"]["pong"]["scores"][number] for number in chosen]
+    for part in scores:
+        row = part["variables"][0]
+        part["variables"] = [{**row, **variable} for variable in kept]
+    values["games"]["pong"]["scores"] = scores
+    return Signed.build(**values)
+
+
+def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    (tmp_path / "keys").mkdir()
+    board = TestBoard(tmp_path / "board", tmp_path / "keys")
+    folder = str(board.folder)
+    done = run(leaderboard, ["init", folder, "--title", "Our board", "--maintainer", BOARD])
+    assert done.exit_code == 0, done.output
+    assert (board.folder / "frames" / "pong.png").read_bytes().startswith(b"\x89PNG")
+    board.allow(BOARD)
+    board.commit("The board's key")
+
+    result = board.sign(real_result(board, "alice@example.org"), "alice@example.org")
+    path = write(result, tmp_path / "result.json")
+    done = run(submit, [str(path), "--to", folder])
+    assert done.exit_code == 0, done.output
+    assert "Your key was added" in done.stderr
+    done = run(leaderboard, ["verify", folder, "--base", "main"])
+    assert done.exit_code == 0, done.output
+    assert "alice@example.org is new" in done.stderr
+    assert done.stdout == "1 results hold, 1 of them new: verified\n"
+    board.git("switch", "--quiet", "main")
+    board.git("merge", "--quiet", "--no-ff", "-m", "Merge", "@{-1}")
+    done = run(leaderboard, ["build", folder, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["pages"] >= 5
+    assert "CNN" in (board.folder / "site" / "index.html").read_text(encoding="utf-8")
+    assert board.git("status", "--porcelain") == ""  # the site is not in git
+
+    (found,) = board.folder.glob("results/*/*/*.json")
+    found.write_bytes(found.read_bytes().replace(b'"feature_size": 256', b'"feature_size": 255'))
+    done = run(leaderboard, ["verify", folder])
+    assert done.exit_code == 1
+    assert "does not hold" in done.stderr
+    done = run(leaderboard, ["verify", folder, "--json"])
+    assert json.loads(done.stdout)["findings"][0]["error"] == "SignatureError"
+    assert run(leaderboard, ["build", folder]).exit_code == 1
+    assert run(leaderboard, ["init", folder]).exit_code == 2
+    assert run(leaderboard, ["verify", str(tmp_path)]).exit_code == 1
+
+
+def test_verifying_a_leaderboard_is_light() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, harness.leaderboard.gate, harness.leaderboard.site, harness.leaderboard.submit; "
+        "print(sorted({'torch', 'ale_py', 'datasets', 'sklearn', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
