@@ -77,18 +77,20 @@ class Decoder:
         ``bytes.translate``, which looks up all variables at once: the addresses in the RAM, and what is found
         there in the table of decoded values. And hence a copied dict, which need not grow, and a closure.
         """
-        groups: dict[bytes, list[int]] = {}
+        groups: dict[bytes, list[int]] = {bytes(range(256)): []}
         for i, row in enumerate(self.values):
             groups.setdefault(row.tobytes(), []).append(i)
-        lookups = [(bytes(self.addresses[group].tolist()), values) for values, group in groups.items()]
         names = [self.names[i] for group in groups.values() for i in group]
+        (_, plain), *coded = [
+            (values, bytes(self.addresses[group].tolist())) for values, group in groups.items()
+        ]
         template = dict.fromkeys(self.names, 0)
         padding = bytes(256 - RAM_BYTES)
 
         def scalars(ram: bytes) -> dict[str, int]:
             ram += padding
-            decoded = b""
-            for addresses, values in lookups:
+            decoded = plain.translate(ram)
+            for values, addresses in coded:
                 decoded += addresses.translate(ram).translate(values)
             labels = template.copy()
             labels.update(zip(names, decoded))  # noqa: B905  the keyword costs as much as ten variables

@@ -1,0 +1,69 @@
+"""Decoding RAM, against the annotations taken one variable and one byte at a time."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from atariari_data import game, game_names, labels
+from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.games import Variable
+from atariari_data.labels import decoder
+
+GAMES_AND_SETS = [(name, label_set) for name in game_names() for label_set in game(name).label_sets]
+RAM = np.random.default_rng(0).integers(256, size=(3, 5, 128), dtype=np.uint8)
+
+
+def by_hand(variable: Variable, ram: bytes) -> int:
+    """Keep the digits of the byte, as text, that the mask has."""
+    bits = [
+        bit
+        for bit, kept in zip(f"{ram[variable.address]:08b}", f"{variable.mask:08b}", strict=True)
+        if kept == "1"
+    ]
+    value = int("".join(bits), 2)
+    # The low digit may be over 9 in a byte that is no decimal; it then counts on.
+    return 10 * (value >> 4) + (value & 15) if variable.bcd else value
+
+
+@pytest.mark.parametrize(("game_name", "label_set"), GAMES_AND_SETS)
+def test_many_rams_or_one_give_what_the_annotations_say(game_name: str, label_set: str) -> None:
+    variables = game(game_name).variables(label_set)
+    many = labels(RAM, game_name, label_set)
+    assert list(many) == [variable.name for variable in variables]
+    for i, j in np.ndindex(3, 5):
+        wanted = {variable.name: by_hand(variable, RAM[i, j].tobytes()) for variable in variables}
+        one = labels(RAM[i, j], game_name, label_set)
+        plain = decoder(game_name, label_set).scalars(RAM[i, j].tobytes())
+        assert {name: int(column[i, j]) for name, column in many.items()} == wanted
+        assert {name: int(value) for name, value in one.items()} == wanted
+        assert plain == wanted
+        assert list(plain) == list(one) == list(wanted)
+    for array in (*many.values(), *one.values()):
+        assert array.dtype == np.uint8
+    assert {type(value) for value in plain.values()} == {int}
+
+
+def test_any_shape_in_front_is_kept() -> None:
+    assert labels(RAM, "pong")["ball_x"].shape == (3, 5)
+    assert labels(RAM[0, 0], "pong")["ball_x"].shape == ()
+    assert labels(RAM[:0], "pong")["ball_x"].shape == (0, 5)
+
+
+@pytest.mark.parametrize("ram", [RAM.astype(np.int64), RAM[..., :127], np.uint8(3), b"ram", None])
+def test_what_is_no_ram_is_refused(ram: object) -> None:
+    with pytest.raises(UsageError, match=r"expected: uint8 \[\.\.\., 128\]"):
+        labels(ram, "pong")  # type: ignore[arg-type]
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
+        labels(RAM, "pnog")
+    with pytest.raises(UnknownNameError, match="no label set of pong 'v0'"):
+        labels(RAM, "pong", "v0")
+
+
+def test_a_pickled_decoder_is_two_names() -> None:
+    small = pickle.dumps(decoder("asteroids", "anand2019"))
+    assert len(small) < 200
+    assert pickle.loads(small) is decoder("asteroids", "anand2019")  # noqa: S301  our own
