@@ -30,6 +30,8 @@ _OURS = {"atariari_data", "builders", "harness"}
 def blame(doing: str, home: Path | None) -> Iterator[None]:
     """Turn what someone's code raises into one message that names the line in their file.
 
+    What a file prints goes to standard error, since standard output is for results. Not from two threads.
+
     Args:
         doing: What was tried: ``importing``, ``calling load_encoder()``.
         home: Their file; other lines are not theirs.
@@ -37,8 +39,10 @@ def blame(doing: str, home: Path | None) -> Iterator[None]:
     Raises:
         EncoderError: In place of any exception that is not ours, ``SystemExit`` included.
     """
+    prints = contextlib.nullcontext() if home is None else contextlib.redirect_stdout(sys.stderr)
     try:
-        yield
+        with prints:
+            yield
     except (AtariariError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
@@ -72,7 +76,7 @@ def import_file(path: Path) -> tuple[ModuleType, list[Path]]:
     sys.modules[name] = module
     linecache.checkcache(str(path))
     try:
-        with contextlib.redirect_stdout(sys.stderr), seeded(), blame("Importing", path):
+        with seeded(), blame("Importing", path):
             # Not by a loader: a stale __pycache__ would run other code than the file that is digested.
             exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     finally:
@@ -105,7 +109,7 @@ def find_encoder(module: ModuleType, path: Path) -> Any:
         make = there["load_encoder"]
         if not callable(make):
             raise EncoderError(f"`load_encoder` in {path.name} is not a function.", got=type(make).__name__)
-        with contextlib.redirect_stdout(sys.stderr), seeded(), blame("Calling load_encoder() of", path):
+        with seeded(), blame("Calling load_encoder() of", path):
             return make()
     if named == ["encoder"]:
         return there["encoder"]
