@@ -32,7 +32,9 @@ def start(name: str) -> ALEInterface:
     ale = ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
     ale.setInt("random_seed", 0)
-    ale.loadROM(roms.get_rom_path(name))
+    rom = roms.get_rom_path(name)
+    assert rom is not None
+    ale.loadROM(rom)
     ale.reset_game()
     for _ in range(20):
         ale.act(Action.NOOP)
@@ -188,8 +190,8 @@ def decoded_by_hand(byte: int, variable: Variable) -> int:
     )
     if not variable.bcd:
         return int(bits, 2)
-    tens, units = f"{int(bits, 2):02x}"
-    return 10 * int(tens, 16) + int(units, 16)
+    digits = f"{int(bits, 2):02x}"
+    return 10 * int(digits[0], 16) + int(digits[1], 16)
 
 
 @pytest.mark.parametrize("name", game_names())
@@ -368,8 +370,8 @@ def test_demon_attack_player_is_where_it_is_drawn() -> None:
 def test_tennis_agent_side_names_the_player_that_the_joystick_moves() -> None:
     ale = start("tennis")
     sides = set()
-    for count, _ in enumerate(random_play(ale, 160)):
-        if count % 10:
+    for count, _ in enumerate(random_play(ale, 480)):
+        if count % 12:
             continue
         state = ale.cloneState()
         branches = []
@@ -385,22 +387,33 @@ def test_tennis_agent_side_names_the_player_that_the_joystick_moves() -> None:
         if upper != lower and left["agent_side"] == right["agent_side"]:
             assert left["agent_side"] == (0 if upper else 1)
             sides.add(left["agent_side"])
-    assert sides
+    assert sides == {0, 1}  # they change ends after the first game
 
 
 def test_frostbite_player_faces_where_it_moves() -> None:
     ale = start("frostbite")
-    agree = disagree = 0
+    agree = disagree = mirrored = 0
+    address = next(v.address for v in game("frostbite").variables() if v.name == "player_direction")
     before = read(ale, "frostbite")["player_x"]
-    for _ in random_play(ale, 300):
+    for count, _ in enumerate(random_play(ale, 300)):
         values = read(ale, "frostbite")
         moved = values["player_x"] - before
         before = values["player_x"]
         if 0 < abs(moved) < 10:
             agree += (moved < 0) == (values["player_direction"] == 1)
             disagree += (moved < 0) != (values["player_direction"] == 1)
+        if count % 30 == 0:
+            state = ale.cloneState()
+            ale.act(Action.NOOP)
+            drawn = screen(ale)
+            ale.restoreState(state)
+            ale.setRAM(address, int(ale.getRAM()[address]) ^ 0x08)
+            ale.act(Action.NOOP)
+            mirrored += bool((screen(ale) != drawn).any())
+            ale.restoreState(state)
     assert agree > 30
     assert disagree <= agree / 10
+    assert mirrored >= 2  # not every picture of the player has a side
 
 
 @pytest.mark.parametrize("name", game_names())
