@@ -24,6 +24,13 @@ _processes = click.option(
 _cache_dir = click.option(
     "--cache-dir", type=click.Path(), help="Where to build (default: HF_DATASETS_CACHE)."
 )
+_label_set = click.option(
+    "--label-set",
+    type=click.Choice(LABEL_SETS),
+    default=DEFAULT_LABEL_SET,
+    show_default=True,
+    help="Ours, or the 2019 paper's.",
+)
 _all = click.option("--all", "everything", is_flag=True, help="All games, both configs of each.")
 
 
@@ -80,14 +87,23 @@ def build(
 @click.argument("configs", nargs=-1)
 @_all
 @_cache_dir
+@click.option(
+    "--copy",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Check what `export` wrote to this folder, not what is built.",
+)
 @_json
-def verify(configs: tuple[str, ...], everything: bool, cache_dir: str | None, as_json: bool) -> None:
-    """Recompute digests from the Arrow files on disk and compare them with the manifest."""
+def verify(
+    configs: tuple[str, ...], everything: bool, cache_dir: str | None, copy: Path | None, as_json: bool
+) -> None:
+    """Recompute digests from the files on disk and compare them with the manifest."""
+    from builders.export import verify_copy
     from builders.verify import verify as verify_config
 
     rows = []
     for config in _chosen(configs, everything):
-        for split, digest in verify_config(config, cache_dir=cache_dir).items():
+        found = verify_copy(config, copy) if copy else verify_config(config, cache_dir=cache_dir)
+        for split, digest in found.items():
             rows.append((config, split, digest, "ok"))
     _print(("config", "split", "digest", "verified"), rows, as_json=as_json)
 
@@ -118,13 +134,7 @@ def list_games(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("name", metavar="GAME")
-@click.option(
-    "--label-set",
-    type=click.Choice(LABEL_SETS),
-    default=DEFAULT_LABEL_SET,
-    show_default=True,
-    help="Ours, or the 2019 paper's.",
-)
+@_label_set
 @_json
 def info(name: str, label_set: str, as_json: bool) -> None:
     """Print what the RAM of a game means, and what the manifest says of each variable."""
@@ -141,6 +151,70 @@ def info(name: str, label_set: str, as_json: bool) -> None:
         rows.append((v.name, code, ", ".join(v.categories), values, *numbers, v.description, v.source))
     columns = ("variable", "byte", "category", "values", "entropy", "probed", "ceiling F1", "what", "source")
     _print(columns, rows, as_json=as_json, title=f"{known.title}, label set {label_set}")
+
+
+@cli.command()
+@click.argument("name", metavar="GAME")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG to write (default: GAME.png); nothing is overwritten.",
+)
+@_label_set
+@click.option("--episode", type=int, help="Which episode to show (default: the longest of the test split).")
+@_json
+def show(name: str, out: Path | None, label_set: str, episode: int | None, as_json: bool) -> None:
+    """Draw a game's labels: on its frames, over an episode, and how often each value occurs.
+
+    A PNG that lets you see whether the labels are right. Needs the extra `plots`; nothing need be built.
+    """
+    from builders.show import show as show_game
+
+    known = game(name).name
+    file = out or Path(f"{known}.png")
+    shown = show_game(known, file, label_set=label_set, episode=episode)
+    row = (str(file), file.stat().st_size, shown.split, shown.number, len(shown.rows))
+    _print(("file", "bytes", "split", "episode", "rows"), [row], as_json=as_json)
+
+
+@cli.command()
+@click.argument("configs", nargs=-1)
+@_all
+@click.option(
+    "--to", "target", required=True, help="Folder, or hf://datasets/ORG/NAME for a repository on the Hub."
+)
+@_processes
+@_cache_dir
+@_json
+def export(
+    configs: tuple[str, ...],
+    everything: bool,
+    target: str,
+    num_proc: int,
+    cache_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Write configs as Parquet with a dataset card, for stock `datasets` and the Hugging Face Hub.
+
+    \b
+    atariari-data export pong pong_pretrain --to copy
+    atariari-data export --all --to hf://datasets/ORG/NAME
+
+    Anybody reads it with datasets.load_dataset("copy", "pong"), without this package. What is finished is
+    kept, so it can be interrupted and run again; nothing else is overwritten.
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from builders import hub
+    from builders.export import export as export_configs
+
+    chosen = _chosen(configs, everything)
+    repo_id = hub.repository(target) if target.startswith("hf://") else None
+    if repo_id:
+        hub.check_access(repo_id)
+    folder = hub.staging(repo_id) if repo_id else Path(target)
+    files = export_configs(chosen, folder, cache_dir=cache_dir, num_proc=num_proc)
+    if repo_id:
+        say(f"Uploaded to {hub.upload(folder, repo_id)}")
+    _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
 
 
 @cli.command()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ from atariari_data.errors import AtariariError, DataError
 from atariari_data.labels import labels as decode
 from builders.digest import NULL_ACTION, Row, episode_digest, split_digest
 from builders.frames import from_png
-from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
+from builders.manifest import PRETRAIN, load_manifest, load_recording
 
 _TABLE_ROWS = 1000
 
@@ -45,24 +44,41 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
             f"{config} is not built in {builder.cache_dir}.", cure=f"atariari-data build {config}"
         )
     digests = {}
-    for name, split in frozen.items():
+    cure = f"atariari-data build {config} --rebuild"
+    for name in frozen:
         try:
             table = builder.as_dataset(split=name).with_format("arrow")
-            digests[name] = _split(config, name, split, table)
+            parts = (table[start : start + _TABLE_ROWS] for start in range(0, len(table), _TABLE_ROWS))
+            digests[name] = split_digest_of(config, name, parts, cure=cure)
         except AtariariError:
             raise
         except Exception as error:  # whatever pyarrow, datasets or zlib say of bytes that make no sense
             raise DataError(
                 f"{config}, {name}: the Arrow files in {builder.cache_dir} cannot be read: {error}",
-                cure=_cure(config),
+                cure=cure,
             ) from error
     return digests
 
 
-def _split(config: str, name: str, frozen: Split, table: Any) -> str:
+def split_digest_of(config: str, name: str, tables: Iterable[pa.Table], *, cure: str) -> str:
+    """Recompute the digest of a split from its rows, wherever they come from.
+
+    Args:
+        config: ``pong`` or ``pong_pretrain``.
+        name: Of the split.
+        tables: Its rows, in order, in tables of the dataset's columns.
+        cure: What to do where they are wrong.
+
+    Returns:
+        The digest; it is the manifest's.
+
+    Raises:
+        DataError: The rows are not what the manifest says; names episode and step where that is known.
+    """
+    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits[name]
     expected = {episode.number: episode for episode in frozen.episodes}
     found = []
-    for number, group in groupby(_rows(config, name, table), key=lambda pair: pair[0]):
+    for number, group in groupby(_rows(config, name, tables, cure), key=lambda pair: pair[0]):
         rows = [(row.step, row.digest()) for _, row in group]
         digest = episode_digest(d for _, d in rows)
         if number not in expected or digest != expected[number].digest:
@@ -71,7 +87,7 @@ def _split(config: str, name: str, frozen: Split, table: Any) -> str:
                 f"{config}, {name}, episode {number}{step}: what is on disk was changed.",
                 expected=expected[number].digest if number in expected else "no such episode",
                 got=digest,
-                cure=_cure(config),
+                cure=cure,
             )
         found.append((number, len(rows), digest))
     digest = split_digest(found)
@@ -80,13 +96,9 @@ def _split(config: str, name: str, frozen: Split, table: Any) -> str:
             f"{config}, {name}: episodes are missing or out of order.",
             expected=f"{frozen.digest} ({frozen.rows} rows, {len(frozen.episodes)} episodes)",
             got=f"{digest} ({sum(n for _, n, _ in found)} rows, {len(found)} episodes)",
-            cure=_cure(config),
+            cure=cure,
         )
     return digest
-
-
-def _cure(config: str) -> str:
-    return f"atariari-data build {config} --rebuild"
 
 
 def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
@@ -99,11 +111,10 @@ def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
     return ""
 
 
-def _rows(config: str, name: str, table: Any) -> Iterator[tuple[int, Row]]:
+def _rows(config: str, name: str, tables: Iterable[pa.Table], cure: str) -> Iterator[tuple[int, Row]]:
     """Read the rows, after comparing with one another what is there twice: flags and labels."""
     fields = ("episode", "step", "action", "reward", "is_terminal", "lives", "is_first", "is_last")
-    for start in range(0, len(table), _TABLE_ROWS):
-        part: pa.Table = table[start : start + _TABLE_ROWS]
+    for part in tables:
         part.validate(full=True)
         ram = part["ram"].combine_chunks().flatten().to_numpy().reshape(part.num_rows, -1)
         png = part["frame"].combine_chunks().field("bytes")
@@ -115,7 +126,7 @@ def _rows(config: str, name: str, table: Any) -> Iterator[tuple[int, Row]]:
         columns = (part[field].to_pylist() for field in fields)
         for i, row_fields in enumerate(zip(*columns, strict=True)):
             episode, step, action, reward, terminal, lives, first, last = row_fields
-            where, cure = f"{config}, {name}, episode {episode}, step {step}", _cure(config)
+            where = f"{config}, {name}, episode {episode}, step {step}"
             try:
                 frame = from_png(png[i].as_py())
             except DataError as error:

@@ -1,0 +1,172 @@
+"""Export: a built dataset as Parquet with a card, which stock `datasets` reads without this package.
+
+    DIR/README.md             the card; says which file is which config and split
+    DIR/images/pong.png       example frames
+    DIR/pong/train.parquet    a file for each split
+
+A Parquet file gets its name after its content was read back and has the manifest's digest, so a file that is
+there is finished. The metadata of each holds that digest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from atariari_data.dataset import NAME
+from atariari_data.errors import DataError, UsageError
+from builders.card import write_card
+from builders.files import new_file
+from builders.frames import from_png
+from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest
+from builders.verify import split_digest_of
+
+_GROUP_ROWS = 1000
+_EXAMPLES = 4
+_GAP = 4
+_METADATA = b"atariari"
+
+
+def export(
+    configs: Sequence[str],
+    to: Path,
+    *,
+    cache_dir: str | None = None,
+    num_proc: int = 1,
+    progress: bool = True,
+) -> list[Path]:
+    """Write configs and a card below a folder; what is finished there is kept.
+
+    Args:
+        configs: ``pong``, ``pong_pretrain``...; each is built first, if it is not.
+        to: The folder; configs that were exported to it before stay, and stay on the card.
+        cache_dir: As in ``load_dataset``.
+        num_proc: Processes to build with.
+        progress: Show a bar.
+
+    Returns:
+        The Parquet files of the configs.
+
+    Raises:
+        UnknownNameError: No such config.
+        UsageError: A file that is not of this export is there already.
+        DataError: Something cannot be built, read or written.
+    """
+    import datasets
+
+    files = []
+    for config in configs:
+        builder = datasets.load_dataset_builder(NAME, config, cache_dir=cache_dir)
+        frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+        todo = [name for name in frozen if not finished(config, name, to)]
+        if todo:
+            builder.download_and_prepare(num_proc=num_proc)
+        for name in todo:
+            _write_split(config, name, builder.as_dataset(split=name), to, progress=progress)
+        files += [parquet_file(config, name, to) for name in frozen]
+        _write_examples(config, to)
+    write_card(to)
+    return files
+
+
+def parquet_file(config: str, split: str, folder: Path) -> Path:
+    """Return where a split is in an exported copy."""
+    return folder / config / f"{split}.parquet"
+
+
+def tables(file: Path) -> Iterator[pa.Table]:
+    """Read the rows of an exported split, some at a time."""
+    with pq.ParquetFile(file) as source:
+        for batch in source.iter_batches(_GROUP_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def finished(config: str, split: str, folder: Path) -> bool:
+    """Tell whether a split is there, by the digest that its file names.
+
+    Raises:
+        UsageError: The file there is another.
+    """
+    file = parquet_file(config, split, folder)
+    if not file.exists():
+        return False
+    try:
+        stored = (pq.read_schema(file).metadata or {}).get(_METADATA, b"{}")
+    except (pa.ArrowException, OSError) as error:
+        stored = str(error).encode()
+    if stored != _mark(config, split):
+        raise UsageError(
+            f"{file} is there already, and is not {config}, {split} of dataset {DATASET_VERSION}.",
+            expected=_mark(config, split).decode(),
+            got=stored.decode(errors="replace"),
+            cure="Name another folder with --to, or remove the file yourself.",
+        )
+    return True
+
+
+def _mark(config: str, split: str) -> bytes:
+    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits[split]
+    mark = {"dataset_version": DATASET_VERSION, "config": config, "split": split, "digest": frozen.digest}
+    return json.dumps(mark).encode()
+
+
+def _write_split(config: str, split: str, data: Any, to: Path, *, progress: bool) -> None:
+    schema = data.features.arrow_schema
+    schema = schema.with_metadata({**schema.metadata, _METADATA: _mark(config, split)})
+    rows = data.with_format("arrow")
+    starts = range(0, len(rows), _GROUP_ROWS)
+    with new_file(parquet_file(config, split, to)) as part:
+        with pq.ParquetWriter(part, schema, compression="zstd", write_page_index=True) as writer:
+            for start in tqdm(
+                starts, desc=f"Exporting {config}, {split}", unit="k rows", disable=not progress
+            ):
+                table = rows[start : start + _GROUP_ROWS]
+                writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
+        split_digest_of(config, split, tables(part), cure="Run the export again.")
+
+
+def verify_copy(config: str, folder: Path) -> dict[str, str]:
+    """Recompute the digest of every split of a config in an exported copy.
+
+    Returns:
+        Split to digest; they are the manifest's.
+
+    Raises:
+        UnknownNameError: No such game.
+        DataError: A file is missing, cannot be read or is not what the manifest says.
+    """
+    digests = {}
+    for split in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits:
+        file = parquet_file(config, split, folder)
+        cure = f"Remove {file} and run atariari-data export again."
+        if not file.is_file():
+            raise DataError(f"{file} is not there.", cure=f"atariari-data export {config} --to {folder}")
+        try:
+            digests[split] = split_digest_of(config, split, tables(file), cure=cure)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise DataError(f"{file} cannot be read: {error}", cure=cure) from error
+    return digests
+
+
+def _write_examples(config: str, to: Path) -> None:
+    """Draw some frames of the game side by side."""
+    from PIL import Image
+
+    file = to / "images" / f"{config.removesuffix(PRETRAIN)}.png"
+    if file.exists():
+        return
+    split = "validation" if config.endswith(PRETRAIN) else "test"
+    with pq.ParquetFile(parquet_file(config, split, to)) as source:
+        png = source.read(columns=["frame"])["frame"].combine_chunks().field("bytes")
+    frames = [from_png(png[int(i)].as_py()).rgb() for i in np.linspace(0, len(png) - 1, _EXAMPLES)]
+    gap = np.full((len(frames[0]), _GAP, 3), 255, np.uint8)
+    side_by_side = np.hstack([part for frame in frames for part in (frame, gap)][:-1])
+    with new_file(file) as part:
+        Image.fromarray(side_by_side).save(part, format="png", optimize=True)

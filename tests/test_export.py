@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+from atariari_data.errors import DataError, UsageError
+from builders import hub
+from builders.card import is_ours, write_card
+from builders.export import export, parquet_file, verify_copy
+from builders.manifest import load_manifest
+
+SPLITS = load_manifest("pong").configs["pong"].splits
+
+
+@pytest.fixture(scope="module")
+def copy(built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported Pong; shared, so nobody changes it."""
+    folder = tmp_path_factory.mktemp("copy")
+    export(["pong"], folder, cache_dir=built, progress=False)
+    return folder
+
+
+def test_stock_datasets_reads_it(copy: Path, tmp_path: Path) -> None:
+    code = f"""
+import datasets, json, sys
+data = datasets.load_dataset({str(copy)!r}, "pong", cache_dir={str(tmp_path)!r})
+row = data["test"][3]
+features = data["test"].features
+streamed = datasets.load_dataset({str(copy)!r}, "pong", split="test", streaming=True)
+rows = list(streamed)
+ours = [m for m in sys.modules if m.partition(".")[0] in ("atariari_data", "builders", "harness")]
+print(json.dumps({{
+    "rows": {{name: split.num_rows for name, split in data.items()}},
+    "frame": repr(features["frame"]),
+    "labels": row["labels"], "ram": row["ram"], "size": row["frame"].size, "mode": row["frame"].mode,
+    "streamed": len(rows), "same": rows[3]["frame"].tobytes() == row["frame"].tobytes(),
+    "last": [rows[-1]["action"], rows[-1]["is_last"]],
+    "types": [features["ram"].feature.dtype]
+    + [features[name].dtype for name in ("episode", "action", "reward", "is_first", "lives")],
+    "ours": ours,
+}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ours"] == []
+    assert found["rows"] == {name: split.rows for name, split in SPLITS.items()}
+    assert found["frame"].startswith("Image(mode='RGB'")
+    assert (found["size"], found["mode"]) == ([160, 210], "RGB")
+    assert found["types"] == ["uint8", "int32", "uint8", "float32", "bool", "uint8"]
+    assert found["labels"]["ball_x"] == found["ram"][49]
+    assert (found["streamed"], found["same"]) == (SPLITS["test"].rows, True)
+    assert found["last"] == [None, True]
+
+
+def test_the_copy_has_the_manifest_s_digests(copy: Path) -> None:
+    assert verify_copy("pong", copy) == {name: split.digest for name, split in SPLITS.items()}
+
+
+def test_a_changed_copy_does_not(copy: Path, tmp_path: Path) -> None:
+    for split in SPLITS:
+        target = parquet_file("pong", split, tmp_path)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(parquet_file("pong", split, copy).read_bytes())
+    file = parquet_file("pong", "validation", tmp_path)
+    table = pq.read_table(file)
+    pq.write_table(table.slice(1), file)
+    with pytest.raises(DataError, match="pong, validation, episode"):
+        verify_copy("pong", tmp_path)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match="cannot be read"):
+        verify_copy("pong", tmp_path)
+    file.unlink()
+    with pytest.raises(DataError, match="is not there"):
+        verify_copy("pong", tmp_path)
+
+
+def test_what_is_finished_is_kept_and_nothing_else_overwritten(
+    built: str, copy: Path, tmp_path: Path
+) -> None:
+    kept = parquet_file("pong", "train", tmp_path)
+    kept.parent.mkdir()
+    kept.write_bytes(parquet_file("pong", "train", copy).read_bytes())
+    before = kept.stat().st_mtime_ns
+    files = export(["pong"], tmp_path, cache_dir=built, progress=False)
+    assert kept.stat().st_mtime_ns == before
+    assert files == [parquet_file("pong", s, tmp_path) for s in SPLITS]
+    assert verify_copy("pong", tmp_path)
+    parquet_file("pong", "test", tmp_path).write_bytes(files[0].read_bytes())
+    with pytest.raises(UsageError, match="there already, and is not pong, test"):
+        export(["pong"], tmp_path, cache_dir=built, progress=False)
+    assert sorted(p.name for p in (tmp_path / "pong").iterdir()) == [
+        "test.parquet",
+        "train.parquet",
+        "validation.parquet",
+    ], "nothing half-written stays"
+
+
+def test_the_card(copy: Path, tmp_path: Path) -> None:
+    text = (copy / "README.md").read_text(encoding="utf-8")
+    for split in SPLITS.values():
+        assert split.digest in text
+    assert "ROM" in text
+    assert "ball_x" in text
+    assert "@inproceedings" in text
+    assert (copy / "images" / "pong.png").is_file()
+    assert "](images/pong.png)" in text
+    (tmp_path / "README.md").write_text(text.replace("Frames of", "My frames of"), encoding="utf-8")
+    with pytest.raises(UsageError, match="somebody else"):
+        write_card(tmp_path)
+
+
+class Hub:
+    """What the tests need of `huggingface_hub.HfApi`: a repository in memory."""
+
+    def __init__(self, files: dict[str, bytes], folder: Path, error: Exception | None = None) -> None:
+        self.files, self.folder, self.error = files, folder, error
+        self.token = "hf_x"  # noqa: S105  not a secret
+
+    def repo_info(self, repo_id: str, *, repo_type: str) -> None:
+        assert (repo_id, repo_type) == ("org/name", "dataset")
+        if self.error:
+            raise self.error
+
+    def list_repo_files(self, repo_id: str, *, repo_type: str) -> list[str]:
+        self.repo_info(repo_id, repo_type=repo_type)
+        return list(self.files)
+
+    def get_paths_info(self, repo_id: str, paths: list[str], *, repo_type: str) -> list[Any]:
+        from huggingface_hub.hf_api import RepoFile
+
+        self.repo_info(repo_id, repo_type=repo_type)
+        found = []
+        for path in paths:
+            content = self.files[path]
+            lfs = {"size": len(content), "oid": hashlib.sha256(content).hexdigest(), "pointerSize": 1}
+            git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+            large = {"lfs": lfs} if path.endswith(".parquet") else {}
+            found.append(RepoFile(path=path, size=len(content), oid=git, **large))
+        return found
+
+    def hf_hub_download(self, repo_id: str, filename: str, *, repo_type: str) -> str:
+        self.repo_info(repo_id, repo_type=repo_type)
+        file = self.folder / "downloaded"
+        file.write_bytes(self.files[filename])
+        return str(file)
+
+    def upload_folder(self, *, repo_id: str, folder_path: str, repo_type: str, **_: Any) -> None:
+        self.repo_info(repo_id, repo_type=repo_type)
+        root = Path(folder_path)
+        self.files |= {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
+
+
+def test_upload_and_upload_again(copy: Path, tmp_path: Path) -> None:
+    api = Hub({".gitattributes": b"", "README.md": b"---\nlicense: mit\n---\n"}, tmp_path)
+    assert hub.upload(copy, "org/name", api).endswith("/datasets/org/name")
+    assert api.files["pong/train.parquet"] == parquet_file("pong", "train", copy).read_bytes()
+    assert is_ours(api.files["README.md"])
+    hub.upload(copy, "org/name", api)
+
+
+def test_upload_overwrites_nothing_of_others(copy: Path, tmp_path: Path) -> None:
+    for files, match in (
+        ({"pong/test.parquet": b"other"}, "another pong/test.parquet"),
+        ({"README.md": b"# Mine\n"}, "another README.md"),
+        ({"breakout/test.parquet": b""}, "breakout/test.parquet"),
+    ):
+        api = Hub(dict(files), tmp_path)
+        with pytest.raises(UsageError, match=match):
+            hub.upload(copy, "org/name", api)
+        assert api.files == files
+
+
+def test_errors_of_the_hub_say_what_to_do(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    answer: Any = SimpleNamespace(headers={}, request=None, status_code=404)
+    api = Hub({}, tmp_path, RepositoryNotFoundError("no", response=answer))
+    with pytest.raises(UsageError, match="no dataset org/name") as raised:
+        hub.check_access("org/name", api)
+    assert "hf repos create org/name" in str(raised.value.cure)
+    api = Hub({}, tmp_path, HfHubHTTPError("quota", response=answer))
+    with pytest.raises(DataError, match="quota"):
+        hub.upload(copy, "org/name", api)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    api.token = ""
+    with pytest.raises(UsageError, match="no token"):
+        hub.check_access("org/name", api)
+    with pytest.raises(UsageError, match="no place on the Hub"):
+        hub.repository("hf://models/org/name")
