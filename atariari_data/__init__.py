@@ -4,6 +4,7 @@
 - :func:`labels`: decode RAM, ``uint8 [n, 128]`` at once.
 - :func:`game`, :func:`game_names`: the games and what their RAM means.
 - :class:`AtariARIWrapper`: a Gymnasium wrapper that puts labels into ``info``.
+- :func:`get_episodes`: the 2019 benchmark's call, in its shapes.
 - :class:`AtariariError`: the base of all errors.
 """
 
@@ -16,12 +17,21 @@ from atariari_data.games import game, game_names
 from atariari_data.labels import labels
 
 if TYPE_CHECKING:
+    from atariari_data.episodes import get_episodes
     from atariari_data.wrapper import AtariARIWrapper
 
-__all__ = ["AtariARIWrapper", "AtariariError", "game", "game_names", "labels", "load_dataset"]
+__all__ = [
+    "AtariARIWrapper",
+    "AtariariError",
+    "game",
+    "game_names",
+    "get_episodes",
+    "labels",
+    "load_dataset",
+]
 
 # Names whose modules import more than NumPy; they are imported when first asked for.
-_LAZY = {"AtariARIWrapper": "atariari_data.wrapper"}
+_LAZY = {"AtariARIWrapper": "atariari_data.wrapper", "get_episodes": "atariari_data.episodes"}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,14 +24,19 @@ from tqdm.auto import tqdm
 import builders
 from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import DEFAULT_LABEL_SET, game
+from builders.agents import load_agent
 from builders.digest import bytes_digest
-from builders.lane import PARTIAL, build_lane, row_schema, stream_lane
-from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, load_recording, recorded_games
+from builders.fresh import Fresh, record_fresh
+from builders.lane import PARTIAL, Source, build_lane, frozen, row_schema, stream_lane
+from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
+from builders.policies import Policy, random_agent
 
 
 @dataclass
-class AtariariConfig(datasets.BuilderConfig):  # type: ignore[misc]
+class AtariariConfig(Fresh, datasets.BuilderConfig):  # type: ignore[misc]
     """A game's splits for probing (``pong``) or for methods that learn (``pong_pretrain``).
+
+    Frozen, unless one of the fields of `builders.fresh.Fresh` is given.
 
     Attributes:
         label_set: ``v1`` or ``anand2019``, what column ``labels`` holds.
@@ -81,12 +86,17 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         Raises:
             UnknownNameError: No such game; says which are known, and the nearest.
-            DataError: The cache folder cannot be written.
+            DataError: The cache folder cannot be written, or a policy's checkpoint not be read.
         """
+        self._fresh: Source | None = None
+        self._policy: Policy = random_agent
+        self._processes = 1
         known = [config.name for config in self.BUILDER_CONFIGS]
         if config_name not in known:
             raise UnknownNameError("config of atariari", str(config_name), known)
         kwargs["hash"] = _source_digest(config_name)
+        if (policy := kwargs.pop("policy", None)) is not None:
+            self._policy, kwargs["policy"] = load_agent(policy)
         try:
             super().__init__(*args, config_name=config_name, **kwargs)
         except OSError as error:
@@ -95,15 +105,20 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _info(self) -> datasets.DatasetInfo:
         name = game(self.config.game)
         return datasets.DatasetInfo(
-            description=f"Frames of {name.title} with labels from RAM ({self.config.label_set}), frozen.",
+            description=f"Frames of {name.title} with labels from RAM ({self.config.label_set}).",
             features=features_of(name.name, self.config.label_set),
             license="MIT (software, labels and actions; the ROMs that the frames come from have their own)",
             citation="arXiv:1906.08226",
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        splits = load_manifest(self.config.game).configs[self.config.name].splits
-        lanes = list(range(len(load_recording(self.config.name).lanes)))
+        config = self.config
+        if config.is_fresh:
+            self._fresh = record_fresh(
+                config.game, config.name, config, self._policy, num_proc=self._processes
+            )
+        recording, splits = self._fresh or frozen(config.name)
+        lanes = list(range(len(recording.lanes)))
         if dl_manager.is_streaming:
             kwargs = {name: {"lanes": lanes, "split": name} for name in splits}
         else:
@@ -115,7 +130,9 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         schema = self.info.features.arrow_schema
         for number, lane in enumerate(lanes):
             if isinstance(lane, int):
-                tables = stream_lane(self.config.name, lane, split, self.config.label_set, schema)
+                tables = stream_lane(
+                    self.config.name, lane, split, self.config.label_set, schema, self._fresh
+                )
             else:
                 with pa.memory_map(str(Path(lane) / f"{split}.arrow")) as source:
                     batches = list(pa.ipc.open_stream(source))
@@ -135,7 +152,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         todo = [(lane, f) for lane, f in zip(lanes, folders, strict=True) if not f.is_dir()]
         schema = row_schema(self.info.features.arrow_schema)
         jobs = (
-            delayed(build_lane)(self.config.name, lane, folder, self.config.label_set, schema)
+            delayed(build_lane)(self.config.name, lane, folder, self.config.label_set, schema, self._fresh)
             for lane, folder in todo
         )
         done = Parallel(self._processes, return_as="generator_unordered")(jobs)

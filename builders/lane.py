@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +17,24 @@ from atariari_data.labels import RAM_BYTES
 from atariari_data.labels import labels as decode
 from builders.digest import episode_digest
 from builders.frames import to_png
-from builders.manifest import PRETRAIN, load_manifest, load_recording
+from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
 from builders.recording import Recording
 from builders.replay import Replayed, replay
 
 PARTIAL = "partial-"
 _TABLE_ROWS = 500
+
+
+class Source(NamedTuple):
+    """A recording, and what its rows must be."""
+
+    recording: Recording
+    splits: Mapping[str, Split]
+
+
+def frozen(config: str) -> Source:
+    """Return what the package holds of a config."""
+    return Source(load_recording(config), load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits)
 
 
 def row_schema(schema: pa.Schema) -> pa.Schema:
@@ -51,39 +64,47 @@ def to_table(rows: Sequence[Replayed], game: str, label_set: str, schema: pa.Sch
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def stream_lane(config: str, lane: int, split: str, label_set: str, schema: pa.Schema) -> Iterator[pa.Table]:
+def stream_lane(
+    config: str, lane: int, split: str, label_set: str, schema: pa.Schema, source: Source | None = None
+) -> Iterator[pa.Table]:
     """Replay the rows of one split of a lane, an episode or less at a time.
+
+    ``source`` is given where it is not the frozen one.
 
     Raises:
         DriftError: The emulator does not give what was recorded.
     """
     game = config.removesuffix(PRETRAIN)
-    for rows in _episodes(load_recording(config), lane, split):
+    for rows in _episodes(source or frozen(config), lane, split):
         for start in range(0, len(rows), _TABLE_ROWS):
             yield to_table(rows[start : start + _TABLE_ROWS], game, label_set, schema)
 
 
-def build_lane(config: str, lane: int, folder: Path, label_set: str, schema: pa.Schema) -> None:
+def build_lane(
+    config: str, lane: int, folder: Path, label_set: str, schema: pa.Schema, source: Source | None = None
+) -> None:
     """Replay a lane into ``folder``, an Arrow file a split; the folder is there only when it is whole.
+
+    ``source`` is given where it is not the frozen one.
 
     Raises:
         DriftError: The emulator does not give what was recorded.
     """
     game = config.removesuffix(PRETRAIN)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
-    recording = load_recording(config)
+    source = source or frozen(config)
     waiting: dict[int, list[Replayed]] = {}
     with ExitStack() as stack:
         sinks = [
             stack.enter_context(pa.OSFile(str(partial / f"{name}.arrow"), "wb"))
-            for name in recording.header.splits
+            for name in source.recording.header.splits
         ]
         writers = [stack.enter_context(pa.ipc.new_stream(sink, schema)) for sink in sinks]
 
         def write(split: int) -> None:
             writers[split].write_table(to_table(waiting.pop(split), game, label_set, schema))
 
-        for episode in _episodes(recording, lane):
+        for episode in _episodes(source, lane):
             for row in episode:
                 rows = waiting.setdefault(row.split, [])
                 rows.append(row)
@@ -94,12 +115,11 @@ def build_lane(config: str, lane: int, folder: Path, label_set: str, schema: pa.
     partial.rename(folder)
 
 
-def _episodes(recording: Recording, lane: int, split: str | None = None) -> Iterator[list[Replayed]]:
+def _episodes(source: Source, lane: int, split: str | None = None) -> Iterator[list[Replayed]]:
     """Replay a lane by episodes, each compared with its digest in the manifest."""
-    header = recording.header
-    frozen = load_manifest(header.game).configs[header.config].splits
-    expected = {episode.number: episode for s in frozen.values() for episode in s.episodes}
-    for number, group in groupby(replay(recording, lane, split=split), key=lambda r: r.episode):
+    header = source.recording.header
+    expected = {episode.number: episode for s in source.splits.values() for episode in s.episodes}
+    for number, group in groupby(replay(source.recording, lane, split=split), key=lambda r: r.episode):
         rows = list(group)
         digest = episode_digest(r.digest for r in rows)
         if number not in expected or digest != expected[number].digest:

@@ -25,16 +25,18 @@ from builders.recording import FORMAT, PRETRAIN_SPLITS, PROBE_SPLITS, Header, La
 LANES = 8
 MAX_NOOPS = 30
 MIN_EPISODE_ROWS = 65
+_MAX_DROPPED = 20  # times the rows wanted; past that, episodes are too short for this to end
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is recorded for a config: how many rows, from which seed, in which splits."""
+    """What is recorded for a config: how many rows, from which seed, in which splits, and what is kept."""
 
     rows: int
     seed: int
     splits: tuple[str, ...]
     cuts: tuple[float, ...]
+    min_episode_rows: int = MIN_EPISODE_ROWS
 
 
 PROBE = Protocol(rows=50_000, seed=42, splits=PROBE_SPLITS, cuts=(0.7, 0.8))
@@ -70,6 +72,7 @@ class _Tape:
     ram: list[bytes]
     frame: list[bytes]
     digest: list[bytes]
+    dropped: int = 0  # rows
 
     def do(self, action: int, frames: int, episode: int = -1) -> None:
         self.lines.append((action, frames, episode))
@@ -77,11 +80,24 @@ class _Tape:
     def forget(self, lines: int, rows: int) -> None:
         """Turn what was done since into prelude, and drop its rows."""
         self.lines[lines:] = [(a, f, -1) for a, f, _ in self.lines[lines:] if a != NULL_ACTION]
+        self.dropped += len(self.ram) - rows
         del self.ram[rows:], self.frame[rows:], self.digest[rows:]
 
 
-def play(game: str, *, lane_seed: int, seed: Sequence[int], rows: int, policy: Policy) -> _Tape:
-    """Play one lane until it has ``rows`` rows in episodes that are long enough to keep."""
+def play(
+    game: str,
+    *,
+    lane_seed: int,
+    seed: Sequence[int],
+    rows: int,
+    policy: Policy,
+    min_episode_rows: int = MIN_EPISODE_ROWS,
+) -> _Tape:
+    """Play one lane until it has ``rows`` rows in episodes that are long enough to keep.
+
+    Raises:
+        UsageError: Episodes are too short for that to happen in any reasonable time.
+    """
     generator = np.random.default_rng(seed)
     emulator = Emulator(game, lane_seed)
     tape = _Tape([], [], [], [])
@@ -89,10 +105,16 @@ def play(game: str, *, lane_seed: int, seed: Sequence[int], rows: int, policy: P
     while len(tape.ram) < rows:
         _begin(emulator, tape, generator, new_game=new_game)
         lines, rows_before = len(tape.lines), len(tape.ram)
-        wanted = max(rows - rows_before, MIN_EPISODE_ROWS)
+        wanted = max(rows - rows_before, min_episode_rows)
         new_game = _episode(emulator, tape, generator, policy, episode, wanted)
-        if len(tape.ram) - rows_before < MIN_EPISODE_ROWS:
+        if len(tape.ram) - rows_before < min_episode_rows:
             tape.forget(lines, rows_before)
+            if tape.dropped > _MAX_DROPPED * max(rows, min_episode_rows):
+                raise UsageError(
+                    f"The episodes of {game} are too short: {tape.dropped} rows were dropped for {rows}.",
+                    expected=f"episodes of at least {min_episode_rows} rows",
+                    cure="Lower min_episode_length.",
+                )
         else:
             episode += 1
     return tape
@@ -135,7 +157,7 @@ def _episode(
         last = over or 0 < now < lives or step == wanted - 1
         lives = now
         frame, ram = emulator.frame(), emulator.ram()
-        action = NULL_ACTION if last else policy(emulator, generator)
+        action = NULL_ACTION if last else policy(emulator, generator, step)
         reward = 0.0 if last else emulator.act(action, FRAME_SKIP)
         tape.do(action, 0 if last else FRAME_SKIP, episode)
         tape.ram.append(ram)
@@ -168,15 +190,22 @@ def record(
         progress: Called with the number of rows whenever a lane is done.
 
     Raises:
-        UsageError: Too few episodes came out to fill every split.
+        UsageError: Too few episodes came out to fill every split, or they are too short to keep.
     """
     from joblib import Parallel, delayed
 
     lane_seeds = [protocol.seed + lane for lane in range(lanes)]
     share = -(-protocol.rows // lanes)
     jobs = (
-        delayed(play)(game, lane_seed=s, seed=(protocol.seed, lane), rows=share, policy=policy)
-        for lane, s in enumerate(lane_seeds)
+        delayed(play)(
+            game,
+            lane_seed=lane_seed,
+            seed=(protocol.seed, lane),
+            rows=share,
+            policy=policy,
+            min_episode_rows=protocol.min_episode_rows,
+        )
+        for lane, lane_seed in enumerate(lane_seeds)
     )
     tapes = []
     for tape in Parallel(num_proc, return_as="generator")(jobs):
