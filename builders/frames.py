@@ -204,7 +204,7 @@ def to_png(frame: Frame) -> bytes:
     pixels = np.frombuffer(frame.pixels, np.uint8).reshape(HEIGHT, -1)
     lines = np.zeros((HEIGHT, pixels.shape[1] + 1), np.uint8)  # PNG's filter type 0 stands before each
     lines[:, 1:] = pixels
-    data = isal_zlib.compress(lines, 1)  # type: ignore[arg-type]  # any buffer will do
+    data = isal_zlib.compress(lines, 1)
     head = _INDEXED_HEAD + _chunk(b"PLTE", frame.colours) if frame.colours else _head(_RGB)
     return head + _chunk(b"IDAT", data) + _END
 

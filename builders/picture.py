@@ -129,7 +129,7 @@ def picture(
         " Numbers: the frames above. White: rows left out, because train or validation has their pixels.",
         9,
     )
-    _matrix(page, top + _SECTION, values, [row.step for row in rows], chosen)
+    _matrix(page, top + _SECTION, values, [row.step for row in rows], [int(c) for c in chosen])
     top += _SECTION + matrix + 30
     page.text(
         _MARGIN,

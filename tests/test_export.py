@@ -147,7 +147,8 @@ class Hub:
             lfs = {"size": len(content), "oid": hashlib.sha256(content).hexdigest(), "pointerSize": 1}
             git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
             large = {"lfs": lfs} if path.endswith(".parquet") else {}
-            found.append(RepoFile(path=path, size=len(content), oid=git, **large))
+            file = RepoFile(path=path, size=len(content), oid=git, **large)  # type: ignore[no-untyped-call]
+            found.append(file)
         return found
 
     def hf_hub_download(self, repo_id: str, filename: str, *, repo_type: str) -> str:
