@@ -64,6 +64,7 @@ def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False
             across(tick), _HEIGHT - _BOTTOM + 18, _label(tick, kind)
         )
         for tick in _ticks(low, high, 4, whole=log)
+        if across(tick) <= _WIDTH - 40  # a label in the corner would be cut
     ]
     parts.append(
         Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(

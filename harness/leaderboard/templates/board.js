@@ -125,9 +125,8 @@
     get("count").textContent = count + (count === 1 ? " encoder" : " encoders");
   };
 
-  for (const th of head.cells) if (!th.matches(".value")) headButton(th, () => choose(th));
-  columns();
-  sort();
+  for (const th of head.cells) headButton(th, () => choose(th));
+  mark(head, head.querySelector("[data-sort=suite]"), true); // the page comes sorted
   get("controls").hidden = false;
   get("controls").addEventListener("submit", (event) => event.preventDefault());
   for (const id of ["search", "tier", "most", "paper"]) get(id)?.addEventListener(id === "search" ? "input" : "change", filter);
