@@ -30,7 +30,7 @@ FRAMES = 8
 # How the annotations say where a value is drawn, and which values mean that nothing is.
 _DRAWN = re.compile(
     r"(?:drawn (?:at|from)|top at) (?:about )?(?:row )?"
-    r"(?:(?P<start>\d+) (?P<sign>[+-]) (?P<twice>2 )?values?|value(?: (?P<offset>[+-] \d+))?)"
+    r"(?:(?P<start>\d+) (?P<sign>[+-]) )?(?P<twice>2 )?values?(?: (?P<offset>[+-] \d+))?"
 )
 _ABSENT = re.compile(r"\b(\d+)(?: or (\d+))? when (?:there|it|he|the slot)\b")
 _FIXED_ROW = re.compile(r"\(row (\d+)\)")
@@ -103,15 +103,12 @@ def things(variables: Sequence[Variable]) -> list[Thing]:
 
 
 def _axis(variable: Variable) -> Axis:
-    scale, offset = 2 if variable.unit == "2 px" else 1, 0
     drawn = _DRAWN.search(variable.description)
-    if drawn and drawn["start"]:
-        scale, offset = (
-            (2 if drawn["twice"] else 1) * (-1 if drawn["sign"] == "-" else 1),
-            int(drawn["start"]),
-        )
-    elif drawn:
-        offset = int((drawn["offset"] or "0").replace(" ", ""))
+    if drawn:
+        scale = (2 if drawn["twice"] else 1) * (-1 if drawn["sign"] == "-" else 1)
+        offset = int((drawn["start"] or drawn["offset"] or "0").replace(" ", ""))
+    else:
+        scale, offset = 2 if variable.unit == "2 px" else 1, 0
     numbers = {int(n) for match in _ABSENT.findall(variable.description) for n in match if n}
     return Axis(variable.name, scale, offset, drawn is not None, frozenset(numbers))
 

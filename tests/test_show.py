@@ -15,38 +15,42 @@ from builders.manifest import load_manifest
 from builders.show import FRAMES, episode_of, show, things
 
 
-def _things(name: str) -> dict[str, tuple[int | None, int | None]]:
-    """Where each thing of a game is drawn when all its bytes are 100."""
-    return {
-        t.name: (t.x.pixel(100) if t.x else None, t.y.pixel(100) if t.y else t.row)
-        for t in things(game(name).variables())
-    }
+def _y(description: str, unit: str = "px") -> Variable:
+    return Variable("thing_y", 3, description=description, unit=unit)
 
 
 @pytest.mark.parametrize(
-    ("name", "thing", "place"),
+    ("variable", "pixel"),
     [
-        ("pong", "ball", (51, 86)),
-        ("pong", "player", (None, 86)),
-        ("ms_pacman", "enemy_sue", (88, 101)),
-        ("freeway", "player", (None, 93)),  # counts from below
-        ("freeway", "enemy_car_3", (97, 123)),  # its row is in words
-        ("space_invaders", "player_missile", (98, 204)),  # two lines a unit
-        ("berzerk", "enemy_robots_0", (100, 100)),  # no offset known: the raw value
-        ("asteroids", "enemy_asteroids_2", (None, 224)),  # its column is a code
+        (_y("Row: drawn at value."), 100),
+        (_y("Row: its top is drawn at row value - 15; 0 when it is not on the field."), 85),
+        (_y("Row: it is drawn from row value - 14 (even value) or value - 13 (odd) down."), 86),
+        (_y("Height: drawn at about row 178 - value; 3 at rest."), 78),  # counts from below
+        (_y("Row, two lines of the screen a unit (top at 24 + 2 values).", "2 px"), 224),
+        (_y("Row, two lines of the screen a unit: drawn at about 2 values.", "2 px"), 200),
     ],
 )
-def test_annotations_say_where_a_thing_is_drawn(
-    name: str, thing: str, place: tuple[int | None, int | None]
-) -> None:
-    assert _things(name)[thing] == place
+def test_annotations_say_where_a_thing_is_drawn(variable: Variable, pixel: int) -> None:
+    (thing,) = things([variable])
+    assert thing.name == "thing"
+    assert thing.y is not None
+    assert (thing.y.pixel(100), thing.stated) == (pixel, True)
 
 
-def test_what_is_not_said_is_marked_so() -> None:
-    stated = {t.name: t.stated for t in things(game("berzerk").variables())}
-    assert stated["player"]
-    assert not stated["enemy_robots_0"]
-    assert not any(t.stated for t in things(game("pong").variables("anand2019")))
+def test_what_is_not_said_is_the_raw_value_and_marked_so() -> None:
+    for variable, pixel in ((_y("Row of it."), 100), (_y("Row of it.", "2 px"), 200), (_y("", ""), 100)):
+        (thing,) = things([variable])
+        assert thing.y is not None
+        assert (thing.y.pixel(100), thing.stated) == (pixel, False)
+    assert things([_y("A code that happens to be called so.", "code")]) == []
+
+
+def test_things_of_real_games() -> None:
+    pong = {t.name: t.variables for t in things(game("pong").variables())}
+    assert pong == {"player": ("player_y",), "enemy": ("enemy_y",), "ball": ("ball_x", "ball_y")}
+    cars = [t for t in things(game("freeway").variables()) if t.name.startswith("enemy_car")]
+    assert len(cars) == 10
+    assert all(t.row is not None for t in cars), "the rows of the lanes are in words"
 
 
 @pytest.mark.parametrize("name", game_names())
