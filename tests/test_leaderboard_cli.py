@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from builders.manifest import DATASET_VERSION, load_manifest
+from harness.cli import cli
 from harness.evaluation import protocol_digest
-from harness.leaderboard.cli import leaderboard, submit
 from harness.result import Signed
 from harness.result_file import write
 from tests.boards import BOARD, TestBoard
@@ -51,7 +51,7 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     board = TestBoard(tmp_path / "board", tmp_path / "keys")
     folder = str(board.folder)
-    done = run(leaderboard, ["init", folder, "--title", "Our board", "--maintainer", BOARD])
+    done = run(cli, ["leaderboard", "init", folder, "--title", "Our board", "--maintainer", BOARD])
     assert done.exit_code == 0, done.output
     assert (board.folder / "frames" / "pong.png").read_bytes().startswith(b"\x89PNG")
     board.allow(BOARD)
@@ -59,16 +59,16 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
 
     result = board.sign(real_result(board, "alice@example.org"), "alice@example.org")
     path = write(result, tmp_path / "result.json")
-    done = run(submit, [str(path), "--to", folder])
+    done = run(cli, ["submit", str(path), "--to", folder])
     assert done.exit_code == 0, done.output
     assert "Your key was added" in done.stderr
-    done = run(leaderboard, ["verify", folder, "--base", "main"])
+    done = run(cli, ["leaderboard", "verify", folder, "--base", "main"])
     assert done.exit_code == 0, done.output
     assert "alice@example.org is new" in done.stderr
     assert done.stdout == "1 results hold, 1 of them new: verified\n"
     board.git("switch", "--quiet", "main")
     board.git("merge", "--quiet", "--no-ff", "-m", "Merge", "@{-1}")
-    done = run(leaderboard, ["build", folder, "--json"])
+    done = run(cli, ["leaderboard", "build", folder, "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["pages"] >= 5
     assert "CNN" in (board.folder / "site" / "index.html").read_text(encoding="utf-8")
@@ -76,14 +76,14 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
 
     (found,) = board.folder.glob("results/*/*/*.json")
     found.write_bytes(found.read_bytes().replace(b'"feature_size": 256', b'"feature_size": 255'))
-    done = run(leaderboard, ["verify", folder])
+    done = run(cli, ["leaderboard", "verify", folder])
     assert done.exit_code == 1
     assert "does not hold" in done.stderr
-    done = run(leaderboard, ["verify", folder, "--json"])
+    done = run(cli, ["leaderboard", "verify", folder, "--json"])
     assert json.loads(done.stdout)["findings"][0]["error"] == "SignatureError"
-    assert run(leaderboard, ["build", folder]).exit_code == 1
-    assert run(leaderboard, ["init", folder]).exit_code == 2
-    assert run(leaderboard, ["verify", str(tmp_path)]).exit_code == 1
+    assert run(cli, ["leaderboard", "build", folder]).exit_code == 1
+    assert run(cli, ["leaderboard", "init", folder]).exit_code == 2
+    assert run(cli, ["leaderboard", "verify", str(tmp_path)]).exit_code == 1
 
 
 def test_verifying_a_leaderboard_is_light() -> None:
