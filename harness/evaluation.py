@@ -29,7 +29,7 @@ from harness.encoder import LoadedEncoder
 from harness.features import Pool
 from harness.metrics import RESAMPLES, Bootstrap, Counts, interval, majority_class
 from harness.metrics import SEED as BOOTSTRAP_SEED
-from harness.probes import FIRST_STRENGTH, STRENGTHS, LinearFit, Split, fit_linear
+from harness.probes import FIRST_STRENGTH, SELECTED_BY, STRENGTHS, LinearFit, Split, fit_linear
 from harness.result import Result, Signed
 from harness.splits import SplitRows, open_split
 
@@ -39,7 +39,7 @@ TRAIN_ROWS = ("full", "1k")
 _SETTINGS = {
     "first_strength_log10": math.log10(FIRST_STRENGTH),
     "intercept_penalised": False,
-    "selected_by": "validation log-loss",
+    "selected_by": SELECTED_BY,
     "standardised": True,
     "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
 }
