@@ -31,6 +31,9 @@ _label_set = click.option(
     show_default=True,
     help="Ours, or the 2019 paper's.",
 )
+_to = click.option(
+    "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
+)
 _all = click.option("--all", "everything", is_flag=True, help="All games, both configs of each.")
 
 
@@ -220,9 +223,7 @@ def export(
 @cli.command()
 @click.argument("name", metavar="GAME")
 @_processes
-@click.option(
-    "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
-)
+@_to
 @_json
 def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
     """Play a game with the published protocol and freeze it: two recordings and a manifest.
@@ -239,9 +240,7 @@ def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
 @cli.command()
 @click.argument("name", metavar="GAME")
 @_processes
-@click.option(
-    "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
-)
+@_to
 @_json
 def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
     """Write a game's manifest anew after its annotations were changed; the recordings stay."""

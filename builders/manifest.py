@@ -18,7 +18,7 @@ from atariari_data.games import game as game_of
 from atariari_data.labels import labels as decode
 from builders.digest import bytes_digest, episode_digest, split_digest
 from builders.record import Content
-from builders.recording import Recording
+from builders.recording import Recording, refuse_newer
 from builders.statistics import MIN_ENTROPY, ceiling, entropy
 
 FORMAT = 1
@@ -117,13 +117,7 @@ class Manifest:
         damaged = DataError(f"The manifest of {name} is damaged.", cure="Reinstall atariari.")
         try:
             stored = json.loads(content)
-            if stored["format"] > FORMAT:
-                raise DataError(
-                    f"The manifest of {name} has a newer format.",
-                    expected=f"at most {FORMAT}",
-                    got=stored["format"],
-                    cure="pip install --upgrade atariari",
-                )
+            refuse_newer(f"manifest of {name}", stored["format"], FORMAT)
             del stored["digest"]
             manifest = cls._from_stored(stored)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

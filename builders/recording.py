@@ -128,13 +128,7 @@ class Recording:
         try:
             table = pq.read_table(io.BytesIO(content))
             stored: dict[str, Any] = json.loads(table.schema.metadata[b"atariari"])
-            if stored["format"] > FORMAT:
-                raise DataError(
-                    f"The recording of {name} has a newer format.",
-                    expected=f"at most {FORMAT}",
-                    got=stored["format"],
-                    cure="pip install --upgrade atariari",
-                )
+            refuse_newer(f"recording of {name}", stored["format"], FORMAT)
             header = Header(**stored)
             null = {"action": NULL_ACTION, "episode": -1, "split": -1}
             columns = {n: table[n].fill_null(null[n]) if n in null else table[n] for n in _COLUMNS}
@@ -149,3 +143,18 @@ class Recording:
             for lane in range(len(header.lane_seeds))
         ]
         return cls(header, lanes)
+
+
+def refuse_newer(what: str, version: int, newest: int) -> None:
+    """Refuse a file of ours whose format this version does not know.
+
+    Raises:
+        DataError: ``version`` is above ``newest``.
+    """
+    if version > newest:
+        raise DataError(
+            f"The {what} has a newer format.",
+            expected=f"at most {newest}",
+            got=version,
+            cure="pip install --upgrade atariari",
+        )
