@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from atariari_data.errors import DataError, DriftError
-from builders.frames import HEIGHT, PALETTE, WIDTH, Frame, Pooler
+from builders.frames import HEIGHT, PALETTE, WIDTH, Frame, Pooler, Screen
 
 FRAME_SKIP = 4
 NOOP, FIRE, RESET = 0, 1, 40  # ALE's action numbers
@@ -108,7 +108,11 @@ class Emulator:
 
     def frame(self) -> Frame:
         """Return the pixelwise maximum of the last two screens."""
-        return self._pooler.pool(self._before, self._now)
+        return self._pooler.pool(self._before[None], self._now[None])[0]
+
+    def screens(self, before: Screen, now: Screen) -> None:
+        """Write the last two screens into two uint8 [210, 160] of palette indices, for `Pooler`."""
+        before[:], now[:] = self._before, self._now
 
     def ram(self) -> bytes:
         """Return the 128 bytes of RAM of the same emulator step as the last screen."""

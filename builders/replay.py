@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
+
+import numpy as np
 
 from atariari_data.errors import DataError, DriftError
 from builders.digest import NULL_ACTION, Row
 from builders.emulator import RESET, Emulator, rom
+from builders.frames import HEIGHT, WIDTH, Frame, Pooler
 from builders.recording import Header, Recording
+
+_BLOCK = 32  # rows whose screens are pooled at once
 
 
 class Replayed(NamedTuple):
@@ -53,6 +58,8 @@ def replay(
     if split is not None:
         wanted = wanted & (line.split == list(header.splits).index(split))
     columns = (line.action, line.frames, line.episode, line.split, wanted, line.kept, line.check)
+    first, last = (np.empty((_BLOCK, HEIGHT, WIDTH), np.uint8) for _ in range(2))
+    pooler, waiting = Pooler(), list[_Waiting]()
     episode_before, step = -1, 0
     # Lists, because indexing an array a line at a time would cost as much as the emulator.
     for action, frames, episode, number, want, kept, check in zip(
@@ -61,19 +68,37 @@ def replay(
         step = step + 1 if episode == episode_before else 0
         episode_before = episode
         if want:
-            frame, ram = emulator.frame(), emulator.ram()
-            over, lives = emulator.game_over(), emulator.lives()
+            emulator.screens(first[len(waiting)], last[len(waiting)])
+            ram, over, lives = emulator.ram(), emulator.game_over(), emulator.lives()
         reward = 0.0
         if action == RESET:
             emulator.reset()
         elif action != NULL_ACTION:
             reward = emulator.act(action, frames)
         if want:
-            row = Row(frame, ram, step, action, reward, over, lives)
-            digest = row.digest()
-            if kept and digest[0] != check:
-                raise _drift(header, header.splits[number], episode, step)
-            yield Replayed(number, episode, row, digest)
+            expected = check if kept else None
+            waiting.append(_Waiting(number, episode, expected, (ram, step, action, reward, over, lives)))
+            if len(waiting) == _BLOCK:
+                yield from _rows(header, pooler.pool(first, last), waiting)
+                waiting.clear()
+    if waiting:
+        yield from _rows(header, pooler.pool(first[: len(waiting)], last[: len(waiting)]), waiting)
+
+
+class _Waiting(NamedTuple):
+    split: int
+    episode: int
+    check: int | None
+    row: tuple[bytes, int, int, float, bool, int]
+
+
+def _rows(header: Header, frames: Sequence[Frame], waiting: Sequence[_Waiting]) -> Iterator[Replayed]:
+    for frame, (split, episode, check, rest) in zip(frames, waiting, strict=True):
+        row = Row(frame, *rest)
+        digest = row.digest()
+        if check is not None and digest[0] != check:
+            raise _drift(header, header.splits[split], episode, row.step)
+        yield Replayed(split, episode, row, digest)
 
 
 def _drift(header: Header, split: str, episode: int, step: int) -> DriftError:

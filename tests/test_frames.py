@@ -31,23 +31,26 @@ def _rgb(screen: Screens) -> npt.NDArray[np.uint8]:
     return pixels
 
 
+def _pool(pooler: frames.Pooler, first: Screens, last: Screens) -> frames.Frame:
+    (frame,) = pooler.pool(first[None], last[None])
+    return frame
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 128)), min_size=1, max_size=4))
 def test_pooling_is_the_pixelwise_maximum_whatever_came_before(screens: list[tuple[int, int]]) -> None:
+    pairs = [_screens(seed, colours) for seed, colours in screens]
+    expected = [frames.canonical(np.maximum(_rgb(first), _rgb(last))) for first, last in pairs]
     pooler = frames.Pooler()
-    for seed, colours in screens:
-        first, last = _screens(seed, colours)
-        frame = pooler.pool(first, last)
-        expected = np.maximum(_rgb(first), _rgb(last))
-        assert np.array_equal(frame.rgb(), expected)
-        assert frame == frames.canonical(expected)
+    assert [_pool(pooler, *pair) for pair in pairs] == expected
+    assert pooler.pool(*(np.stack(side) for side in zip(*pairs, strict=True))) == expected
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 128))
 def test_a_png_gives_back_its_frame_to_us_and_to_pillow(seed: int, colours: int) -> None:
     first, last = _screens(seed, colours)
-    frame = frames.Pooler().pool(first, last)
+    frame = _pool(frames.Pooler(), first, last)
     png = frames.to_png(frame)
     assert frames.from_png(png) == frame
     with Image.open(io.BytesIO(png)) as image:
@@ -59,7 +62,7 @@ def test_a_png_gives_back_its_frame_to_us_and_to_pillow(seed: int, colours: int)
 
 
 def test_a_png_of_another_hand_has_the_same_canonical_form() -> None:
-    frame = frames.Pooler().pool(*_screens(0, 20))
+    frame = _pool(frames.Pooler(), *_screens(0, 20))
     file = io.BytesIO()
     Image.fromarray(frame.rgb()).save(file, "png")
     assert frames.from_png(file.getvalue()) == frame
@@ -73,12 +76,17 @@ def test_more_than_256_colours_are_kept_as_they_are() -> None:
     assert np.array_equal(frames.from_png(frames.to_png(frame)).rgb(), rgb)
     # So many mixtures that no palette holds them.
     noise = np.random.default_rng(1).integers(0, 128, (2, 210, 160)).astype(np.uint8) * 2
-    pooled = frames.Pooler().pool(noise[0], noise[1])
-    assert np.array_equal(pooled.rgb(), np.maximum(_rgb(noise[0]), _rgb(noise[1])))
+    few = _screens(4, 9)
+    first, last = np.stack([few[0], noise[0], few[0]]), np.stack([few[1], noise[1], few[1]])
+    pooled = frames.Pooler().pool(first, last)
+    assert pooled == [
+        frames.canonical(np.maximum(_rgb(a), _rgb(b))) for a, b in zip(first, last, strict=True)
+    ]
+    assert [bool(frame.colours) for frame in pooled] == [True, False, True]
 
 
 def test_the_digest_covers_every_pixel() -> None:
-    frame = frames.Pooler().pool(*_screens(3, 5))
+    frame = _pool(frames.Pooler(), *_screens(3, 5))
     rgb = frame.rgb().copy()
     rgb[209, 159, 2] ^= 1
     assert frames.canonical(rgb).content() != frame.content()

@@ -14,7 +14,11 @@ import pytest
 from builders.manifest import load_manifest
 from builders.verify import verify
 
-CODE = "from builders.cli import main; main()"
+# The first line undoes what a shell does to what it starts in the background: interrupts are ignored there.
+CODE = """
+import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
+from builders.cli import main; main()
+"""
 
 
 def _build(cache: Path, processes: int = 1) -> subprocess.Popen[str]:
