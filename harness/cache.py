@@ -48,14 +48,18 @@ class Cache:
         """Keep float32 [n, d]; where the disk does not let us, say so and go on."""
         self._write(key, ".npy", lambda file: np.save(file, features, allow_pickle=False))
 
-    def scores(self, key: str) -> Any:
-        """Return the JSON value that was kept under a key, or None."""
-        with self._open(key, ".json") as file:
-            return None if file is None else json.load(file)
+    def scored(self, key: str) -> tuple[Any, npt.NDArray[np.uint8]] | None:
+        """Return the scores (a JSON value) and the predictions that were kept under a key, or None."""
+        with self._open(key, ".npz") as file:
+            if file is None:
+                return None
+            with np.load(file, allow_pickle=False) as kept:
+                return json.loads(str(kept["scores"])), kept["predictions"]
 
-    def keep_scores(self, key: str, value: Any) -> None:
-        """Keep a JSON value; where the disk does not let us, say so and go on."""
-        self._write(key, ".json", lambda file: file.write(json.dumps(value).encode()))
+    def keep_scored(self, key: str, scores: Any, predictions: npt.NDArray[np.uint8]) -> None:
+        """Keep scores and predictions; where the disk does not let us, say so and go on."""
+        text = np.array(json.dumps(scores))
+        self._write(key, ".npz", lambda file: np.savez_compressed(file, scores=text, predictions=predictions))
 
     def clear(self) -> int:
         """Remove everything; return how many bytes that were."""

@@ -13,6 +13,8 @@ from harness import missing_extra
 from harness.leaderboard.cli import leaderboard, submit
 from harness.result_cli import keygen, sign, verify
 
+PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 
 
@@ -30,16 +32,44 @@ cli.add_command(submit)
 cli.add_command(leaderboard)
 
 
+_spec = click.option(
+    "--spec",
+    help="What the encoder sees, if it does not say so itself: color=rgb,stack=4,size=84x84,layout=NHWC,"
+    "scale=byte, or some of these.",
+)
+_autocast = click.option(
+    "--autocast",
+    is_flag=True,
+    help="Run a torch module in half precision: float16 on CUDA, bfloat16 on the CPU.",
+)
+_pool = click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
+
+
 @cli.command()
 @click.argument("encoder")
 @click.option("--games", help="Names with commas between.  [default: all]")
+@click.option(
+    "--probe",
+    "probes",
+    type=click.Choice(PROBES),
+    multiple=True,
+    help="linear: converged, the one that ranks. anand2019: the 2019 paper's. May be given twice.  "
+    "[default: linear]",
+)
+@click.option(
+    "--train-sizes",
+    help="Training rows for a learning curve, as 100,1000,10000,all; 1000 is 1k, the frozen rows.  "
+    "[default: all,1k; all for anand2019]",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
 )
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
-@click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
+@_pool
+@_spec
+@_autocast
 @click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
 @click.option(
     "--label-set",
@@ -64,6 +94,8 @@ cli.add_command(leaderboard)
 def evaluate(
     encoder: str,
     games: str | None,
+    probes: tuple[str, ...],
+    train_sizes: str | None,
     out: Path | None,
     submitter: str | None,
     key: str | None,
@@ -79,16 +111,19 @@ def evaluate(
     \b
     harness evaluate my_encoder.py --games pong,breakout
     harness evaluate my_encoder.py --games pong --limit 500    # does it run at all?
+    harness evaluate my_encoder.py --games pong --probe linear --probe anand2019
+    harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
     """  # noqa: D301  click's mark for lines to leave as they are
     from harness.evaluation import evaluate as run_evaluation
     from harness.output import check_writable, default_out, save
-    from harness.report import METRIC_NOTE, print_result
+    from harness.report import metric_note, print_result
 
     check_writable(out)
-    names = None if games is None else [name.strip() for name in games.split(",") if name.strip()]
     result = run_evaluation(
         encoder,
-        names,
+        _items(games),
+        probes=probes or None,
+        train_sizes=_items(train_sizes),
         submitter=None if submitter is None else {"principal": submitter},
         use_cache=not no_cache,
         progress=not quiet,
@@ -99,7 +134,7 @@ def evaluate(
         print_json({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain})
         return
     print_result(result)
-    say(METRIC_NOTE)
+    say(metric_note(result))
     if result.signed.unranked_reason:
         say(f"Not for ranking: {result.signed.unranked_reason}.")
     click.echo(f"\n{path}")
@@ -109,17 +144,20 @@ def evaluate(
 @click.argument("encoder")
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
 @click.option("--device", help="Torch device.  [default: cpu]")
-@click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
+@_pool
+@_spec
+@_autocast
 @_json
-def check(encoder: str, as_json: bool, **options: Any) -> None:
+def check(encoder: str, spec: str | None, as_json: bool, **options: Any) -> None:
     """Say which rule ENCODER breaks, if any, before an hour is spent on it.
 
     Exit code 0: it keeps them all. 1: it does not.
     """
     from harness.conformance import check as try_rules
     from harness.conformance import conforms, report
+    from harness.frame_spec import FrameSpec
 
-    findings = try_rules(encoder, **options)
+    findings = try_rules(encoder, spec=None if spec is None else FrameSpec.parse(spec), **options)
     if as_json:
         print_json([finding.as_dict() for finding in findings])
     else:
@@ -137,6 +175,10 @@ def cache(clear: bool) -> None:
     kept = Cache(default_dir())
     size = kept.clear() if clear else kept.size()
     click.echo(f"{kept.folder}: {size / 1e6:,.1f} MB" + (" removed" if clear else ""))
+
+
+def _items(text: str | None) -> list[str] | None:
+    return None if text is None else [item.strip() for item in text.split(",") if item.strip()]
 
 
 def main() -> None:

@@ -68,6 +68,8 @@ def _adapt(thing: Any, request: Request) -> LoadedEncoder:
         raise EncoderError(
             "Weights files are for torch modules.", got=type(thing).__name__, cure="Load them in your file."
         )
+    if request.autocast:
+        raise EncoderError("Autocast is for torch modules.", got=type(thing).__name__)
     if request.device not in (None, "cpu"):
         raise EncoderError(
             f"Only torch modules can be sent to a device; this is a {type(thing).__name__}.",

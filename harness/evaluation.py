@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import secrets
 import time
@@ -19,36 +18,39 @@ from blake3 import blake3
 from tqdm.auto import tqdm
 
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
-from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS, game
-from atariari_data.labels import labels as decode
-from builders.manifest import DATASET_VERSION, Manifest, load_manifest, recorded_games
+from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
+from builders.manifest import DATASET_VERSION, Manifest, load_manifest
 from harness import environment
 from harness.adapters import load_encoder
 from harness.cache import Cache, default_dir
-from harness.encoder import LoadedEncoder
+from harness.encoder import FrameSpec, LoadedEncoder
 from harness.features import Pool
-from harness.metrics import RESAMPLES, Bootstrap, Counts, interval, majority_class
 from harness.metrics import SEED as BOOTSTRAP_SEED
-from harness.probes import FIRST_STRENGTH, SELECTED_BY, STRENGTHS, LinearFit, Split, fit_linear
+from harness.protocol import (
+    PROTOCOL,
+    RANKED,
+    SETTINGS,
+    ProbeRun,
+    TrainRows,
+    check_sizes,
+    choose_games,
+    choose_runs,
+    protocol_digest,
+    suite,
+    unranked_reason,
+)
 from harness.result import Result, Signed
+from harness.scoring import Material, Predictions, Truth, score
 from harness.splits import SplitRows, open_split
 
-PROTOCOL = "v1"
 SPLITS = ("train", "validation", "test")
-TRAIN_ROWS = ("full", "1k")
-_SETTINGS = {
-    "first_strength_log10": math.log10(FIRST_STRENGTH),
-    "intercept_penalised": False,
-    "selected_by": SELECTED_BY,
-    "standardised": True,
-    "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
-}
 
 
 @dataclass(frozen=True)
 class Options:
     """What a run is asked for besides encoder and games; see `evaluate`."""
 
+    runs: tuple[ProbeRun, ...] = RANKED
     label_set: str = DEFAULT_LABEL_SET
     limit: int | None = None
     cache_dir: str | None = None
@@ -65,7 +67,11 @@ def evaluate(
     device: str | None = None,
     batch_size: int | None = None,
     pool: Pool | None = None,
+    spec: FrameSpec | str | None = None,
+    autocast: bool = False,
     name: str | None = None,
+    probes: Sequence[str] | None = None,
+    train_sizes: Sequence[TrainRows] | None = None,
     label_set: str = DEFAULT_LABEL_SET,
     limit: int | None = None,
     pretraining_data: str = "not declared",
@@ -84,7 +90,14 @@ def evaluate(
         device: Torch device for encoder and probes.
         batch_size: Most rows at once.
         pool: How feature maps or tokens become vectors: ``flatten``, ``mean`` or ``cls``.
+        spec: What the encoder sees, in place of its own; a `FrameSpec` or a text as
+            ``color=rgb,stack=4,size=84x84``.
+        autocast: Run a torch module in half precision (float16 on CUDA, bfloat16 elsewhere).
         name: Of the encoder, in the result.
+        probes: ``linear`` (the default) and ``anand2019``.
+        train_sizes: Training rows to fit each probe to: ``full`` or ``all``, ``1k`` or 1000 (the same
+            frozen rows), and any other numbers, each a superset of the smaller ones. Not given, ``full``
+            and ``1k`` for ``linear``, ``full`` for ``anand2019``.
         label_set: ``v1`` or ``anand2019``.
         limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
         pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one.
@@ -99,7 +112,8 @@ def evaluate(
 
     Raises:
         EncoderError: The encoder cannot be loaded, fails, or gives something else than finite [n, d].
-        UnknownNameError: No such game or label set.
+        UnknownNameError: No such game, label set or probe.
+        UsageError: A training size that is none, or larger than a game.
         DataError: As `atariari_data.load_dataset`.
         MissingExtraError: The extra ``harness`` is not installed.
     """
@@ -107,29 +121,43 @@ def evaluate(
     started, begin = datetime.now(UTC), time.monotonic()
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
-    chosen = _chosen(games, label_set)
+    chosen = choose_games(games, label_set)
+    runs = choose_runs(probes, train_sizes)
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
+    manifests = {g: load_manifest(g) for g in chosen}
+    if limit is None:
+        check_sizes(runs, list(manifests.values()))
     loaded = load_encoder(
-        encoder, weights=weights, device=device, name=name, batch_size=batch_size, pool=pool
+        encoder,
+        weights=weights,
+        device=device,
+        spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
+        pool=pool,
+        name=name,
+        batch_size=batch_size,
+        autocast=autocast,
     )
     cache = Cache(default_dir() if use_cache else None)
-    options = Options(label_set, limit, cache_dir, num_proc, cache, progress)
-    manifests = {g: load_manifest(g) for g in chosen}
+    options = Options(runs, label_set, limit, cache_dir, num_proc, cache, progress)
 
     key = loaded.cache_key()
     rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
     scored = {}
     with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
         for g in chosen:
-            scored[g] = _game(loaded, key, manifests[g], options, bar)
+            scored[g], _ = _game(loaded, key, manifests[g], options, bar)
 
     finished = datetime.now(UTC)
+    reason = unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split"
+    seeds = {"bootstrap": BOOTSTRAP_SEED}
+    if any(run.probe == "anand2019" for run in runs):
+        seeds = {"anand2019": SETTINGS["anand2019"]["seed"], **seeds}
     signed = Signed.build(
         run_id=secrets.token_hex(16),
         submitter=None if submitter is None else {"name": None, "url": None, **submitter},
-        ranked=limit is None,
-        unranked_reason=None if limit is None else f"dry run: {limit} rows of each split",
+        ranked=reason is None,
+        unranked_reason=reason,
         started=_utc(started),
         finished=_utc(finished),
         elapsed_seconds=round(time.monotonic() - begin, 1),
@@ -155,58 +183,65 @@ def evaluate(
         encoder=_identity(loaded, pretraining_data),
         environment=environment.describe(loaded.device),
         isolation=None,
-        seeds={"bootstrap": BOOTSTRAP_SEED},
-        probes=[{"probe": "linear", "train_rows": t, "settings": _SETTINGS} for t in TRAIN_ROWS],
+        seeds=seeds,
+        probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
         games=scored,
     )
     return Result(signatures=[], signed=signed)
 
 
-def protocol_digest(label_set: str) -> str:
-    """Digest the rules: what two results must share to be compared."""
-    rules = {
-        "protocol": PROTOCOL,
-        "dataset": DATASET_VERSION,
-        "label_set": label_set,
-        "probe": sorted(_SETTINGS.items()),
-        "train_rows": TRAIN_ROWS,
-        "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
-        "manifests": [blake3(load_manifest(name).to_bytes()).hexdigest() for name in suite(label_set)],
-    }
-    return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
-
-
 def _game(
     encoder: LoadedEncoder, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Predictions]:
     """Embed and probe one game, or take what an earlier run kept."""
     name = manifest.game
-    splits = manifest.configs[name].splits
-    decisive = (
-        key,
-        protocol_digest(options.label_set),
-        environment.source_digest(),
-        name,
-        options.limit,
-    )
-    scores_key = blake3(repr(decisive).encode()).hexdigest()
-    kept = options.cache.scores(scores_key)
-    if kept is not None:
-        bar.update(sum(_rows(split.rows, options.limit) for split in splits.values()))
-        return dict(kept)
+    rules, source = protocol_digest(options.label_set), environment.source_digest()
+    keys = {
+        run: blake3(repr((key, rules, source, name, options.limit, *run)).encode()).hexdigest()
+        for run in options.runs
+    }
+    kept = {run: options.cache.scored(at) for run, at in keys.items()}
+    done = {run: found for run, found in kept.items() if found is not None}
     rows = {
         s: open_split(name, s, limit=options.limit, cache_dir=options.cache_dir, num_proc=options.num_proc)
         for s in SPLITS
     }
-    bar.set_description(f"Embedding {name}")
-    digest, features = blake3(), {}
-    for s in SPLITS:
-        features[s] = _embed(encoder, f"{key}-{splits[s].digest[:32]}-{options.limit}", rows[s], options, bar)
-        digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
-    scores = _probe(manifest, rows, features, encoder.device, options)
-    found = {"embeddings": f"blake3:{digest.hexdigest()}", "scores": scores}
-    options.cache.keep_scores(scores_key, found)
-    return found
+    truth = {s: Truth.of(rows[s], manifest, options.label_set) for s in SPLITS}
+    if len(done) == len(keys):
+        bar.update(sum(map(len, rows.values())))
+    else:
+        bar.set_description(f"Embedding {name}")
+        digest, features = blake3(), {}
+        for s in SPLITS:
+            known_as = f"{key}-{manifest.configs[name].splits[s].digest[:32]}-{options.limit}"
+            features[s] = _embed(encoder, known_as, rows[s], options, bar)
+            digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
+        embeddings = f"blake3:{digest.hexdigest()}"
+        dry = options.limit is not None
+        material = Material(manifest, options.label_set, truth, features, encoder.device, dry)
+        missing = [run for run in options.runs if run not in done]
+        for run in missing:
+            scores, predictions = _score(material, run, options)
+            done[run] = {"embeddings": embeddings, "scores": scores}, predictions
+            options.cache.keep_scored(keys[run], *done[run])
+    found = {
+        "embeddings": next(iter(done.values()))[0]["embeddings"],
+        "scores": [done[run][0]["scores"] for run in options.runs],
+    }
+    return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs})
+
+
+def _score(
+    material: Material, run: ProbeRun, options: Options
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+    with tqdm(
+        total=len(material.truth["test"].names),
+        unit="variable",
+        desc=f"Probing {material.manifest.game}: {run}",
+        leave=False,
+        disable=not options.progress,
+    ) as bar:
+        return score(material, run, lambda _: bar.update())
 
 
 def _embed(
@@ -231,98 +266,12 @@ def _embed(
     return features
 
 
-def _probe(
-    manifest: Manifest,
-    rows: dict[str, SplitRows],
-    features: dict[str, npt.NDArray[np.float32]],
-    device: str,
-    options: Options,
-) -> list[dict[str, Any]]:
-    names = manifest.probed(options.label_set)
-    decoded = {s: decode(rows[s].ram, manifest.game, options.label_set) for s in SPLITS}
-    labels = {s: np.stack([decoded[s][name] for name in names], axis=1) for s in SPLITS}
-    train, validation = (Split(features[s], labels[s]) for s in ("train", "validation"))
-    few = np.array(manifest.train_rows_1k)
-    if options.limit is not None:
-        few = np.arange(min(len(few), len(rows["train"])))
-    bootstrap = Bootstrap.over(rows["test"].episode)
-    found = []
-    with tqdm(
-        total=len(names) * len(TRAIN_ROWS),
-        unit="variable",
-        desc=f"Probing {manifest.game}",
-        leave=False,
-        disable=not options.progress,
-    ) as bar:
-        for train_rows in TRAIN_ROWS:
-            fits = fit_linear(
-                train,
-                validation,
-                features["test"],
-                names=names,
-                rows=few if train_rows == "1k" else None,
-                device=device,
-                progress=lambda _: bar.update(),
-            )
-            baseline = labels["train"][few] if train_rows == "1k" else labels["train"]
-            digest = blake3()
-            variables = []
-            for v, fit in enumerate(fits):
-                digest.update(fit.name.encode() + b"\n" + fit.predictions.tobytes())
-                majority = majority_class(baseline[:, v])
-                variables.append(_scores(manifest, options, fit, labels["test"][:, v], majority, bootstrap))
-            found.append(
-                {
-                    "probe": "linear",
-                    "train_rows": train_rows,
-                    "predictions": f"blake3:{digest.hexdigest()}",
-                    "variables": variables,
-                }
-            )
-    return found
-
-
-def _scores(
-    manifest: Manifest,
-    options: Options,
-    fit: LinearFit,
-    labels: npt.NDArray[np.uint8],
-    majority: int,
-    bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    variable = next(v for v in game(manifest.game).variables(options.label_set) if v.name == fit.name)
-    ours = Counts.of(labels, fit.predictions)
-    simple = Counts.of(labels, np.full_like(labels, majority))
-    frozen = manifest.label_sets[options.label_set][fit.name]
-    notes = [
-        *([] if fit.converged else ["the fit did not reach its tolerance"]),
-        *(["the best strength is at the edge of the grid"] if fit.at_edge else []),
-        *(["one class in training"] if fit.classes == 1 else []),
-    ]
-    return {
-        "name": fit.name,
-        "categories": list(variable.categories),
-        "n": len(labels),
-        "classes": fit.classes,
-        "f1": float(ours.f1()[0]),
-        "accuracy": float(ours.accuracy()[0]),
-        "majority_f1": float(simple.f1()[0]),
-        "majority_accuracy": float(simple.accuracy()[0]),
-        "f1_interval": list(interval(bootstrap.draws(labels, fit.predictions).f1())),
-        "ceiling_accuracy": frozen.ceiling_accuracy if options.limit is None else None,
-        "mae": float(ours.absolute_error()[0]) if variable.ordered else None,
-        "strength_log10": math.log10(fit.strength) if fit.strength > 0 else None,
-        "gradient_log10": math.log10(fit.gradient_norm) if fit.gradient_norm > 0 else None,
-        "epochs": None,
-        "note": "; ".join(notes) or None,
-    }
-
-
 def _identity(encoder: LoadedEncoder, pretraining_data: str) -> dict[str, Any]:
     spec = encoder.spec
     return {
         "name": re.sub(r"[^A-Za-z0-9 ._+()/-]+", " ", encoder.name).strip(" ._/-")[:64] or "encoder",
         "source": f"sha256:{encoder.source_digest}",
+        "source_kind": encoder.source_kind,
         "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",
         "feature_size": encoder.feature_size,
         "parameters": encoder.parameters,
@@ -333,25 +282,10 @@ def _identity(encoder: LoadedEncoder, pretraining_data: str) -> dict[str, Any]:
             "scale": spec.scale,
             "size": list(spec.size),
         },
+        "pool": encoder.pool,
+        "precision": encoder.precision,
         "pretraining_data": pretraining_data,
     }
-
-
-def suite(label_set: str) -> tuple[str, ...]:
-    """Return the games that a suite mean is over: those that have the label set."""
-    return tuple(name for name in recorded_games() if label_set in game(name).label_sets)
-
-
-def _chosen(games: Sequence[str] | None, label_set: str) -> list[str]:
-    known = suite(label_set)
-    if games is None:
-        return list(known)
-    if isinstance(games, str) or not games:
-        raise UsageError("Games are a list of names.", expected="games=['pong', 'breakout']", got=repr(games))
-    for name in games:
-        if name not in known:
-            raise UnknownNameError(f"game with label set {label_set}", name, known)
-    return sorted(set(games))
 
 
 def _rows(rows: int, limit: int | None) -> int:

@@ -130,6 +130,8 @@ class Encoder(Model):
     """As it appears in the table."""
     source: Digest
     """Over the encoder's source file, or over its exported program."""
+    source_kind: Literal["file", "files", "source", "name"]
+    """What that is a digest of: a file, a file and those beside it, the source of an object, only a name."""
     weights: Digest | None
     """Over its parameters; null where it has none."""
     feature_size: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -138,6 +140,10 @@ class Encoder(Model):
     """How many parameters it has; null where this cannot be told."""
     frames: Frames
     """What it asked for."""
+    pool: Literal["flatten", "mean", "cls"] | None
+    """How maps or tokens became vectors; null where it gives vectors."""
+    precision: Name
+    """Of its arithmetic: ``float32``, or what autocast uses."""
     pretraining_data: Text
     """What it was trained on, in the submitter's words; ``none`` for an untrained one."""
 

@@ -95,8 +95,10 @@ class VariableScores(_Scores, _VariableHead):
 
     f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
     """95 % bootstrap interval of F1 over episodes."""
+    ceiling_f1: Share | None
+    """Best F1 that a function of the single frame reaches: equal pixels can have different labels."""
     ceiling_accuracy: Share | None
-    """What no encoder of such frames can pass: equal pixels with different labels."""
+    """Likewise the best accuracy, which no encoder of single frames can pass."""
     mae: Decimal4 | None
     """Mean absolute error of the value; null for values without an order."""
     strength_log10: Decimal4 | None

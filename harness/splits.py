@@ -24,11 +24,13 @@ class SplitRows:
     Attributes:
         ram: uint8 [n, 128].
         episode: int32 [n].
+        step: int32 [n], in the episode.
         before: int64 [n], the row before each in its episode; itself at the start of one.
     """
 
     ram: npt.NDArray[np.uint8]
     episode: npt.NDArray[np.int32]
+    step: npt.NDArray[np.int32]
     before: npt.NDArray[np.int64]
     _rows: npt.NDArray[np.int64]
     _png: Any
@@ -96,4 +98,5 @@ def open_split(
     before = np.maximum(np.arange(n) - 1, 0)
     before = np.where(episode[before] == episode, before, np.arange(n))
     ram = table["ram"].combine_chunks().flatten().to_numpy().reshape(n, -1)
-    return SplitRows(ram[rows], episode[rows], before, rows, table["frame"])
+    step = table["step"].to_numpy()
+    return SplitRows(ram[rows], episode[rows], step[rows], before, rows, table["frame"])

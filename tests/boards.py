@@ -32,7 +32,8 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         "accepted_until": None,
         "dataset_version": "0.0.1",
         "label_set": LABEL_SET,
-        "probes": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES],
+        "probes": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[:2]],
+        "shown": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[2:]],
         "games": {
             name: {
                 "splits": splits[name],

@@ -33,6 +33,7 @@ def scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, An
         "majority_f1": 2 * majority * majority / (1 + majority),
         "majority_accuracy": majority,
         "f1_interval": [max(0.0, f1 - 0.01), min(1.0, f1 + 0.01)],
+        "ceiling_f1": None,
         "ceiling_accuracy": None,
         "mae": draw.random() * 10,
         "strength_log10": -float(draw.randrange(2, 6)),
@@ -42,7 +43,12 @@ def scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, An
     }
 
 
-def game_scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, Any]:
+Probes = tuple[tuple[str, str | int], ...]
+
+
+def game_scores(
+    name: str, draw: random.Random, n: int, skill: float, probes: Probes = PROBES
+) -> dict[str, Any]:
     """Return one game's part."""
     variables = [v for v in game(name).variables(LABEL_SET) if v.categories]
     return {
@@ -56,7 +62,7 @@ def game_scores(name: str, draw: random.Random, n: int, skill: float) -> dict[st
                     {**scores(v.name, draw, n, skill), "categories": list(v.categories)} for v in variables
                 ],
             }
-            for probe, train_rows in PROBES
+            for probe, train_rows in probes
         ],
     }
 
@@ -70,6 +76,7 @@ def fields(
     encoder: str = "Random CNN",
     skill: float = 0.7,
     n: int = 9871,
+    probes: Probes = PROBES,
     finished: str = "2026-01-31T12:34:56Z",
 ) -> dict[str, Any]:
     """Return what ``Signed.build`` takes."""
@@ -102,10 +109,13 @@ def fields(
         "encoder": {
             "name": encoder,
             "source": digest("source", encoder),
+            "source_kind": "file",
             "weights": digest("weights", encoder, seed),
             "feature_size": 256,
             "parameters": int(10 ** draw.uniform(4, 8.5)),
             "frames": {"color": "gray", "stack": 1, "layout": "nchw", "scale": "unit", "size": [210, 160]},
+            "pool": None,
+            "precision": "float32",
             "pretraining_data": "none",
         },
         "environment": {
@@ -127,9 +137,9 @@ def fields(
         "seeds": {"bootstrap": 0},
         "probes": [
             {"probe": probe, "train_rows": train_rows, "settings": {"strengths_log10": [-5, -4, -3, -2]}}
-            for probe, train_rows in PROBES
+            for probe, train_rows in probes
         ],
-        "games": {name: game_scores(name, draw, n, skill) for name in games},
+        "games": {name: game_scores(name, draw, n, skill, probes) for name in games},
     }
 
 

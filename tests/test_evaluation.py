@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,14 @@ import atariari_data
 import harness
 from atariari_data.errors import AtariariError, UnknownNameError, UsageError
 from builders.manifest import load_manifest
+from harness.adam_probe import fit_anand2019
 from harness.cache import Cache
 from harness.canonical import ResultError
 from harness.encoder import EncoderError
 from harness.frame_spec import FrameSpec
 from harness.keys import keygen
 from harness.probes import Split, fit_linear
+from harness.protocol import training_rows
 from harness.result_file import read, write
 from harness.splits import open_split
 from harness.verify import verify
@@ -95,6 +98,82 @@ def test_the_result_binds_what_decides_it(result: harness.Result) -> None:
     assert [(p.probe, p.train_rows) for p in signed.probes] == [("linear", "full"), ("linear", "1k")]
     assert signed.suite[0].means.f1 is not None, "the suite of the small recordings has these two games"
     assert signed.environment.packages["ale-py"]
+
+
+def test_a_learning_curve_and_the_paper_s_probe_are_those_fitted_by_hand(built: str) -> None:
+    found = harness.evaluate(
+        lambda x: coarse(x)[:, ::8],
+        games=["pong"],
+        probes=["anand2019", "linear", "linear"],
+        train_sizes=[50, "all", 1000, "1k"],
+        label_set="anand2019",
+        progress=False,
+        cache_dir=built,
+    ).signed
+    wanted = [(p, n) for p in ("linear", "anand2019") for n in ("full", "1k", 50)]
+    assert [(p.probe, p.train_rows) for p in found.probes] == wanted
+    assert [(s.probe, s.train_rows) for s in found.games["pong"].scores] == wanted
+    assert found.ranked, "the protocol's probes are among them"
+    assert found.seeds["anand2019"] == 0
+    manifest = load_manifest("pong")
+    names = manifest.probed("anand2019")
+    parts = {}
+    for name in ("train", "validation", "test"):
+        rows = open_split("pong", name, cache_dir=built)
+        features = np.concatenate([coarse((b / 255).astype(np.float32)) for b in rows.batches(FrameSpec())])
+        labels = atariari_data.labels(rows.ram, "pong", "anand2019")
+        parts[name] = Split(features[:, ::8].copy(), np.stack([labels[n] for n in names], axis=1))
+    few = training_rows(manifest, 50)
+    assert few is not None
+    train = Split(parts["train"].features[few], parts["train"].labels[few])
+    by_hand = fit_anand2019(train, parts["validation"], names=names)
+    scores = found.games["pong"].scores[5]
+    for v, (probe, scored) in enumerate(zip(by_hand, scores.variables, strict=True)):
+        predicted = probe.predict(parts["test"].features)
+        truth = parts["test"].labels[:, v]
+        assert scored.accuracy == pytest.approx(accuracy_score(truth, predicted), abs=1e-4)
+        assert scored.epochs == probe.epochs
+        assert scored.strength_log10 is None
+        assert scored.classes == len(np.unique(train.labels[:, v]))
+        assert scored.majority_accuracy == pytest.approx(
+            (truth == np.bincount(train.labels[:, v]).argmax()).mean(), abs=1e-4
+        )
+
+
+def test_other_probes_than_the_protocol_s_are_not_ranked_and_sizes_must_be_there(built: str) -> None:
+    few = harness.evaluate(coarse, games=["pong"], train_sizes=[20], progress=False, cache_dir=built)
+    assert not few.signed.ranked
+    assert few.signed.unranked_reason
+    assert "without linear, all rows" in few.signed.unranked_reason
+    with pytest.raises(UsageError, match=r"fewer training rows(.|\n)*99,999"):
+        harness.evaluate(coarse, games=["pong"], train_sizes=[99_999], progress=False, cache_dir=built)
+    dry = harness.evaluate(coarse, games=["pong"], train_sizes=[99_999], limit=40, progress=False)
+    assert dry.signed.unranked_reason == "dry run: 40 rows of each split"
+
+
+def test_what_the_encoder_sees_and_how_it_computes_is_bound(built: str) -> None:
+    import torch
+
+    def run(**options: Any) -> Any:
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 8, 8))
+        return harness.evaluate(
+            net, games=["pong"], limit=40, progress=False, cache_dir=built, spec="color=rgb", **options
+        ).signed
+
+    flat, mean = run(pool="flatten"), run(pool="mean")
+    assert (flat.encoder.pool, mean.encoder.pool) == ("flatten", "mean")
+    assert (flat.encoder.feature_size, mean.encoder.feature_size) == (2 * 26 * 20, 2)
+    assert flat.encoder.frames.color == "rgb"
+    assert flat.encoder.precision == "float32"
+    assert flat.encoder.source_kind == "source"
+    half = run(pool="flatten", autocast=True)
+    assert half.encoder.precision == "bfloat16"
+    assert half.games["pong"].embeddings != flat.games["pong"].embeddings
+    with pytest.raises(EncoderError, match="Autocast is for torch modules"):
+        harness.evaluate(coarse, games=["pong"], autocast=True, progress=False)
+    with pytest.raises(UnknownNameError, match="Did you mean 'color'"):
+        harness.evaluate(coarse, games=["pong"], spec="colour=rgb", progress=False)
 
 
 def test_a_missing_game_gives_no_suite_mean() -> None:
@@ -211,11 +290,14 @@ def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
     for i in range(4):
         cache.keep_features(f"k{i}", np.zeros((100, 100), np.float32))
         os.utime(tmp_path / f"k{i}.npy", (i, i))
-    cache.keep_scores("s", {"a": 1})
+    cache.keep_scored("s", {"a": 1}, np.ones((2, 3), np.uint8))
     assert cache.size() <= 100_000
     assert cache.features("k0") is None
     assert cache.features("k3") is not None
-    assert cache.scores("s") == {"a": 1}
+    scored = cache.scored("s")
+    assert scored is not None
+    assert scored[0] == {"a": 1}
+    assert np.array_equal(scored[1], np.ones((2, 3)))
     assert cache.clear() > 0
     assert cache.size() == 0
 
@@ -229,12 +311,28 @@ def test_the_command_writes_a_signed_result_that_verifies(tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert str(out) in done.stdout.splitlines()[-1]
-    for text in ("player_y", "agent localization", "pong, mean over categories", "majority"):
+    for text in ("player_y", "agent localization", "mean over categories", "majority"):
         assert text in done.stdout
     assert "dry run" in done.stderr
     assert "frame/s" in done.stderr
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
     assert verify(out).signed_by[0].keyid.startswith("SHA256:")
     assert _harness("verify", out, cwd=tmp_path).returncode == 0
+
+
+def test_the_command_shows_every_probe_and_size_in_80_columns(tmp_path: Path) -> None:
+    arguments = ["--games", "pong", "--limit", "40", "--train-sizes", "10,20,1000,all"]
+    probes = ["--probe", "linear", "--probe", "anand2019", "--probe", "linear"]
+    done = _harness("evaluate", EXAMPLE, *arguments, *probes, "--json", "--spec", "layout=NCHW", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    signed = json.loads(done.stdout)
+    assert [(p["probe"], p["train_rows"]) for p in signed["probes"]] == [
+        (p, n) for p in ("linear", "anand2019") for n in ("full", "1k", 20, 10)
+    ]
+    shown = _harness("evaluate", EXAMPLE, *arguments, *probes, cwd=tmp_path)
+    assert max(map(len, shown.stdout.splitlines()[:-1])) <= 80, shown.stdout
+    assert shown.stdout.count("mean over categories") == 3
+    assert "F1 by training rows, anand2019" in shown.stdout
 
 
 def test_without_a_key_the_result_is_unsigned_and_says_so(tmp_path: Path) -> None:
@@ -258,6 +356,9 @@ def test_without_a_key_the_result_is_unsigned_and_says_so(tmp_path: Path) -> Non
         (["evaluate", str(EXAMPLE), "--games", "pogn"], 2, "Did you mean 'pong'"),
         (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "taken.json"], 2, "there already"),
         (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "/proc/nope/r.json"], 2, "cannot be written"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--train-sizes", "0"], 2, "no number of training"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--probe", "liner"], 2, "liner"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--spec", "stack=99"], 2, "from 1 to 16"),
         (["evaluate"], 2, "ENCODER"),
         (["verify", "taken.json"], 1, "result"),
         (["verify", "nowhere.json"], 1, "nowhere.json"),

@@ -20,7 +20,7 @@ from harness.leaderboard.submit import submit
 from harness.result import Result, Signed
 from harness.result_file import read, write
 from tests.boards import BOARD, TestBoard, protocol
-from tests.made_results import digest, fields
+from tests.made_results import Probes, digest, fields
 
 ALICE, BOB, EVE = "alice@example.org", "bob@example.org", "eve@example.org"
 
@@ -331,6 +331,32 @@ def change_signed(board: TestBoard, **changes: Any) -> None:
 def test_a_result_made_on_something_else(board: TestBoard, changes: dict[str, Any], match: str) -> None:
     change_signed(board, **changes)
     refused(verify(board.folder), match)
+
+
+@pytest.mark.parametrize(
+    "probes",
+    [
+        (("linear", "full"), ("linear", "1k")),
+        (("linear", "full"), ("linear", 10_000), ("linear", "1k"), ("linear", 100), ("anand2019", "full")),
+    ],
+)
+def test_the_paper_s_probe_and_other_sizes_may_be_there_or_not(board: TestBoard, probes: Probes) -> None:
+    board.place(board.result(3, encoder="Other", probes=probes))
+    assert not verify(board.folder).findings
+
+
+@pytest.mark.parametrize(
+    ("probes", "match"),
+    [
+        ((("linear", "full"), ("anand2019", "full")), "probes"),
+        ((("linear", "full"), ("linear", 1000)), "probes"),
+        ((("anand2019", "full"),), "probes"),
+        ((("anand2019", "full"), ("linear", "full"), ("linear", "1k")), "first probe"),
+    ],
+)
+def test_the_protocol_s_probes_must_be_there(board: TestBoard, probes: Probes, match: str) -> None:
+    board.place(board.result(3, encoder="Other", probes=probes))
+    refused(verify(board.folder), f"what its protocol fixes: {match}")
 
 
 def test_a_result_with_fewer_variables(board: TestBoard) -> None:

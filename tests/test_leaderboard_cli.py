@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from builders.manifest import DATASET_VERSION, load_manifest
 from harness.cli import cli
-from harness.evaluation import protocol_digest
+from harness.protocol import protocol_digest
 from harness.result import Signed
 from harness.result_file import write
 from tests.boards import BOARD, TestBoard

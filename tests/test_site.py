@@ -14,6 +14,7 @@ from harness.keys import sign_result
 from harness.leaderboard import gate, site
 from harness.leaderboard.board import BoardError, slug
 from harness.leaderboard.published import published
+from harness.leaderboard.tables import score
 from harness.result import Signed
 from harness.result_file import read
 from tests.boards import BOARD, TestBoard
@@ -43,6 +44,8 @@ def make_site(where: Path) -> TestBoard:
     rules = json.loads((board.folder / "board.json").read_text(encoding="utf-8"))
     rules |= {"title": f"Board {TEMPLATE}", "withdrawn": {withdrawn.signed.digest: SCRIPT}}
     (board.folder / "board.json").write_text(json.dumps(rules), encoding="utf-8")
+    sizes = (("linear", "full"), ("linear", 10_000), ("linear", "1k"))
+    board.place(board.result(9, skill=0.6, probes=sizes))
     board.place(board.result(8, "bob@example.org", skill=0.1))
     site.build(gate.verify(board.folder), board.folder / "site")
     return board
@@ -93,6 +96,22 @@ def pages(board: TestBoard) -> dict[str, Page]:
         path.relative_to(root).as_posix(): Page(path.read_text(encoding="utf-8"))
         for path in sorted(root.rglob("*.html"))
     }
+
+
+def test_probes_stand_beside_each_other_and_are_never_mixed(board: TestBoard) -> None:
+    page = (board.folder / "site" / "index.html").read_text(encoding="utf-8")
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    assert data["probes"] == ["linear, all rows", "linear, 1k rows", "anand2019, all rows"]
+    rows = dict(re.findall(r'encoders/(encoder-[19])\.html.*?</th>((?:<td class="num.*?</td>){3})', page))
+    for name, seed in (("encoder-1", 1), ("encoder-9", 9)):
+        folder = board.folder / "results" / "alice@example.org" / name
+        newest = max((read(path).signed for path in folder.glob("*.json")), key=lambda s: s.finished)
+        by_probe = {(s.probe, s.train_rows): s.means.f1 for s in newest.suite}
+        wanted = [by_probe.get(run) for run in (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))]
+        assert (wanted[2] is None) == (seed == 9)
+        assert re.findall(r">([^<]+)</td>", rows[name]) == [score(f1) for f1 in wanted]
+    encoder = Page((board.folder / "site" / "encoders" / "encoder-9.html").read_text(encoding="utf-8"))
+    assert "linear, 10000 rows" in encoder.text
 
 
 def test_every_link_leads_somewhere(board: TestBoard) -> None:

@@ -88,10 +88,17 @@ class AcceptedProtocol(Model):
     """Of the dataset."""
     label_set: Identifier
     """Of the dataset."""
-    probes: list[ProbeChoice]
-    """The first is the one that ranks."""
+    probes: Annotated[list[ProbeChoice], Field(min_length=1)]
+    """What every result has; the first is the one that ranks."""
+    shown: list[ProbeChoice]
+    """What is shown beside these, of results that have it."""
     games: dict[Identifier, KeptGame]
     """The suite."""
+
+    @property
+    def columns(self) -> list[ProbeChoice]:
+        """The probes that stand beside each other, those of every result first."""
+        return [*self.probes, *self.shown]
 
 
 @dataclass(frozen=True)

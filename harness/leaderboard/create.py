@@ -101,7 +101,7 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
     from builders.manifest import DATASET_VERSION, load_manifest
-    from harness.evaluation import PROTOCOL, TRAIN_ROWS, protocol_digest
+    from harness.protocol import PROTOCOL, RANKED, SHOWN, protocol_digest
 
     games: dict[str, Any] = {}
     for name in names:
@@ -119,7 +119,8 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "accepted_until": None,
         "dataset_version": DATASET_VERSION,
         "label_set": label_set,
-        "probes": [{"probe": "linear", "train_rows": t} for t in TRAIN_ROWS],
+        "probes": [run._asdict() for run in RANKED],
+        "shown": [run._asdict() for run in SHOWN],
         "games": games,
     }
     return AcceptedProtocol.model_validate(found, context={"any_order": True})

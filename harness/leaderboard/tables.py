@@ -32,7 +32,7 @@ def variable_rows(game: GameScores) -> Markup:
             f'<tr><th scope="row">{escape(first.name)}</th>'
             f"<td>{escape(CATEGORY_TITLES.get(category, category))}</td><td>{_bar(first)}</td>{cells}"
             f'<td class="num">{interval}</td><td class="num">{score(first.majority_f1)}</td>'
-            f'<td class="num">{score(first.ceiling_accuracy)}</td></tr>\n'
+            f'<td class="num">{score(first.ceiling_f1)}</td></tr>\n'
         )
     return Markup("".join(rows))  # noqa: S704  every text in it is escaped above, the rest are numbers
 
@@ -51,7 +51,7 @@ def _bar(variable: VariableScores) -> str:
     if variable.f1_interval is not None:
         low, high = variable.f1_interval
         parts.append(f'<path class="interval" d="M{low * 100:.1f} 5H{high * 100:.1f}"/>')
-    for name, value in (("majority", variable.majority_f1), ("ceiling", variable.ceiling_accuracy)):
+    for name, value in (("majority", variable.majority_f1), ("ceiling", variable.ceiling_f1)):
         if value is not None:
             parts.append(f'<path class="{name}" d="M{value * 100:.1f} 0V10"/>')
     return "".join(parts) + "</svg>"

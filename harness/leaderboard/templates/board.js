@@ -54,6 +54,7 @@
     if (key === "tier") return tiers[row.dataset.tier] ?? 0;
     if (["rank", "parameters", "features"].includes(key)) return number(row.dataset[key]);
     if (key === "date") return row.dataset.date;
+    if (key.startsWith("probe-")) return row.dataset.row !== undefined ? data.rows[row.dataset.row][key.slice(6)].suite : null;
     return valuesOf(row)[key] ?? null;
   };
   const titles = new Map([...head.querySelectorAll(".value")].map((th) => [th.dataset.sort, th.textContent]));
@@ -77,7 +78,7 @@
       state.down = true;
     }
     for (const th of head.querySelectorAll(".value")) th.remove();
-    let after = head.querySelector("[data-sort=suite]");
+    let after = [...head.querySelectorAll("[data-sort=suite], .probe")].pop();
     for (const name of names) {
       const th = document.createElement("th");
       th.scope = "col";
@@ -93,7 +94,7 @@
       const paper = row.dataset.published !== undefined;
       const cells = row.querySelectorAll(".value");
       row.cells[2].textContent = show(values.suite, paper);
-      let last = row.cells[2];
+      let last = [...row.querySelectorAll(".probe")].pop() ?? row.cells[2];
       names.forEach((name, at) => {
         let cell = cells[at];
         if (!cell) {

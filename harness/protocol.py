@@ -1,0 +1,202 @@
+"""The rules of a run: which probes on which training rows, over which games, and the digest of it all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.games import game
+from builders.manifest import DATASET_VERSION, Manifest, load_manifest, recorded_games
+from harness import adam_probe
+from harness.metrics import RESAMPLES
+from harness.metrics import SEED as BOOTSTRAP_SEED
+from harness.probes import FIRST_STRENGTH, SELECTED_BY, STRENGTHS
+
+PROTOCOL: Final = "v1"
+MOST_RUNS: Final = 16
+"""Probes times training sizes in one result."""
+
+TrainRows = str | int
+
+
+class ProbeRun(NamedTuple):
+    """A probe and the training rows that it is fitted to: ``full``, ``1k`` or a number of them."""
+
+    probe: str
+    train_rows: TrainRows
+
+    def __str__(self) -> str:
+        """Say it for people: ``linear, all rows``."""
+        rows = "all" if self.train_rows == "full" else self.train_rows
+        return f"{self.probe}, {rows if isinstance(rows, str) else f'{rows:,}'} rows"
+
+
+RANKED: Final = (ProbeRun("linear", "full"), ProbeRun("linear", "1k"))
+"""What every result for ranking has; the first one ranks."""
+
+SHOWN: Final = (ProbeRun("anand2019", "full"),)
+"""What a leaderboard shows beside these, of results that have it."""
+
+_ADAM = adam_probe.AdamSettings()
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "linear": {
+        "first_strength_log10": math.log10(FIRST_STRENGTH),
+        "intercept_penalised": False,
+        "selected_by": SELECTED_BY,
+        "standardised": True,
+        "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
+    },
+    "anand2019": {
+        **asdict(_ADAM),
+        "classes": adam_probe.CLASSES,
+        "epsilon_log10": math.log10(adam_probe.EPSILON),
+        "selected_by": "validation accuracy, best epoch kept",
+        "standardised": False,
+    },
+}
+PROBES: Final = tuple(SETTINGS)
+
+_ROW_ORDER = "atariari train rows"
+
+
+def protocol_digest(label_set: str) -> str:
+    """Digest the rules: what two results must share to be compared."""
+    rules = {
+        "protocol": PROTOCOL,
+        "dataset": DATASET_VERSION,
+        "label_set": label_set,
+        "probes": [(probe, sorted(settings.items())) for probe, settings in SETTINGS.items()],
+        "ranked": [tuple(run) for run in RANKED],
+        "row_order": _ROW_ORDER,
+        "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
+        "manifests": [blake3(load_manifest(name).to_bytes()).hexdigest() for name in suite(label_set)],
+    }
+    return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
+
+
+def suite(label_set: str) -> tuple[str, ...]:
+    """Return the games that a suite mean is over: those that have the label set."""
+    return tuple(name for name in recorded_games() if label_set in game(name).label_sets)
+
+
+def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
+    """Return games by name, sorted; all of the suite where none are named.
+
+    Raises:
+        UsageError: Not a list of names, or an empty one.
+        UnknownNameError: The label set has no such game.
+    """
+    known = suite(label_set)
+    if games is None:
+        return list(known)
+    if isinstance(games, str) or not games:
+        raise UsageError("Games are a list of names.", expected="games=['pong', 'breakout']", got=repr(games))
+    for name in games:
+        if name not in known:
+            raise UnknownNameError(f"game with label set {label_set}", name, known)
+    return sorted(set(games))
+
+
+def choose_runs(
+    probes: Sequence[str] | None = None, train_sizes: Sequence[TrainRows] | None = None
+) -> tuple[ProbeRun, ...]:
+    """Return what is to be fitted, the converged probe first, many rows before few.
+
+    Args:
+        probes: ``linear``, ``anand2019``; the first, if none is named.
+        train_sizes: ``full`` (or ``all``), ``1k`` (or 1000, which are the same frozen rows) and other
+            numbers. Not given, it is ``full`` and ``1k`` for ``linear``, and ``full`` for ``anand2019``.
+            What is there twice counts once.
+
+    Raises:
+        UnknownNameError: No such probe.
+        UsageError: A size is no number of rows, or there is more than a result holds.
+    """
+    for argument in (probes, train_sizes):
+        if isinstance(argument, str):
+            raise UsageError("Probes and sizes are lists.", expected=f"[{argument!r}]", got=repr(argument))
+    for probe in probes or ():
+        if probe not in PROBES:
+            raise UnknownNameError("probe", probe, PROBES)
+    chosen = [probe for probe in PROBES if probe in (probes or PROBES[:1])]
+    if train_sizes is None:
+        return tuple(run for run in (*RANKED, *SHOWN) if run.probe in chosen)
+    sizes = sorted({_size(size) for size in train_sizes}, key=_rows, reverse=True)
+    if not sizes:
+        raise UsageError("There is no training size.", expected="for example 100,1000,10000,all")
+    runs = tuple(ProbeRun(probe, size) for probe in chosen for size in sizes)
+    if len(runs) > MOST_RUNS:
+        raise UsageError(
+            "There are too many probes and training sizes for one result.", expected=MOST_RUNS, got=len(runs)
+        )
+    return runs
+
+
+def check_sizes(runs: Sequence[ProbeRun], manifests: Sequence[Manifest]) -> None:
+    """Refuse more training rows than a game has.
+
+    Raises:
+        UsageError: Says which game and how many it has.
+    """
+    for manifest in manifests:
+        there = manifest.configs[manifest.game].splits["train"].rows
+        for run in runs:
+            if isinstance(run.train_rows, int) and run.train_rows > there:
+                raise UsageError(
+                    f"{manifest.game} has fewer training rows than that.",
+                    expected=f"at most {there:,}, or `all`",
+                    got=f"{run.train_rows:,}",
+                )
+
+
+def training_rows(manifest: Manifest, train_rows: TrainRows) -> npt.NDArray[np.int64] | None:
+    """Return which rows of the train split a size stands for, ascending; None for all of them.
+
+    ``1k`` is frozen in the manifest. Other sizes take the rows in one fixed order, those of ``1k`` first,
+    and within both by the BLAKE3 of the game's name and the row's number: so every size holds the smaller
+    ones, on every machine and in every version of NumPy.
+    """
+    if train_rows == "full":
+        return None
+    few = manifest.train_rows_1k
+    if train_rows == "1k":
+        return np.array(few, np.int64)
+    known = set(few)
+
+    def place(row: int) -> tuple[bool, bytes]:
+        return row not in known, blake3(f"{_ROW_ORDER} {manifest.game} {row}".encode()).digest()
+
+    order = sorted(range(manifest.configs[manifest.game].splits["train"].rows), key=place)
+    return np.sort(np.array(order[: int(train_rows)], np.int64))
+
+
+def unranked_reason(runs: Sequence[ProbeRun]) -> str | None:
+    """Say why results with these probes are not for ranking; None where the protocol's are among them."""
+    missing = [str(run) for run in RANKED if run not in runs]
+    return f"other probes than the protocol's: without {' and '.join(missing)}" if missing else None
+
+
+def _size(size: TrainRows) -> TrainRows:
+    text = str(size).strip().lower().replace("_", "")
+    if text in {"all", "full"}:
+        return "full"
+    if text in {"1k", "1000"}:
+        return "1k"
+    if not text.isascii() or not text.isdecimal() or int(text) < 1 or isinstance(size, bool):
+        raise UsageError(
+            "This is no number of training rows.",
+            expected="a number from 1, `1k`, or `all`, as in 100,1000,10000,all",
+            got=repr(size),
+        )
+    return int(text)
+
+
+def _rows(size: TrainRows) -> float:
+    return {"full": math.inf, "1k": 1000}.get(str(size), 0) or int(size)

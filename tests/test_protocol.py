@@ -1,0 +1,99 @@
+"""Which probes on which rows: names, sizes, and rows that are the same everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from atariari_data.errors import UnknownNameError, UsageError
+from builders.manifest import Manifest, few_rows, load_manifest
+from harness import cli, protocol
+from harness.protocol import RANKED, SHOWN, ProbeRun, choose_runs, training_rows
+
+
+@pytest.fixture(scope="module")
+def large() -> Manifest:
+    """A manifest with more rows than the small recordings have."""
+    manifest = load_manifest("pong")
+    config = manifest.configs["pong"]
+    splits = {**config.splits, "train": replace(config.splits["train"], rows=5000)}
+    return replace(
+        manifest, configs={"pong": replace(config, splits=splits)}, train_rows_1k=tuple(few_rows(5000))
+    )
+
+
+def test_the_default_is_what_the_protocol_ranks() -> None:
+    assert choose_runs() == RANKED
+    assert choose_runs(["linear"]) == RANKED
+    assert choose_runs(["anand2019"]) == SHOWN
+    assert choose_runs(["anand2019", "linear", "linear"]) == (*RANKED, *SHOWN)
+
+
+def test_sizes_in_words_and_numbers_once_each_many_rows_first() -> None:
+    given: list[str | int] = ["100", "all", 1000, "10000", "full", "1k", 100, "1_000"]
+    assert [run.train_rows for run in choose_runs(None, given)] == ["full", 10_000, "1k", 100]
+    both = choose_runs(["anand2019", "linear"], [50, "all"])
+    assert both == tuple(ProbeRun(p, n) for p in ("linear", "anand2019") for n in ("full", 50))
+
+
+@pytest.mark.parametrize("size", [0, -1, "0", "1.5", "many", "", "1e3", True, "٣"])
+def test_what_is_no_number_of_rows(size: str | int) -> None:
+    with pytest.raises(UsageError, match="no number of training rows"):
+        choose_runs(None, [size])
+
+
+def test_wrong_probes_and_sizes() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'linear'"):
+        choose_runs(["liner"])
+    with pytest.raises(UsageError, match="There is no training size"):
+        choose_runs(None, [])
+    with pytest.raises(UsageError, match="are lists"):
+        choose_runs("linear")
+    with pytest.raises(UsageError, match="too many"):
+        choose_runs(["linear", "anand2019"], list(range(1, 10)))
+
+
+def test_more_rows_than_there_are(large: Manifest) -> None:
+    protocol.check_sizes(choose_runs(None, [5000, "all", "1k"]), [large])
+    with pytest.raises(UsageError, match=r"pong has fewer(.|\n)*at most 5,000(.|\n)*5,001"):
+        protocol.check_sizes(choose_runs(None, [5001]), [large])
+
+
+def test_every_size_holds_the_smaller_ones_and_1k_is_the_frozen_one(large: Manifest) -> None:
+    assert training_rows(large, "full") is None
+    before: set[int] = set()
+    for size in (1, 10, 999, "1k", 1001, 4000, 5000):
+        rows = training_rows(large, size)
+        assert rows is not None
+        assert len(set(rows.tolist())) == len(rows) == (1000 if size == "1k" else size)
+        assert (np.diff(rows) > 0).all()
+        assert before <= set(rows.tolist())
+        before = set(rows.tolist())
+    assert before == set(range(5000))
+    few = training_rows(large, "1k")
+    assert few is not None
+    assert few.tolist() == list(large.train_rows_1k)
+
+
+def test_rows_of_a_size_are_frozen(large: Manifest) -> None:
+    rows = training_rows(large, 5)
+    assert rows is not None
+    assert rows.tolist() == [2466, 2760, 2990, 3632, 4864]
+
+
+def test_the_digest_says_which_rules() -> None:
+    assert protocol.protocol_digest("v1") == protocol.protocol_digest("v1")
+    assert protocol.protocol_digest("v1") != protocol.protocol_digest("anand2019")
+
+
+def test_the_command_knows_the_probes() -> None:
+    assert cli.PROBES == protocol.PROBES
+
+
+def test_only_the_protocol_s_probes_rank() -> None:
+    assert protocol.unranked_reason(choose_runs(["linear", "anand2019"])) is None
+    assert protocol.unranked_reason(choose_runs(None, [100, 1000, "all"])) is None
+    reason = protocol.unranked_reason(choose_runs(["anand2019"]))
+    assert reason == "other probes than the protocol's: without linear, all rows and linear, 1k rows"
