@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
-import builders
+import atariari_data
 from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import DEFAULT_LABEL_SET, game
 from builders.agents import load_agent
@@ -30,6 +30,11 @@ from builders.fresh import Fresh, record_fresh
 from builders.lane import PARTIAL, Source, build_lane, frozen, row_schema, stream_lane
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
 from builders.policies import Policy, random_agent
+
+CODE = ("atariari", "digest", "emulator", "frames", "lane", "recording", "replay")
+"""Modules that decide the rows of a frozen config."""
+FRESH_CODE = ("agents", "fresh", "policies", "record")
+"""Modules that decide, too, the rows of a config that is recorded on the spot."""
 
 
 @dataclass
@@ -94,7 +99,9 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         known = [config.name for config in self.BUILDER_CONFIGS]
         if config_name not in known:
             raise UnknownNameError("config of atariari", str(config_name), known)
-        kwargs["hash"] = _source_digest(config_name)
+        kwargs["hash"] = _source_digest(
+            config_name, fresh=any(kwargs.get(f.name) is not None for f in fields(Fresh))
+        )
         if (policy := kwargs.pop("policy", None)) is not None:
             self._policy, kwargs["policy"] = load_agent(policy)
         try:
@@ -213,9 +220,14 @@ def _explained(error: BaseException, folder: str) -> BaseException:
 
 
 @cache
-def _source_digest(config_name: str) -> str:
-    """Digest all that decides the rows of a config: manifest, annotations and the code that builds them."""
+def _source_digest(config_name: str, *, fresh: bool) -> str:
+    """Digest all that decides the rows of a config: manifest, annotations and the code that builds them.
+
+    Not the whole package's code, so that another option of a command does not cost users a rebuild.
+    """
     name = config_name.removesuffix(PRETRAIN)
-    code = sorted(Path(builders.__file__).parent.glob("*.py"))
+    modules = CODE + FRESH_CODE if fresh else CODE
+    code = [Path(__file__).with_name(f"{m}.py") for m in modules]
+    code.append(Path(atariari_data.__file__).with_name("labels.py"))
     parts = [load_manifest(name).to_bytes(), repr(game(name)).encode(), *(f.read_bytes() for f in code)]
     return bytes_digest(b"".join(bytes_digest(part).encode() for part in parts))[:16]

@@ -19,7 +19,7 @@ import pytest
 import atariari_data
 from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, DataError, UnknownNameError
-from builders.atariari import Atariari
+from builders.atariari import CODE, FRESH_CODE, Atariari
 from builders.frames import from_png
 from builders.lane import build_lane
 from builders.manifest import load_manifest
@@ -55,6 +55,12 @@ def copy(built: str, tmp_path: Path) -> Path:
     target = tmp_path / "cache"
     shutil.copytree(built, target)
     return target
+
+
+def test_the_cache_is_keyed_by_every_module_that_decides_rows(tmp_path: Path) -> None:
+    code = "import sys, builders.atariari; print(*(m for m in sys.modules if m.startswith('builders.')))"
+    imported = {name.removeprefix("builders.") for name in _run(code, tmp_path).split()}
+    assert imported - {"manifest", "statistics"} == {*CODE, *FRESH_CODE}
 
 
 def _arrow(cache: Path, split: str) -> Path:
