@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any, TypeAlias
 
 import orjson
@@ -69,25 +68,45 @@ def canonical(value: Any) -> bytes:
 
 def readable(value: Any) -> str:
     """Return the text of a file: a row to a line, in the order of the fields."""
-    return "".join(_lines(value, "")) + "\n"
+    parts: list[str] = []
+    _write(value, "", parts)
+    parts.append("\n")
+    return "".join(parts)
 
 
-def _lines(value: Any, indent: str) -> Iterable[str]:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if not any(_has_objects(child) for child in children):
-        yield _one_line(value)
+def _write(value: Any, indent: str, parts: list[str]) -> None:
+    if not isinstance(value, dict | list) or not _nested(value):
+        parts.append(_one_line(value))
         return
     inner = indent + " "
+    between = f",\n{inner}"
     if isinstance(value, list):
-        yield f"[\n{inner}"
-        yield _rows(value, f",\n{inner}") or f",\n{inner}".join("".join(_lines(v, inner)) for v in value)
-        yield f"\n{indent}]"
+        parts.append(f"[\n{inner}")
+        rows = _rows(value, between)
+        if rows is not None:
+            parts.append(rows)
+        else:
+            for number, item in enumerate(value):
+                if number:
+                    parts.append(between)
+                _write(item, inner, parts)
+        parts.append(f"\n{indent}]")
         return
-    yield "{"
-    for number, (key, item) in enumerate(value.items()):
-        yield f"{',' if number else ''}\n{inner}{_one_line(key)}: "
-        yield from _lines(item, inner)
-    yield f"\n{indent}}}"
+    before = f"\n{inner}"
+    parts.append("{")
+    for key, item in value.items():
+        parts.append(f'{before}"{key}": ' if key.isidentifier() else f"{before}{_one_line(key)}: ")
+        _write(item, inner, parts)
+        before = between
+    parts.append(f"\n{indent}}}")
+
+
+def _nested(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether a value takes more than a line: one of its children has objects."""
+    for child in value.values() if isinstance(value, dict) else value:
+        if isinstance(child, dict | list) and _has_objects(child):
+            return True
+    return False
 
 
 def _rows(value: list[Any], between: str) -> str | None:
@@ -103,7 +122,8 @@ def _rows(value: list[Any], between: str) -> str | None:
 
 
 def _has_objects(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, dict) for v in value))
+    # A list of a result holds objects or none.
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
 def _one_line(value: Any) -> str:

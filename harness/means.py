@@ -19,13 +19,9 @@ Row = Mapping[str, Any]
 
 def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of numbers of four decimal places, rounded half to even; None if one is missing."""
-    total = 0
-    for value in values:
-        if value is None:
-            return None
-        total += round(value * _ONE)
-    if not values:
+    if not values or None in values:
         return None
+    total = sum([round(value * _ONE) for value in values if value is not None])
     quotient, rest = divmod(total, len(values))
     if 2 * rest > len(values) or (2 * rest == len(values) and quotient % 2):
         quotient += 1
@@ -89,4 +85,6 @@ def _category(name: str, members: Sequence[Row]) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[Row]) -> dict[str, float | None]:
+    if len(rows) == 1:
+        return {metric: rows[0][metric] for metric in METRICS}
     return {metric: mean([row[metric] for row in rows]) for metric in METRICS}

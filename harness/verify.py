@@ -224,33 +224,43 @@ def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tu
         _expect(f"{name}: variables of every probe", heads[0], head)
     for scores in game.scores:
         for variable in scores.variables:
-            _check_variable(f"{name}.{variable.name}", variable, rows, ranked=signed.ranked)
+            _check_variable(name, variable, rows, ranked=signed.ranked)
 
 
-def _check_variable(where: str, variable: VariableScores, rows: int, *, ranked: bool) -> None:
+def _check_variable(game: str, variable: VariableScores, rows: int, *, ranked: bool) -> None:
     shown = (variable.f1, variable.accuracy, variable.majority_f1, variable.majority_accuracy)
     if None in shown and variable.note is None:
-        raise ResultError(f"{where}: a score is null and `note` does not say why.")
+        raise ResultError(f"{game}.{variable.name}: a score is null and `note` does not say why.")
     interval = variable.f1_interval
     if interval is not None and (variable.f1 is None or interval[0] > interval[1]):
-        raise ResultError(f"{where}: f1_interval is not an interval around a score.", got=interval)
+        raise ResultError(
+            f"{game}.{variable.name}: f1_interval is not an interval around a score.", got=interval
+        )
     if variable.n > rows or (ranked and variable.n != rows):
-        raise ResultError(f"{where}: n does not fit the test split.", expected=rows, got=variable.n)
+        raise ResultError(
+            f"{game}.{variable.name}: n does not fit the test split.", expected=rows, got=variable.n
+        )
     if len(set(variable.categories)) != len(variable.categories):
-        raise ResultError(f"{where}: a category is there twice.", got=variable.categories)
+        raise ResultError(f"{game}.{variable.name}: a category is there twice.", got=variable.categories)
     for metric in ("accuracy", "majority_accuracy", "ceiling_accuracy"):
         value = getattr(variable, metric)
-        if value is None:
-            continue
-        if not variable.n or round(round(value * variable.n) / variable.n, 4) != value:
-            raise ResultError(f"{where}: {metric} is no share of {variable.n} rows.", got=value)
+        if value is not None and not _is_share(value, variable.n):
+            raise ResultError(
+                f"{game}.{variable.name}: {metric} is no share of {variable.n} rows.", got=value
+            )
     share, f1 = variable.majority_accuracy, variable.majority_f1
     if share is not None and f1 is not None and abs(2 * share * share / (1 + share) - f1) > _ROUNDING:
         raise ResultError(
-            f"{where}: majority_f1 does not follow from majority_accuracy.",
+            f"{game}.{variable.name}: majority_f1 does not follow from majority_accuracy.",
             expected=round(2 * share * share / (1 + share), 4),
             got=f1,
         )
+
+
+def _is_share(value: float, n: int) -> bool:
+    """Whether a number of four places is k/n, rounded, for a whole k."""
+    whole = round(value * 10_000)
+    return n > 0 and whole / 10_000 == value and 2 * abs(round(value * n) * 10_000 - whole * n) <= n
 
 
 def _expect(what: str, expected: object, got: object) -> None:

@@ -148,9 +148,9 @@ def test_a_fresh_split_shows_the_gap(board: TestBoard) -> None:
     board.place(board.sign(Signed.build(**values), BOARD))
     verdict = verify(board.folder)
     assert not verdict.findings
-    by_seed = {entry.signed.dataset.fresh_seed: entry for entry in verdict.entries if entry.submitter != BOB}
+    by_seed = {entry.head.fresh_seed: entry for entry in verdict.entries if entry.submitter != BOB}
     fresh = {(public.encoder.source, public.encoder.weights): [by_seed[5]]}
-    gap = by_seed[None].signed.suite[0].means.f1 - by_seed[5].signed.suite[0].means.f1  # type: ignore[operator]
+    gap = by_seed[None].head.suite[0].means.f1 - by_seed[5].head.suite[0].means.f1  # type: ignore[operator]
     assert tier(by_seed[None], fresh) == ("fresh-seed" if gap <= 0.03 else "self-reported")
     values["submitter"]["principal"] = ALICE
     board.place(board.sign(Signed.build(**values), ALICE))

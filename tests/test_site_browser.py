@@ -33,8 +33,7 @@ FLAGS = (
 AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
+def start_browser() -> Any:
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
 
@@ -43,7 +42,12 @@ def driver() -> Iterator[Any]:
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    found = start_browser()
     yield found
     found.quit()
 
@@ -139,7 +143,7 @@ def test_sorting(driver: Any, root: Path) -> None:
 def test_filters_and_search(driver: Any, root: Path) -> None:
     show(driver, root / "index.html")
     count = driver.find_element("id", "count")
-    assert count.text == "6 encoders"
+    assert count.text == "7 encoders"
     driver.find_element("id", "search").send_keys("bob encoder")
     assert column(driver, "Encoder") == ["Encoder 8"]
     assert count.text == "1 encoder"
@@ -204,3 +208,27 @@ def test_without_scripts_the_ranking_is_there(driver: Any, root: Path) -> None:
         assert not driver.find_element("id", "controls").is_displayed()
     finally:
         driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_a_long_ranking_shows_its_first_hundred(driver: Any, root: Path, tmp_path: Path) -> None:
+    text = (root / "index.html").read_text(encoding="utf-8")
+    first = text[text.index('<tr data-row="0"') : text.index('<tr data-row="1"')]
+    many = "".join(first.replace(">Encoder 1<", f">Copy {n}<", 1) for n in range(150))
+    (tmp_path / "index.html").write_text(text.replace(first, many), encoding="utf-8")
+    show(driver, tmp_path / "index.html")
+    assert len(column(driver, "Encoder")) == 100
+    more = driver.find_element("id", "more")
+    assert more.text == "Show all 156"
+    press(driver, "Encoder")
+    assert column(driver, "Encoder")[:2] == ["Copy 0", "Copy 1"]
+    driver.find_element("id", "search").send_keys("bob")  # finds what was not shown
+    assert column(driver, "Encoder") == ["Encoder 8"]
+    assert not more.is_displayed()
+    driver.find_element("id", "search").clear()
+    driver.find_element("id", "search").send_keys(" ")
+    choose(driver, "columns", "games")
+    more.click()
+    assert len(column(driver, "Encoder")) == 156
+    assert all(value != "\u2013" for value in column(driver, "Pong"))
+    assert not more.is_displayed()
+    assert errors(driver) == []

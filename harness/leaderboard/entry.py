@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from blake3 import blake3
+
 from harness import signing
 from harness.allowed_signers import AllowedSigner
-from harness.canonical import MAX_BYTES, ResultError
+from harness.canonical import MAX_BYTES, ResultError, parse
 from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, path_of
-from harness.result import NAMESPACE, Result, Signed
+from harness.provenance import Encoder
+from harness.result import NAMESPACE, Means, Result, Signed, SuiteMeans
 from harness.result_file import loads
 from harness.signing import SignatureError
 from harness.verify import check, whose
@@ -26,35 +31,81 @@ FRESH_TOLERANCE = 0.03
 _CLOCK_SKEW = timedelta(days=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class GameHead:
+    """A game of a result: the mean under each probe, and the digests of what the encoder gave."""
+
+    means: tuple[Means, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What rankings and plots show of a result; the scores of its variables stay in the file.
+
+    A thousand results take megabytes so, and gigabytes otherwise.
+    """
+
+    digest: str
+    run_id: str
+    finished: str
+    fresh_seed: int | None
+    encoder: Encoder
+    suite: tuple[SuiteMeans, ...]
+    games: Mapping[str, GameHead]
+
+    @classmethod
+    def of(cls, signed: Signed) -> Head:
+        """Take it from a result."""
+        games = {
+            name: GameHead(
+                tuple(scores.means for scores in game.scores),
+                (game.embeddings, *(scores.predictions for scores in game.scores)),
+            )
+            for name, game in signed.games.items()
+        }
+        seed = signed.dataset.fresh_seed
+        return cls(
+            signed.digest, signed.run_id, signed.finished, seed, signed.encoder, tuple(signed.suite), games
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A result that holds.
 
     Attributes:
         path: Relative to the leaderboard.
-        result: The file.
+        submitter: Who vouches for it.
+        head: What it says.
         protocol: Which of the accepted protocols it was made under.
         cosigners: Maintainers, other than the submitter, who say that they got the same.
         added: When it came in.
+        file: BLAKE3 of the file that was checked.
     """
 
     path: str
-    result: Result
+    submitter: str
+    head: Head
     protocol: AcceptedProtocol
     cosigners: tuple[str, ...]
     added: datetime
+    file: str
 
-    @property
-    def signed(self) -> Signed:
-        """The part that is signed."""
-        return self.result.signed
+    def content(self, folder: Path) -> bytes:
+        """Read the file again.
 
-    @property
-    def submitter(self) -> str:
-        """Who vouches for it."""
-        if self.signed.submitter is None:
-            raise ResultError("The result names no submitter.")
-        return self.signed.submitter.principal
+        Raises:
+            BoardError: It is not the one that was checked.
+        """
+        data = _read(folder / self.path)
+        if blake3(data).hexdigest() != self.file:
+            raise BoardError(f"{self.path} was changed while it was read.", cure="Once more.")
+        return data
+
+    def signed(self, folder: Path) -> Signed:
+        """Read the whole result again; as `content`."""
+        return Result.model_validate(parse(self.content(folder))).signed
 
 
 @dataclass(frozen=True)
@@ -63,6 +114,18 @@ class Dates:
 
     added: datetime
     changed: datetime
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Read results without the garbage collector, which takes half of the time and finds no cycle in them."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def read_entry(
@@ -97,7 +160,11 @@ def check_entry(
 ) -> Entry:
     """Check a result that has been read; as `read_entry`. Without ``path``, any place is right."""
     signed = result.signed
-    cosigners = _check_signatures(board, result, dates, board.signers if signers is None else signers)
+    if signed.submitter is None:
+        raise ResultError("The result names no submitter, so it cannot be submitted.")
+    submitter = signed.submitter.principal
+    trusted = board.signers if signers is None else signers
+    cosigners = _check_signatures(board, result, submitter, dates, trusted)
     check(signed)
     protocol = _protocol(board, signed, dates, new=new)
     _check_made_on(signed, protocol)
@@ -108,7 +175,8 @@ def check_entry(
     place = path_of(signed)
     if path is not None and path != place:
         raise BoardError("The file does not lie where its content belongs.", expected=place, got=path)
-    return Entry(place, result, protocol, cosigners, dates.added)
+    file = blake3(result.text.encode()).hexdigest()
+    return Entry(place, submitter, Head.of(signed), protocol, cosigners, dates.added, file)
 
 
 def tier(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Entry]]) -> Tier:
@@ -123,11 +191,11 @@ def fresh_gaps(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Ent
     found = []
     for other in fresh.get(identity(entry), ()):
         pairs = [
-            (game.scores[0].means.f1, other.signed.games[name].scores[0].means.f1)
-            for name, game in entry.signed.games.items()
-            if name in other.signed.games
+            (game.means[0].f1, other.head.games[name].means[0].f1)
+            for name, game in entry.head.games.items()
+            if name in other.head.games
         ]
-        whole = len(pairs) == len(entry.signed.games)
+        whole = len(pairs) == len(entry.head.games)
         gaps = [a - b for a, b in pairs if a is not None and b is not None]
         found.append(sum(gaps) / len(gaps) if whole and len(gaps) == len(pairs) else None)
     return found
@@ -135,7 +203,7 @@ def fresh_gaps(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Ent
 
 def identity(entry: Entry) -> tuple[str, str | None]:
     """Return what makes two runs runs of the same encoder."""
-    return entry.signed.encoder.source, entry.signed.encoder.weights
+    return entry.head.encoder.source, entry.head.encoder.weights
 
 
 def _read(path: Path) -> bytes:
@@ -198,10 +266,9 @@ def _check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
 
 
 def _check_signatures(
-    board: Board, result: Result, dates: Dates, signers: Sequence[AllowedSigner]
+    board: Board, result: Result, submitter: str, dates: Dates, signers: Sequence[AllowedSigner]
 ) -> tuple[str, ...]:
     signed = result.signed
-    submitter = signed.submitter.principal if signed.submitter else None
     if not result.signatures:
         raise SignatureError("The result is not signed.", cure="harness sign RESULT")
     people: list[str] = []
@@ -233,9 +300,7 @@ def _check_signatures(
     return tuple(others)
 
 
-def _signer(
-    key: signing.PublicKey, signers: Sequence[AllowedSigner], dates: Dates, submitter: str | None
-) -> str:
+def _signer(key: signing.PublicKey, signers: Sequence[AllowedSigner], dates: Dates, submitter: str) -> str:
     """Return whose key it is: valid when the file came in or, for a later signature, when it was changed."""
     try:
         return whose(key, signers, at=dates.added, submitter=submitter)

@@ -22,7 +22,7 @@ from harness.leaderboard.board import (
     skeleton,
     slug,
 )
-from harness.leaderboard.entry import Dates, Entry, read_entry
+from harness.leaderboard.entry import Dates, Entry, read_entry, uncollected
 from harness.result_file import loads
 
 _RULES = ("allowed_signers",)
@@ -76,20 +76,21 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
         if added or any(path.startswith(f"{RESULTS}/") for path in change):
             signers = _trusted(folder, base, board, notices)
     entries: list[Entry] = []
-    for relative in _files(folder, findings):
-        path = relative.as_posix()
-        new = path in added or path not in dates
-        when = Dates(now, now) if new else dates[path]
-        if change is not None and path in change:
-            when = Dates(when.added, now)
-        try:
-            entries.append(read_entry(board, path, when, signers, new=new))
-        except AtariariError as error:
-            findings.append(Finding(path, error))
+    with uncollected():
+        for relative in _files(folder, findings):
+            path = relative.as_posix()
+            new = path in added or path not in dates
+            when = Dates(now, now) if new else dates[path]
+            if change is not None and path in change:
+                when = Dates(when.added, now)
+            try:
+                entries.append(read_entry(board, path, when, signers, new=new))
+            except AtariariError as error:
+                findings.append(Finding(path, error))
     findings += check_together(entries, added)
     findings += [
         Finding("board.json", BoardError("A withdrawn result is not there.", got=digest))
-        for digest in sorted(set(board.rules.withdrawn) - {entry.signed.digest for entry in entries})
+        for digest in sorted(set(board.rules.withdrawn) - {entry.head.digest for entry in entries})
     ]
     return Verdict(board, tuple(entries), tuple(findings), tuple(sorted(added)), tuple(notices))
 
@@ -103,26 +104,19 @@ def check_together(entries: Iterable[Entry], added: Iterable[str] = ()) -> list[
     names: dict[str, Entry] = {}
     outputs: dict[str, Entry] = {}
     for entry in ordered:
-        signed = entry.signed
-        findings += _clash(entry, runs.setdefault(signed.run_id, entry), "is the same run as")
-        named = names.setdefault(skeleton(signed.encoder.name), entry)
-        if named.signed.encoder.name != signed.encoder.name:
-            findings += _clash(entry, named, f"has a name that looks like {named.signed.encoder.name!r} of")
-        elif named.submitter != entry.submitter and signed.dataset.fresh_seed is None:
+        head = entry.head
+        findings += _clash(entry, runs.setdefault(head.run_id, entry), "is the same run as")
+        named = names.setdefault(skeleton(head.encoder.name), entry)
+        if named.head.encoder.name != head.encoder.name:
+            findings += _clash(entry, named, f"has a name that looks like {named.head.encoder.name!r} of")
+        elif named.submitter != entry.submitter and head.fresh_seed is None:
             findings += _clash(entry, named, f"uses {named.submitter}'s name for an encoder, in")
-        for digest in _outputs(entry):
+        for digest in (output for game in head.games.values() for output in game.outputs):
             first = outputs.setdefault(digest, entry)
-            if first.submitter != entry.submitter and signed.dataset.fresh_seed is None:
+            if first.submitter != entry.submitter and head.fresh_seed is None:
                 findings += _clash(entry, first, f"has the features or predictions of {first.submitter}'s")
                 break
     return findings
-
-
-def _outputs(entry: Entry) -> Iterable[str]:
-    for game in entry.signed.games.values():
-        yield game.embeddings
-        for scores in game.scores:
-            yield scores.predictions
 
 
 def _clash(entry: Entry, other: Entry, what: str) -> list[Finding]:
@@ -228,6 +222,6 @@ def _trusted(folder: Path, base: str, board: Board, notices: list[str]) -> list[
 def latest(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
     """Group entries by protocol and encoder, the newest run first."""
     found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in sorted(entries, key=lambda e: (e.signed.finished, e.path), reverse=True):
-        found[entry.protocol.name, slug(entry.signed.encoder.name)].append(entry)
+    for entry in sorted(entries, key=lambda e: (e.head.finished, e.path), reverse=True):
+        found[entry.protocol.name, slug(entry.head.encoder.name)].append(entry)
     return found

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,17 +20,17 @@ from markupsafe import Markup
 from atariari_data.errors import UnknownNameError
 from atariari_data.games import CATEGORIES, game
 from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, ProbeChoice, slug
-from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier
+from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier, uncollected
 from harness.leaderboard.gate import Verdict, latest
 from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
 from harness.leaderboard.tables import CATEGORY_TITLES, DASH, score, variable_rows
-from harness.result import ProbeScores, SuiteMeans
-
-S = TypeVar("S", ProbeScores, SuiteMeans)
+from harness.result import SuiteMeans
 
 _KEPT = ".atariari-site"
 """Marks a folder as made by us, so that it may be replaced."""
+_SHOWN = 100
+"""Rows of the ranking before a button shows the rest; as in board.js."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Row:
     @property
     def name(self) -> str:
         """Of the encoder."""
-        return self.entry.signed.encoder.name
+        return self.entry.head.encoder.name
 
-    @property
+    @cached_property
     def slug(self) -> str:
         """Of its page."""
         return slug(self.name)
@@ -57,25 +57,26 @@ class Row:
     @property
     def date(self) -> str:
         """When the run ended."""
-        return self.entry.signed.finished[:10]
+        return self.entry.head.finished[:10]
 
     @cached_property
     def values(self) -> list[dict[str, float | None]]:
         """For every probe of the protocol, F1 by column: ``suite``, the categories, the games."""
-        signed, found = self.entry.signed, []
+        head, found = self.entry.head, []
         for probe in self.protocol.columns:
             values: dict[str, float | None] = {"suite": None}
-            suite = _of(probe, signed.suite)
+            suite = next((s for s in head.suite if _is(s, probe)), None)
             if suite is not None:
                 values = {"suite": suite.means.f1, **{c.category: c.f1 for c in suite.means.categories}}
-                values |= {name: self.game(name, probe) for name in signed.games}
+                values |= {name: self.game(name, probe) for name in head.games}
             found.append(values)
         return found
 
     def game(self, name: str, probe: ProbeChoice) -> float | None:
         """Return a game's F1 under a probe, None where the result does not have it."""
-        scores = _of(probe, self.entry.signed.games[name].scores)
-        return None if scores is None else scores.means.f1
+        head = self.entry.head
+        means = zip(head.suite, head.games[name].means, strict=True)
+        return next((game.f1 for suite, game in means if _is(suite, probe)), None)
 
 
 def build(verdict: Verdict, out: Path) -> int:
@@ -101,7 +102,8 @@ def build(verdict: Verdict, out: Path) -> int:
     try:
         out.mkdir(parents=True)
         (out / _KEPT).touch()
-        return _Site(verdict.board, verdict.entries, out).write()
+        with uncollected():
+            return _Site(verdict.board, verdict.entries, out).write()
     except OSError as error:
         raise BoardError(f"{out} cannot be written: {error.strerror or error}.") from error
 
@@ -109,9 +111,13 @@ def build(verdict: Verdict, out: Path) -> int:
 class _Site:
     def __init__(self, board: Board, entries: Sequence[Entry], out: Path) -> None:
         self.board, self.out, self.pages = board, out, 0
-        counted = [e for e in entries if e.signed.digest not in board.rules.withdrawn]
+        counted = [e for e in entries if e.head.digest not in board.rules.withdrawn]
         self.entries = entries
         self.rows = _rows(counted)
+        self.by_slug: dict[str, list[tuple[AcceptedProtocol, Row]]] = {}
+        for protocol in board.protocols.values():
+            for row in self.rows.get(protocol.name, []):
+                self.by_slug.setdefault(row.slug, []).append((protocol, row))
         self.jinja = Environment(
             loader=PackageLoader("harness.leaderboard"),
             autoescape=True,
@@ -140,7 +146,7 @@ class _Site:
         for protocol in self.board.protocols.values():
             self._ranking(protocol)
         self._page("rules.html", "rules.html", up="")
-        for name in sorted({row.slug for rows in self.rows.values() for row in rows}):
+        for name in sorted(self.by_slug):
             self._encoder(name)
         for name in sorted(self.board.current.games):
             self._game(name)
@@ -164,10 +170,11 @@ class _Site:
         front = protocol is self.board.current
         full = [(row, f1) for row in rows if (f1 := row.values[0]["suite"]) is not None]
         link = "encoders/" if front else "../encoders/"
+        columns = ["suite", *CATEGORIES, *sorted(protocol.games)]
         by_size = [
-            Point(row.entry.signed.encoder.parameters, f1, row.name, f"{link}{row.slug}.html")
+            Point(row.entry.head.encoder.parameters, f1, row.name, f"{link}{row.slug}.html")
             for row, f1 in full
-            if row.entry.signed.encoder.parameters
+            if row.entry.head.encoder.parameters
         ]
         by_date = [Point(_day(row), f1, row.name, f"{link}{row.slug}.html") for row, f1 in full]
         self._page(
@@ -176,6 +183,7 @@ class _Site:
             up="" if front else "../",
             protocol=protocol,
             rows=rows,
+            shown=_SHOWN,
             published=published() if set(published()[0].games) & set(protocol.games) else [],
             plots=[
                 scatter(by_size, "parameters", "parameters", log=True),
@@ -184,20 +192,19 @@ class _Site:
             data={
                 "probes": [probe_title(p.probe, p.train_rows) for p in protocol.columns],
                 "games": [[name, _title(name)] for name in sorted(protocol.games)],
-                "categories": list(CATEGORIES),
-                "rows": [row.values for row in rows],
-                "published": [{"suite": p.mean, **p.categories, **p.games} for p in published()],
+                "columns": columns,
+                "rows": [[[v.get(c) for c in columns] for v in row.values] for row in rows],
+                "published": [
+                    [{"suite": p.mean, **p.categories, **p.games}.get(c) for c in columns]
+                    for p in published()
+                ],
             },
         )
 
     def _encoder(self, name: str) -> None:
-        found = [
-            (p, row)
-            for p in self.board.protocols.values()
-            for row in self.rows.get(p.name, [])
-            if row.slug == name
-        ]
-        self._page("encoder.html", f"encoders/{name}.html", up="../", found=found, raw=_raw)
+        found = self.by_slug[name]
+        signed = [row.entry.signed(self.board.folder) for _, row in found]
+        self._page("encoder.html", f"encoders/{name}.html", up="../", found=found, signed_of=signed, raw=_raw)
         protocol, row = next(((p, r) for p, r in found if p is self.board.current), found[0])
         text = self.jinja.get_template("badge.svg").render(row=row, protocol=protocol)
         (self.out / "badges").mkdir(exist_ok=True)
@@ -207,7 +214,7 @@ class _Site:
         protocol = self.board.current
         label_set = game(name).label_sets.get(protocol.label_set, ())  # type: ignore[call-overload]
         described = {v.name: v for v in label_set}
-        rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.signed.games]
+        rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.head.games]
         rows.sort(key=lambda row: (-(row.values[0][name] or 0), row.name))
         picture = self.board.folder / "frames" / f"{name}.png"
         data = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None
@@ -237,7 +244,7 @@ class _Site:
         for entry in self.entries:
             path = self.out / _raw(entry)
             path.parent.mkdir(exist_ok=True)
-            path.write_text(entry.result.text, encoding="utf-8")
+            path.write_bytes(entry.content(self.board.folder))
         shutil.copy(self.board.folder / "allowed_signers", self.out / "allowed_signers")
 
 
@@ -245,10 +252,10 @@ def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
     """Return the rows of every protocol, best first by the suite's F1 under the first probe."""
     fresh: dict[tuple[str, str | None], list[Entry]] = {}
     for entry in entries:
-        if entry.signed.dataset.fresh_seed is not None:
+        if entry.head.fresh_seed is not None:
             fresh.setdefault(identity(entry), []).append(entry)
     found: dict[str, list[Row]] = {}
-    public = [e for e in entries if e.signed.dataset.fresh_seed is None]
+    public = [e for e in entries if e.head.fresh_seed is None]
     for (protocol, _), (newest, *older) in latest(public).items():
         gaps = [gap for gap in fresh_gaps(newest, fresh) if gap is not None]
         row = Row(newest.protocol, newest, older, tier(newest, fresh), gaps, None)
@@ -265,11 +272,11 @@ def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
 
 def _order(row: Row) -> tuple[bool, float, int, str]:
     f1 = row.values[0]["suite"]
-    return f1 is None, -(f1 or 0), -len(row.entry.signed.games), row.name
+    return f1 is None, -(f1 or 0), -len(row.entry.head.games), row.name
 
 
 def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
-    signed = row.entry.signed
+    encoder = row.entry.head.encoder
     values = {
         f"{title}: {column}": value
         for probe, columns in zip(protocol.columns, row.values, strict=True)
@@ -283,18 +290,16 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
         "submitter": row.entry.submitter,
         "tier": row.tier,
         "date": row.date,
-        "parameters": signed.encoder.parameters,
-        "feature_size": signed.encoder.feature_size,
-        "pretraining_data": signed.encoder.pretraining_data,
+        "parameters": encoder.parameters,
+        "feature_size": encoder.feature_size,
+        "pretraining_data": encoder.pretraining_data,
         "result": _raw(row.entry),
         **values,
     }
 
 
-def _of(probe: ProbeChoice, items: Sequence[S]) -> S | None:
-    """Return what belongs to a probe, None where a result does not have it."""
-    same = (item for item in items if (item.probe, item.train_rows) == (probe.probe, probe.train_rows))
-    return next(same, None)
+def _is(suite: SuiteMeans, probe: ProbeChoice) -> bool:
+    return (suite.probe, suite.train_rows) == (probe.probe, probe.train_rows)
 
 
 def _meaning(probe: str, train_rows: str | int) -> str:
@@ -322,7 +327,7 @@ def size(value: int | None) -> str:
 
 
 def _raw(entry: Entry) -> str:
-    return f"results/{entry.signed.digest[:16]}.json"
+    return f"results/{entry.head.digest[:16]}.json"
 
 
 def _day(row: Row) -> float:

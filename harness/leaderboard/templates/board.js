@@ -40,10 +40,13 @@
   if (!table) return;
   const data = JSON.parse(document.getElementById("data").textContent);
   const get = (id) => document.getElementById(id);
-  const state = { probe: 0, columns: "categories", sort: "suite", down: true };
+  const state = { probe: 0, columns: "categories", sort: "suite", down: true, most: 100 };
+  const fitting = new Set();
+  const filled = new Map(); // which columns a row holds; one that is not shown need not hold them
   const head = table.tHead.rows[0];
   const bodies = [get("rows"), get("published")].filter(Boolean);
   const rows = bodies.flatMap((body) => [...body.rows]).filter((row) => row.dataset.text !== undefined);
+  const columnAt = new Map(data.columns.map((name, at) => [name, at]));
   const valuesOf = (row) => row.dataset.row !== undefined ? data.rows[row.dataset.row][state.probe] : data.published[row.dataset.published];
   const show = (value, paper) => value === null || value === undefined ? "–" : value.toFixed(paper ? 2 : 3);
   const lower = new Map(rows.map((row) => [row, row.querySelector(".name").firstChild.textContent.toLowerCase()]));
@@ -54,14 +57,54 @@
     if (key === "tier") return tiers[row.dataset.tier] ?? 0;
     if (["rank", "parameters", "features"].includes(key)) return number(row.dataset[key]);
     if (key === "date") return row.dataset.date;
-    if (key.startsWith("probe-")) return row.dataset.row !== undefined ? data.rows[row.dataset.row][key.slice(6)].suite : null;
-    return valuesOf(row)[key] ?? null;
+    if (key.startsWith("probe-")) return row.dataset.row !== undefined ? data.rows[row.dataset.row][key.slice(6)][columnAt.get("suite")] : null;
+    return valuesOf(row)[columnAt.get(key)] ?? null;
   };
   const titles = new Map([...head.querySelectorAll(".value")].map((th) => [th.dataset.sort, th.textContent]));
   const gameTitles = new Map(data.games);
+  state.names = [...titles.keys()];
+  for (const row of rows) filled.set(row, state.names); // as the page comes
 
+  const fill = (row) => {
+    if (filled.get(row) === state.names) return;
+    filled.set(row, state.names);
+    const values = valuesOf(row);
+    const paper = row.dataset.published !== undefined;
+    const cells = row.querySelectorAll(".value");
+    row.cells[2].textContent = show(values[columnAt.get("suite")], paper);
+    let last = [...row.querySelectorAll(".probe")].pop() ?? row.cells[2];
+    state.names.forEach((name, at) => {
+      let cell = cells[at];
+      if (!cell) {
+        cell = document.createElement("td");
+        cell.className = "num value";
+        last.after(cell);
+      }
+      cell.textContent = show(values[columnAt.get(name)], paper);
+      last = cell;
+    });
+    for (let at = state.names.length; at < cells.length; at++) cells[at].remove();
+  };
+  // A browser lays out a hundred rows at once and a thousand in seconds, so the rest waits for a button.
+  const page = () => {
+    let left = state.most;
+    for (const row of bodies[0].rows) {
+      if (row.dataset.text === undefined) continue;
+      row.hidden = !fitting.has(row) || left <= 0;
+      left -= fitting.has(row);
+      if (!row.hidden) fill(row);
+    }
+    for (const row of bodies[1]?.rows ?? []) {
+      if (row.dataset.text === undefined) continue;
+      row.hidden = !fitting.has(row);
+      if (!row.hidden) fill(row);
+    }
+    get("more").hidden = left >= 0;
+    if (left < 0) get("more").textContent = `Show all ${state.most - left}`;
+  };
   const sort = () => {
     for (const body of bodies) sortRows(body, (row) => keyOf(row, state.sort), state.down);
+    page();
     const th = [...head.cells].find((cell) => cell.dataset.sort === state.sort);
     if (th) mark(head, th, state.down);
   };
@@ -89,24 +132,7 @@
       after.after(th);
       after = th;
     }
-    for (const row of rows) {
-      const values = valuesOf(row);
-      const paper = row.dataset.published !== undefined;
-      const cells = row.querySelectorAll(".value");
-      row.cells[2].textContent = show(values.suite, paper);
-      let last = [...row.querySelectorAll(".probe")].pop() ?? row.cells[2];
-      names.forEach((name, at) => {
-        let cell = cells[at];
-        if (!cell) {
-          cell = document.createElement("td");
-          cell.className = "num value";
-          last.after(cell);
-        }
-        cell.textContent = show(values[name], paper);
-        last = cell;
-      });
-      for (let at = names.length; at < cells.length; at++) cells[at].remove();
-    }
+    state.names = names;
     for (const cell of table.querySelectorAll(".divider th, .empty td")) cell.colSpan = head.cells.length;
   };
   const filter = () => {
@@ -119,9 +145,11 @@
       const fits = words.every((word) => row.dataset.text.includes(word))
         && (paper || !tier || row.dataset.tier === tier)
         && (paper || !most || (row.dataset.parameters !== "" && Number(row.dataset.parameters) <= Number(most)));
-      row.hidden = !fits;
+      if (fits) fitting.add(row);
+      else fitting.delete(row);
       count += fits && !paper;
     }
+    page();
     if (get("published")) get("published").hidden = !get("paper").checked;
     get("count").textContent = count + (count === 1 ? " encoder" : " encoders");
   };
@@ -133,5 +161,6 @@
   for (const id of ["search", "tier", "most", "paper"]) get(id)?.addEventListener(id === "search" ? "input" : "change", filter);
   get("probe").addEventListener("change", (event) => { state.probe = Number(event.target.value); columns(); sort(); });
   get("columns").addEventListener("change", (event) => { state.columns = event.target.value; columns(); sort(); });
+  get("more").addEventListener("click", () => { state.most = Infinity; page(); });
   filter();
 })();
