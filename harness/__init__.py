@@ -4,6 +4,7 @@
 - :func:`load_encoder`: make a file, a torch module, a NumPy function or an object ready to embed.
 - :class:`FrameSpec`, :class:`Encoder`: what an encoder says it wants, and the protocol it follows.
 - :class:`Result`: the result file.
+- :func:`compare`: two results on the same rows, which differences are noise.
 
 The names are imported when they are first used: `import harness` costs nothing.
 """
@@ -17,17 +18,19 @@ from atariari_data.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from harness.adapters import load_encoder
+    from harness.comparison import compare
     from harness.encoder import Encoder
     from harness.evaluation import evaluate
     from harness.frame_spec import FrameSpec
     from harness.result import Result
 
-__all__ = ["Encoder", "FrameSpec", "Result", "evaluate", "load_encoder"]
+__all__ = ["Encoder", "FrameSpec", "Result", "compare", "evaluate", "load_encoder"]
 
 _HOMES = {
     "Encoder": "harness.encoder",
     "FrameSpec": "harness.frame_spec",
     "Result": "harness.result",
+    "compare": "harness.comparison",
     "evaluate": "harness.evaluation",
     "load_encoder": "harness.adapters",
 }

@@ -1,4 +1,4 @@
-"""The command `harness`: evaluate, check, sign, verify."""
+"""The command `harness`: evaluate, check, compare, sign, verify."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.console import Commands, print_json, say
 from harness import missing_extra
 from harness.leaderboard.cli import leaderboard, submit
-from harness.result_cli import keygen, sign, verify
+from harness.result_cli import compare, keygen, sign, verify
 
 PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
 
@@ -25,6 +25,7 @@ def cli() -> None:
 
 
 cli.missing_extra = staticmethod(missing_extra)
+cli.add_command(compare)
 cli.add_command(keygen)
 cli.add_command(sign)
 cli.add_command(verify)

@@ -26,6 +26,7 @@ from harness.cache import Cache, default_dir
 from harness.encoder import FrameSpec, LoadedEncoder
 from harness.features import Pool
 from harness.metrics import SEED as BOOTSTRAP_SEED
+from harness.predictions import Predictions
 from harness.protocol import (
     PROTOCOL,
     RANKED,
@@ -40,7 +41,7 @@ from harness.protocol import (
     unranked_reason,
 )
 from harness.result import Result, Signed
-from harness.scoring import Material, Predictions, Truth, score
+from harness.scoring import Material, score, truth_of
 from harness.splits import SplitRows, open_split
 
 SPLITS = ("train", "validation", "test")
@@ -108,7 +109,7 @@ def evaluate(
         progress: Show it on standard error.
 
     Returns:
-        The result, not signed yet.
+        The result, not signed yet, with its predictions (``result.predictions``, by game).
 
     Raises:
         EncoderError: The encoder cannot be loaded, fails, or gives something else than finite [n, d].
@@ -143,10 +144,10 @@ def evaluate(
 
     key = loaded.cache_key()
     rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
-    scored = {}
+    scored, predictions = {}, {}
     with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
         for g in chosen:
-            scored[g], _ = _game(loaded, key, manifests[g], options, bar)
+            scored[g], predictions[g] = _game(loaded, key, manifests[g], options, bar)
 
     finished = datetime.now(UTC)
     reason = unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split"
@@ -187,7 +188,7 @@ def evaluate(
         probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
         games=scored,
     )
-    return Result(signatures=[], signed=signed)
+    return Result(signatures=[], signed=signed).with_predictions(predictions)
 
 
 def _game(
@@ -206,7 +207,7 @@ def _game(
         s: open_split(name, s, limit=options.limit, cache_dir=options.cache_dir, num_proc=options.num_proc)
         for s in SPLITS
     }
-    truth = {s: Truth.of(rows[s], manifest, options.label_set) for s in SPLITS}
+    truth = {s: truth_of(rows[s], manifest, options.label_set) for s in SPLITS}
     if len(done) == len(keys):
         bar.update(sum(map(len, rows.values())))
     else:

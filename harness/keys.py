@@ -132,7 +132,8 @@ def sign_result(
     if any(other.keyid == public.fingerprint for other in result.signatures):
         raise SignatureError("This key has signed the result already.", got=public.fingerprint)
     added = Signature(keyid=public.fingerprint, sig=signature)
-    return Result(signatures=[*result.signatures, added], signed=result.signed)
+    signed = Result(signatures=[*result.signatures, added], signed=result.signed)
+    return signed.with_predictions(result.predictions)
 
 
 def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | None) -> str:

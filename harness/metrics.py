@@ -163,11 +163,22 @@ class Difference:
         value: Score of ``a`` minus score of ``b``.
         low: Lower end of the 95 % interval of the paired bootstrap.
         high: Upper end.
+        p: Two-sided, of no difference: by a normal distribution with the standard error of the bootstrap.
     """
 
     value: float
     low: float
     high: float
+    p: float
+
+    @classmethod
+    def of(cls, value: float, draws: Floats) -> Difference:
+        """Make it from a difference and its draws, [resamples]."""
+        low, high = interval(draws)
+        error = float(draws.std(ddof=1))
+        return cls(
+            value, low, high, math.erfc(abs(value) / error / math.sqrt(2)) if error else float(not value)
+        )
 
     @property
     def noise(self) -> bool:
@@ -185,8 +196,20 @@ def compare(labels: Labels, a: Labels, b: Labels, bootstrap: Bootstrap) -> Diffe
         bootstrap: Of the same rows.
     """
     draws = bootstrap.draws(labels, a).f1() - bootstrap.draws(labels, b).f1()
-    low, high = interval(draws)
-    return Difference(weighted_f1(labels, a) - weighted_f1(labels, b), low, high)
+    return Difference.of(weighted_f1(labels, a) - weighted_f1(labels, b), draws)
+
+
+def holm(p: Sequence[float], level: float = 1 - LEVEL) -> list[bool]:
+    """Return which hypotheses Holm's method rejects: in all of them together, a false one at ``level``.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure (1979).
+    """
+    rejected = [False] * len(p)
+    for rank, at in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        if p[at] > level / (len(p) - rank):
+            break
+        rejected[at] = True
+    return rejected
 
 
 def category_means(scores: Mapping[str, float], categories: Mapping[str, Iterable[str]]) -> dict[str, float]:

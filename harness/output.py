@@ -11,6 +11,7 @@ import click
 from atariari_data.errors import AtariariError, UsageError
 from builders.console import say
 from harness.keys import default_key, sign_result
+from harness.predictions import file_beside
 from harness.result import Result
 from harness.result_file import write
 from harness.signing import SignatureError
@@ -22,8 +23,9 @@ def check_writable(out: Path | None) -> None:
     Raises:
         UsageError: It is there already, or its folder cannot be written.
     """
-    if out is not None and out.exists():
-        raise UsageError(f"{out} is there already.", cure="Name another file, or delete it first.")
+    for path in () if out is None else (out, file_beside(out)):
+        if path.exists():
+            raise UsageError(f"{path} is there already.", cure="Name another file, or delete it first.")
     folder = Path("results") if out is None else out.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)

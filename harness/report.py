@@ -1,12 +1,13 @@
-"""A result as a table for a terminal."""
+"""A result, and the comparison of two, as tables for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from builders.console import print_table
-from harness.protocol import RANKED, SHOWN, TrainRows
+from builders.console import print_table, say
+from harness.comparison import MULTIPLICITY, Comparison
+from harness.protocol import RANKED, SHOWN, ProbeRun, TrainRows
 from harness.result import GameScores, ProbeScores, Result
 
 # Scores beside each other in 80 columns: with what they are measured against, and alone.
@@ -47,6 +48,34 @@ def print_result(result: Result) -> None:
             )
             lines.append(f"{title}: {said[:400]}")
         print_table(("\n".join(lines),), [])
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print the differences of two results, a table for each probe and game; what to know, on stderr."""
+    say(f"A: {comparison.a}\nB: {comparison.b}")
+    groups: dict[tuple[ProbeRun, str | None], list[tuple[str, ...]]] = {}
+    for row in comparison.rows:
+        indent = {"variable": "  ", "category": "", "game": "", "suite": ""}[row.level]
+        name = "mean over categories" if row.level == "game" else row.name
+        label = name if row.level == "variable" else name.replace("_", " ")
+        numbers = (f"{row.a:.3f}", f"{row.b:.3f}", f"{row.difference:+.3f}")
+        cells = (indent + label, *numbers, f"{row.low:+.3f} to {row.high:+.3f}", row.verdict)
+        groups.setdefault((ProbeRun(row.probe, row.train_rows), row.game), []).append(cells)
+    for (run, game), rows in groups.items():
+        title = f"\n{game or 'mean over the games'}, F1, {run}"
+        print_table(("", "A", "B", "A - B", "95 %", ""), rows, title)
+    lines = []
+    for run in dict.fromkeys(run for run, _ in groups):
+        said = [
+            r.verdict
+            for r in comparison.rows
+            if r.level == "variable" and ProbeRun(r.probe, r.train_rows) == run
+        ]
+        counts = ", ".join(f"{said.count(v)} {v}" for v in ("differs", "unclear", "noise"))
+        lines.append(f"{run}: of {len(said)} variables {counts}")
+    print_table(("\n" + "\n".join(lines),), [])
+    for line in (*comparison.statements, MULTIPLICITY):
+        say(line)
 
 
 def metric_note(result: Result) -> str:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     Field,
@@ -41,6 +42,9 @@ from harness.provenance import (
     Protocol,
     Submitter,
 )
+
+if TYPE_CHECKING:
+    from harness.predictions import Predictions
 
 SCHEMA_VERSION = 1
 NAMESPACE = "atariari-result-v1"
@@ -139,7 +143,7 @@ class ProbeScores(Model):
     train_rows: TrainRows
     """As in ``probes``."""
     predictions: Digest
-    """Over the predicted classes of every variable on every test row."""
+    """Over labels and predicted classes of every variable on every test row; those are in a file beside."""
     means: Means
     """Over the variables, computed from the rounded scores below."""
     variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200)]
@@ -266,6 +270,17 @@ class Result(Model):
     """None, one, or several (a leaderboard co-signs what it reproduced)."""
     signed: Signed
     """Everything else."""
+
+    @cached_property
+    def predictions(self) -> Mapping[str, Predictions] | None:
+        """What the probes said of every test row, by game; None for a result that was read from a file."""
+        return None
+
+    def with_predictions(self, predictions: Mapping[str, Predictions] | None) -> Self:
+        """Return the same result with predictions, which its digests bind; they are no part of its file."""
+        same = type(self)(signatures=self.signatures, signed=self.signed)
+        same.__dict__["predictions"] = predictions
+        return same
 
     @cached_property
     def text(self) -> str:

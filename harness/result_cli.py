@@ -1,4 +1,4 @@
-"""Commands about result files: ``harness verify``, ``harness sign``, ``harness keygen``."""
+"""Commands about result files: ``harness compare``, ``verify``, ``sign`` and ``keygen``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from pathlib import Path
 import click
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON, errors too.")
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@as_json
+def compare(a: Path, b: Path, *, json_output: bool) -> None:
+    """Say which variables differ between the results A and B, by how much, and what is noise.
+
+    Needs the predictions beside both, which `harness evaluate` wrote (a.json: a.predictions.parquet).
+    Differences in F1, A - B, have 95 % intervals from a paired bootstrap over the episodes of the test split.
+    """
+    from harness.comparison import compare as run
+    from harness.report import print_comparison
+
+    comparison = run(a, b)
+    if json_output:
+        click.echo(json.dumps(comparison.as_dict()))
+        return
+    print_comparison(comparison)
 
 
 @click.command()

@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str]) -> Result:
 
 
 def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a result file, whole or not at all.
+    """Write a result file, whole or not at all, and beside it the predictions, if it has some with it.
 
     Raises:
         UsageError: The file is there already and ``overwrite`` is false.
@@ -74,6 +74,12 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
     """
     path, content = Path(path), result.text.encode()
     loads(content)
+    if result.predictions is not None:
+        from harness import predictions
+
+        if path.exists() and not overwrite:
+            raise _is_there(path)
+        predictions.write(result.predictions, result.signed, predictions.file_beside(path), replace=overwrite)
     try:
         with tempfile.NamedTemporaryFile(
             "wb", dir=path.parent, prefix=f".{path.name}.", delete=False
@@ -91,12 +97,14 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
             finally:
                 partial.unlink(missing_ok=True)
     except FileExistsError as error:
-        raise UsageError(
-            f"{path} is there already.", cure="Name another file, or delete it first."
-        ) from error
+        raise _is_there(path) from error
     except OSError as error:
         raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path
+
+
+def _is_there(path: Path) -> UsageError:
+    return UsageError(f"{path} is there already.", cure="Name another file, or delete it first.")
 
 
 def _check_version(content: Any) -> None:

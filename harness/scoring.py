@@ -9,66 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
 from atariari_data.games import Variable, game
 from atariari_data.labels import labels as decode
 from builders.manifest import Manifest
 from harness.metrics import Bootstrap, Counts, interval, majority_class
+from harness.predictions import Labels, Truth
 from harness.probes import Split, fit_linear
 from harness.protocol import ProbeRun, training_rows
 from harness.splits import SplitRows
 
-Labels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a split of a game holds besides pixels.
-
-    Attributes:
-        names: Of the variables.
-        labels: uint8 [n, v], a column a variable.
-        episode: int32 [n].
-        step: int32 [n], in the episode.
-    """
-
-    names: tuple[str, ...]
-    labels: Labels
-    episode: npt.NDArray[np.int32]
-    step: npt.NDArray[np.int32]
-
-    @classmethod
-    def of(cls, rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
-        """Decode the labels of the variables that the manifest keeps."""
-        names = manifest.probed(label_set)
-        decoded = decode(rows.ram, manifest.game, label_set)
-        return cls(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)
-
-    def digest(self, predictions: Labels) -> str:
-        """Digest predictions, uint8 [n, v], with all that they are compared with.
-
-        BLAKE3 over episode and step (int32, little-endian) and then, for each variable, its name, a
-        newline, its labels and its predictions.
-        """
-        digest = blake3(self.episode.astype("<i4").tobytes() + self.step.astype("<i4").tobytes())
-        for v, name in enumerate(self.names):
-            digest.update(f"{name}\n".encode() + self.labels[:, v].tobytes() + predictions[:, v].tobytes())
-        return f"blake3:{digest.hexdigest()}"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the probes of one game said of every test row.
-
-    Attributes:
-        truth: Of the test split.
-        by_run: uint8 [n, v] for each probe and training size.
-    """
-
-    truth: Truth
-    by_run: Mapping[ProbeRun, Labels]
 
 
 @dataclass(frozen=True)
@@ -113,6 +64,13 @@ class Fit:
     gradient_norm: float | None = None
     epochs: int | None = None
     notes: tuple[str, ...] = ()
+
+
+def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
+    """Decode the labels of the variables that the manifest keeps."""
+    names = manifest.probed(label_set)
+    decoded = decode(rows.ram, manifest.game, label_set)
+    return Truth(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)
 
 
 def score(

@@ -1,0 +1,183 @@
+"""Two results compared: differences, what is noise, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.metrics import f1_score
+
+import harness
+from atariari_data.errors import UsageError
+from harness import metrics
+from harness.comparison import Compared, Comparison
+from harness.predictions import PredictionsError
+from harness.protocol import RANKED
+from harness.result_file import write
+
+Frames = npt.NDArray[np.float32]
+Evaluate = Callable[..., harness.Result]
+
+
+def coarse(frames: Frames) -> Frames:
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+
+
+def blind(frames: Frames) -> Frames:
+    return frames[:, 0, ::70, ::80].reshape(len(frames), -1)
+
+
+@pytest.fixture(scope="module")
+def run(built: str) -> Evaluate:
+    def evaluate(encoder: Any, **options: Any) -> harness.Result:
+        options = {"games": ["pong"], "progress": False, "cache_dir": built, **options}
+        return harness.evaluate(encoder, **options)
+
+    return evaluate
+
+
+@pytest.fixture(scope="module")
+def files(run: Evaluate, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write(run(coarse, games=["pong", "breakout"]), folder / "a.json")
+    write(run(blind, games=["pong", "breakout"]), folder / "b.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(files: Path) -> Comparison:
+    return harness.compare(files / "a.json", files / "b.json")
+
+
+def _row(found: Comparison, level: str, name: str, rows: str = "full", game: str | None = "pong") -> Compared:
+    (row,) = (r for r in found.rows if (r.level, r.name, r.train_rows, r.game) == (level, name, rows, game))
+    return row
+
+
+def test_differences_are_those_of_the_two_scores(found: Comparison, run: Evaluate) -> None:
+    a, b = run(coarse), run(blind)
+    assert a.predictions
+    assert b.predictions
+    truth = a.predictions["pong"].truth
+    bootstrap = metrics.Bootstrap.over(truth.episode)
+    for v, name in enumerate(truth.names):
+        row = _row(found, "variable", name)
+        full = RANKED[0]
+        left = a.predictions["pong"].by_run[full][:, v].copy()
+        right = b.predictions["pong"].by_run[full][:, v].copy()
+        labels = truth.labels[:, v].copy()
+        f1 = [f1_score(labels, side, average="weighted", zero_division=0) for side in (left, right)]
+        assert [row.a, row.b] == pytest.approx(f1)
+        assert row.difference == pytest.approx(f1[0] - f1[1])
+        alone = metrics.compare(labels, left, right, bootstrap)
+        assert (row.low, row.high, row.p) == (alone.low, alone.high, alone.p)
+
+
+def test_means_are_as_published_and_their_intervals_narrower_than_the_widest(found: Comparison) -> None:
+    game = _row(found, "game", "pong")
+    categories = [r for r in found.rows if (r.level, r.game, r.train_rows) == ("category", "pong", "full")]
+    assert game.difference == pytest.approx(np.mean([c.difference for c in categories]))
+    assert game.high - game.low < max(c.high - c.low for c in categories)
+    assert game.low < game.difference < game.high
+    suite = _row(found, "suite", "suite", game=None)
+    assert suite.difference == pytest.approx(
+        np.mean([_row(found, "game", g, game=g).difference for g in ("pong", "breakout")])
+    )
+    assert suite.p is None
+
+
+def test_a_better_encoder_differs_and_says_in_whose_favour(found: Comparison) -> None:
+    ball = _row(found, "variable", "ball_x")
+    assert ball.verdict == "differs"
+    assert ball.low > 0
+    assert ball.p is not None
+    assert ball.p < 0.001
+
+
+def test_a_result_against_itself_is_all_noise(files: Path) -> None:
+    same = harness.compare(files / "a.json", files / "a.json")
+    assert {r.verdict for r in same.rows} == {"noise"}
+    assert {(r.difference, r.low, r.high) for r in same.rows} == {(0, 0, 0)}
+    assert {r.p for r in same.rows if r.level == "variable"} == {1}
+
+
+def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:
+    curve = run(coarse, train_sizes=["all", 50])
+    found = harness.compare(curve, run(blind))
+    assert {r.train_rows for r in found.rows} == {"full"}
+    said = "\n".join(found.statements)
+    assert "is not for ranking" in said
+    assert "not compared: linear, 50 rows" in said
+    assert "not compared: linear, 1k rows" in said
+    assert "No suite mean: not in both: breakout" in said
+    assert not [r for r in found.rows if r.level == "suite"]
+
+
+def test_what_cannot_be_compared(run: Evaluate, files: Path, tmp_path: Path) -> None:
+    plain = run(coarse)
+    with pytest.raises(UsageError, match=r"other label sets(.|\n)*v1(.|\n)*anand2019"):
+        harness.compare(plain, run(coarse, label_set="anand2019"))
+    with pytest.raises(UsageError, match=r"same rows of pong(.|\n)*60 rows(.|\n)*without --limit"):
+        harness.compare(plain, run(coarse, limit=60))
+    with pytest.raises(UsageError, match="no game in common"):
+        harness.compare(plain, run(coarse, games=["breakout"]))
+    with pytest.raises(UsageError, match="no probe in common"):
+        harness.compare(plain, run(coarse, train_sizes=[30]))
+    (tmp_path / "a.json").write_bytes((files / "a.json").read_bytes())
+    with pytest.raises(PredictionsError, match=r"a\.predictions\.parquet are not there"):
+        harness.compare(tmp_path / "a.json", files / "b.json")
+    (tmp_path / "a.predictions.parquet").write_bytes((files / "b.predictions.parquet").read_bytes())
+    with pytest.raises(PredictionsError, match="another run"):
+        harness.compare(tmp_path / "a.json", files / "b.json")
+    with pytest.raises(UsageError, match="no predictions with it"):
+        harness.compare(harness.Result(signatures=[], signed=plain.signed), plain)
+
+
+def test_another_protocol_is_another_matter(run: Evaluate) -> None:
+    plain = run(coarse)
+    values = json.loads(json.dumps(plain.signed.plain))
+    values["protocol"]["digest"] = "blake3:" + "0" * 64
+    other = harness.Result(signatures=[], signed=type(plain.signed).model_validate(values))
+    with pytest.raises(UsageError, match="other protocols"):
+        harness.compare(plain, other.with_predictions(plain.predictions))
+
+
+def test_holm_is_that_of_the_textbook() -> None:
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]
+    assert metrics.holm([0.01, 0.02, 0.03]) == [True, True, True]
+    assert metrics.holm([]) == []
+    random = np.random.default_rng(0).random((2000, 20))
+    assert np.mean([any(metrics.holm(p.tolist())) for p in random]) < 0.07
+
+
+def test_the_command(files: Path) -> None:
+    def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = "from harness.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, "compare", *arguments],
+            cwd=files,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    shown = compare("a.json", "b.json")
+    assert shown.returncode == 0, shown.stderr
+    assert max(map(len, shown.stdout.splitlines())) <= 80, shown.stdout
+    for text in ("ball_x", "differs", "mean over the games, F1, linear, 1k rows", "of 11 variables"):
+        assert text in shown.stdout, text
+    assert "Holm" in shown.stderr
+    told = json.loads(compare("a.json", "b.json", "--json").stdout)
+    assert {"a", "b", "level", "multiplicity", "statements", "rows"} == set(told)
+    assert {r["verdict"] for r in told["rows"]} <= {"differs", "unclear", "noise"}
+    wrong = compare("a.json", "c.json", "--json")
+    assert wrong.returncode == 1
+    assert "c.json" in json.loads(wrong.stdout)["what"]
