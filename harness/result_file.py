@@ -79,6 +79,8 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
 
         if path.exists() and not overwrite:
             raise _is_there(path)
+        if not path.parent.is_dir():
+            raise ResultError(f"{path} cannot be written: there is no such folder.")
         predictions.write(result.predictions, result.signed, predictions.file_beside(path), replace=overwrite)
     try:
         with tempfile.NamedTemporaryFile(
