@@ -53,15 +53,15 @@ def shrink(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """
     height, width = frames.shape[-2:]
     # Whole numbers under 2 ** 24 are exact in float32, whatever the order of the sums.
-    total = _overlap(height).T @ (frames.astype(np.float32) @ _overlap(width))
+    total = overlap(height).T @ (frames.astype(np.float32) @ overlap(width))
     mean: npt.NDArray[np.uint8] = np.rint(total.astype(np.float64) / (height * width)).astype(np.uint8)
     return mean
 
 
 @cache
-def _overlap(size: int) -> npt.NDArray[np.float32]:
-    """How much of each of 84 pixels each of ``size`` covers, float32 [size, 84], in parts of both grids."""
+def overlap(size: int) -> npt.NDArray[np.float32]:
+    """Return how much of each of 84 pixels each of ``size`` covers: float32 [size, 84], in whole parts."""
     old, new = np.arange(size)[:, None] * SMALL, np.arange(SMALL)[None] * size
     shared = np.minimum(old + SMALL, new + size) - np.maximum(old, new)
-    overlap: npt.NDArray[np.float32] = np.maximum(shared, 0).astype(np.float32)
-    return overlap
+    covered: npt.NDArray[np.float32] = np.maximum(shared, 0).astype(np.float32)
+    return covered

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RANDOM_SHARE = 0.2
 STACK = 4
 HUB = "hf:"
-_STRIDES = (4, 2, 1)
+STRIDES = (4, 2, 1)
 _SB3_WEIGHTS = "policy.pth"
 
 # From the observation, uint8 [1, 4, 84, 84], ALE's numbers of the minimal actions, and a generator.
@@ -97,13 +97,30 @@ def load_agent(policy: str | Path | Callable[..., Any]) -> tuple[Policy, str]:
         raise UsageError(
             "This is no policy.", expected="a callable, a path or hf:ORG/REPO/FILE", got=repr(policy)[:200]
         )
-    name = str(policy)
-    path = _download(name) if name.startswith(HUB) else Path(policy)
+    layers, digest = load_layers(policy)
+    return Agent(Actor(layers, str(policy))), digest
+
+
+def load_layers(checkpoint: str | Path) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], str]:
+    """Return weight and bias of an agent's five layers, and the digest of the file.
+
+    Three convolutions, the hidden layer, and the layer of the actions.
+
+    Args:
+        checkpoint: A path, or ``"hf:ORG/REPO/FILE"``.
+
+    Raises:
+        UsageError: The name on the Hub has no file in it.
+        DataError: The checkpoint cannot be read, or is not of a network that is known here.
+        MissingExtraError: PyTorch is not installed.
+    """
+    name = str(checkpoint)
+    path = _download(name) if name.startswith(HUB) else Path(checkpoint)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"The checkpoint {name} cannot be read: {error}") from error
-    return Agent(Actor(_layers(content, name), name)), bytes_digest(content)
+    return _layers(content, name), bytes_digest(content)
 
 
 class _Called:
@@ -167,7 +184,7 @@ class Actor:
         *convolutions, hidden, last = self._layers
         with torch.no_grad():
             x = torch.from_numpy(observation).float() / 255
-            for (weight, bias), stride in zip(convolutions, _STRIDES, strict=True):
+            for (weight, bias), stride in zip(convolutions, STRIDES, strict=True):
                 x = functional.conv2d(x, weight, bias, stride=stride).relu()
             x = functional.linear(x.flatten(1), *hidden).relu()
             return functional.linear(x, *last)[0].double().numpy()

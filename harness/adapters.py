@@ -11,6 +11,8 @@ from harness.encoder import POOLS, EncoderError, FrameSpec, LoadedEncoder, Pool
 from harness.encoder_file import find_encoder, import_file, seeded
 from harness.encoder_object import Request, adapt, name_of
 from harness.fingerprint import files_digest
+from harness.named import NAMED
+from harness.named import make as make_named
 from harness.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
 
 _PICKLES = (".joblib", ".pkl", ".pickle", ".skops")
@@ -33,7 +35,8 @@ def load_encoder(
         source: A Python file with an ``encoder`` object, a function ``load_encoder()`` or a single encoder
             class; or such an object, class or module itself: a torch module, an object with ``spec`` and
             ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays. Or a file of
-            ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``.
+            ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``; or the folder
+            of a trained method, or a name in `harness.named.NAMED`.
         weights: State dict for a torch module, ``.safetensors`` or ``.pt``; no code in it is run.
         device: Torch device; where the encoder is if not given, and the CPU for what comes from a file.
         spec: What the encoder sees, in place of its own attribute ``spec``; without either, gray
@@ -72,7 +75,11 @@ def _from_text(source: str, request: Request) -> LoadedEncoder:
     library, _, model = source.partition(":")
     if library in {"timm", "hf"} and model:
         return _from_hub(library, model, request)
+    if source in NAMED:
+        return _from_name(source, request)
     path = Path(source).expanduser()
+    if path.is_dir():
+        return _from_run(path, request)
     if path.suffix in _PICKLES:
         raise EncoderError(
             f"{path.name} is a pickle: reading it would run code that nobody has seen.",
@@ -81,8 +88,9 @@ def _from_text(source: str, request: Request) -> LoadedEncoder:
     if not path.is_file():
         raise EncoderError(
             f"There is no encoder file {source!r}.",
-            expected="a Python file such as examples/my_encoder.py",
-            got="a folder" if path.is_dir() else "nothing there",
+            expected="a Python file such as examples/my_encoder.py, the folder of a trained method, or "
+            + " or ".join(NAMED),
+            got="nothing there",
         )
     if path.suffix == ".py":
         return _from_python(path.resolve(), request)
@@ -117,11 +125,28 @@ def _from_program(path: Path, request: Request) -> LoadedEncoder:
     return adapt(program, replace(request, source=source, name=request.name or path.stem))
 
 
-def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
+def _need_torch() -> None:
     try:
         import torch  # noqa: F401 - the next import needs it, and this one says so by name
     except ImportError as error:
         raise MissingExtraError("torch", "harness") from error
+
+
+def _from_name(source: str, request: Request) -> LoadedEncoder:
+    _need_torch()
+    return adapt(make_named(source), replace(request, name=request.name or source))
+
+
+def _from_run(folder: Path, request: Request) -> LoadedEncoder:
+    _need_torch()
+    from harness.methods.run import load_run
+
+    run = load_run(folder)
+    return adapt(run.encoder, replace(request, name=request.name or run.name))
+
+
+def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
+    _need_torch()
     from harness.hub_models import load_timm, load_transformers
 
     with seeded():  # for the parts that have no pretrained weights

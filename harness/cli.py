@@ -1,4 +1,4 @@
-"""The command `harness`: evaluate, check, compare, sign, verify."""
+"""The command `harness`: train, evaluate, check, compare, sign, verify."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.console import Commands, print_json, say
 from harness import missing_extra
 from harness.leaderboard.cli import leaderboard, submit
+from harness.methods.cli import methods, run, train
 from harness.result_cli import compare, keygen, sign, verify
 
 PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
@@ -31,6 +32,9 @@ cli.add_command(sign)
 cli.add_command(verify)
 cli.add_command(submit)
 cli.add_command(leaderboard)
+cli.add_command(methods)
+cli.add_command(train)
+cli.add_command(run)
 
 
 _spec = click.option(

@@ -1,0 +1,57 @@
+"""The methods of arXiv 1906.08226 by name, and one loop that trains them.
+
+Nothing heavy is imported here: a method's module, and torch with it, when the method is asked for.
+`docs/methods.md` says what each method is; `harness.methods.train.train` trains one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from atariari_data.errors import MissingExtraError, UnknownNameError
+
+if TYPE_CHECKING:
+    from harness.methods.method import Method
+
+# Where each method's class is: `module:class` under this package.
+METHODS: Final = {
+    "infonce-stdim": "contrastive:SpatioTemporalDIM",
+    "jsd-stdim": "contrastive:JensenShannonDIM",
+    "global-infonce-stdim": "contrastive:GlobalTemporalDIM",
+    "global-local-infonce-stdim": "contrastive:GlobalLocalDIM",
+    "dim": "contrastive:DeepInfoMax",
+    "cpc": "cpc:ContrastivePredictiveCoding",
+    "vae": "pixels:VariationalAutoEncoder",
+    "naff": "pixels:NextFrame",
+    "supervised": "supervised:Supervised",
+    "random-cnn": "untrained:RandomCNN",
+    "majority": "untrained:Majority",
+    "pretrained-rl-agent": "agent:PretrainedAgent",
+}
+
+
+def load_method(name: str) -> type[Method]:
+    """Return the class of a method.
+
+    Raises:
+        UnknownNameError: No such method; says which there are, and the nearest.
+        MissingExtraError: torch is not installed.
+    """
+    if name not in METHODS:
+        raise UnknownNameError("method", name, METHODS)
+    return _imported(METHODS[name])
+
+
+def _imported(home: str) -> type[Method]:
+    module, _, attribute = home.partition(":")
+    try:
+        found: type[Method] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("torch", "harness") from error
+    return found
+
+
+__all__ = ["METHODS", "load_method"]

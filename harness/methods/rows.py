@@ -1,0 +1,147 @@
+"""What methods learn from: a split's frames as one array on disk, decoded once, and what belongs to each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from tqdm.auto import tqdm
+
+from atariari_data.dataset import load_dataset
+from atariari_data.errors import DataError, UsageError
+from builders.console import say
+from builders.files import new_file
+from builders.manifest import PRETRAIN, load_manifest
+from harness.cache import default_dir
+from harness.frame_spec import SCREEN, FrameSpec
+from harness.splits import open_split
+
+FORMAT: Final = "gray1"  # another way from RGB to these pixels is another name
+GIGA: Final = 1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a split.
+
+    Attributes:
+        frames: uint8 [n, height, width], gray; may be on disk.
+        stretch: int64 [n], the number of the unbroken piece of an episode that each row belongs to. Two
+            rows of one stretch that are k rows apart are k steps apart; no stretch crosses an episode or a
+            row that the split left out.
+        actions: uint8 [n], ALE's number of the action taken at the row; 0 in the last of an episode.
+        ram: uint8 [n, 128].
+    """
+
+    frames: npt.NDArray[np.uint8]
+    stretch: npt.NDArray[np.int64]
+    actions: npt.NDArray[np.uint8]
+    ram: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.frames)
+
+    def starts(self, length: int) -> npt.NDArray[np.int64]:
+        """Return the rows that begin ``length`` consecutive ones, ascending."""
+        if length > len(self):
+            return np.empty(0, np.int64)
+        last = len(self) - length + 1
+        return np.flatnonzero(self.stretch[:last] == self.stretch[length - 1 :])
+
+    def bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the first row of each stretch and how many it has, both int64 [stretches]."""
+        _, first, count = np.unique(self.stretch, return_index=True, return_counts=True)
+        return first, count
+
+
+def open_rows(
+    game: str,
+    split: str,
+    size: tuple[int, int] = SCREEN,
+    *,
+    cache_dir: str | None = None,
+    num_proc: int | None = None,
+    progress: bool = True,
+) -> Rows:
+    """Open a split of ``GAME_pretrain``; where its frames are not decoded yet, that is done first.
+
+    Args:
+        game: As `builders.manifest.recorded_games` names it.
+        split: ``train`` or ``validation``.
+        size: Height and width of the frames, resized as `FrameSpec` says.
+        cache_dir: Where the dataset is built, as in ``load_dataset``.
+        num_proc: Processes to build it with.
+        progress: Show it on standard error.
+
+    Raises:
+        UnknownNameError: No such game.
+        DataError: As `atariari_data.load_dataset`; or there is no room for the frames.
+    """
+    frozen = load_manifest(game).configs[game + PRETRAIN].splits[split]
+    path = default_dir() / "frames" / f"{frozen.digest[:32]}-{FORMAT}-{size[0]}x{size[1]}.npy"
+    if not path.is_file():
+        _decode(game, split, path, (frozen.rows, *size), cache_dir, num_proc, progress=progress)
+    frames = np.load(path, mmap_mode="r")
+    table = load_dataset(name=game + PRETRAIN, split=split, cache_dir=cache_dir, num_proc=num_proc)
+    columns = table.select_columns(["episode", "step", "action", "ram"]).with_format("arrow")[:]
+    episode, step = (columns[name].to_numpy() for name in ("episode", "step"))
+    broken = (np.diff(episode, prepend=-1) != 0) | (np.diff(step, prepend=-1) != 1)
+    actions = columns["action"].combine_chunks().fill_null(0).to_numpy()
+    ram = columns["ram"].combine_chunks().flatten().to_numpy().reshape(len(step), -1)
+    return Rows(frames, np.cumsum(broken), actions, ram)
+
+
+def _decode(
+    game: str,
+    split: str,
+    path: Path,
+    shape: tuple[int, int, int],
+    cache_dir: str | None,
+    num_proc: int | None,
+    *,
+    progress: bool,
+) -> None:
+    """Decode a split to an array file, which is there whole or not at all."""
+    needed = int(np.prod(shape))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if progress:
+        say(f"Decoding {game}{PRETRAIN}, {split}: {needed / GIGA:.2f} GB on disk, in {path}, once.")
+    if needed > free:
+        raise DataError(
+            f"There is no room for the frames of {game} in {path.parent}.",
+            expected=f"{needed / GIGA:.2f} GB",
+            got=f"{free / GIGA:.2f} GB free",
+            cure="Set ATARIARI_CACHE to a folder on another disk.",
+        )
+    rows = open_split(game + PRETRAIN, split, cache_dir=cache_dir, num_proc=num_proc)
+    spec = FrameSpec(size=shape[1:])
+    with (
+        _appearing(path) as part,
+        tqdm(total=shape[0], unit="frame", desc=f"Decoding {split}", disable=not progress) as bar,
+    ):
+        frames = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        start = 0
+        for batch in rows.batches(FrameSpec()):
+            frames[start : start + len(batch)] = spec.arrange(batch)[:, 0]
+            start += len(batch)
+            bar.update(len(batch))
+        frames.flush()
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """As `new_file`; that another process was faster is no error, as its content is the same."""
+    try:
+        with new_file(path) as part:
+            yield part
+    except UsageError:
+        if not path.is_file():
+            raise

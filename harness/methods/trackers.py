@@ -1,0 +1,151 @@
+"""Where the numbers of a run go: JSON lines always, TensorBoard and Weights & Biases where asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from atariari_data.errors import MissingExtraError, UnknownNameError
+from builders.files import new_file
+from harness.methods.run import METRICS
+
+Record = Mapping[str, float | int | str]
+
+
+class Tracker(Protocol):
+    """What takes the numbers of a moment."""
+
+    def write(self, record: Record) -> None:
+        """Take ``step``, ``split`` and the numbers of both."""
+
+    def close(self) -> None:
+        """End; no more numbers come."""
+
+
+class JsonLines:
+    """Appends to ``metrics.jsonl``; a run that goes on first takes back what came after its saved step."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Open the file of a run that stands at ``step``."""
+        path = folder / METRICS
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _is_before(line, step)]
+            with new_file(path, replace=True) as part:
+                part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, record: Record) -> None:
+        """Append a line."""
+        self._file.write(json.dumps(record) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Writes event files into the run's folder."""
+
+    def __init__(self, folder: Path, _: str) -> None:
+        """Open a new event file.
+
+        Raises:
+            MissingExtraError: TensorBoard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise MissingExtraError("tensorboard", "tensorboard") from error
+        self._writer = SummaryWriter(folder)
+
+    def write(self, record: Record) -> None:
+        """Write every number under ``split/name``."""
+        for name, value in _numbers(record).items():
+            self._writer.add_scalar(name, value, record["step"])
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """Sends to Weights & Biases, project ``atariari``; ``WANDB_MODE=offline`` keeps it here."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Start a run of that name.
+
+        Raises:
+            MissingExtraError: W&B is not installed.
+        """
+        try:
+            import wandb
+        except ImportError as error:
+            raise MissingExtraError("wandb", "wandb") from error
+        self._run: Any = wandb.init(project="atariari", name=name, dir=folder, resume="allow")
+
+    def write(self, record: Record) -> None:
+        """Send every number under ``split/name``."""
+        self._run.log(_numbers(record), step=record["step"])
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
+TRACKERS: Final[Mapping[str, Callable[[Path, str], Tracker]]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WeightsAndBiases,
+}
+
+
+class Trackers:
+    """All of a run's trackers as one."""
+
+    def __init__(self, folder: Path, step: int, name: str, others: tuple[str, ...] = ()) -> None:
+        """Open the file of lines, and ``others`` by their names in `TRACKERS`.
+
+        Raises:
+            UnknownNameError: No such tracker.
+            MissingExtraError: Its package is not installed.
+        """
+        for other in others:
+            if other not in TRACKERS:
+                raise UnknownNameError("tracker", other, TRACKERS)
+        more = [TRACKERS[other](folder, name) for other in others]
+        self._all: list[Tracker] = [JsonLines(folder, step), *more]
+
+    def write(self, record: Record) -> None:
+        """Give a record to all."""
+        for tracker in self._all:
+            tracker.write(record)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all."""
+        for tracker in self._all:
+            tracker.close()
+
+
+def _is_before(line: str, step: int) -> bool:
+    try:
+        return int(json.loads(line)["step"]) <= step
+    except (ValueError, KeyError, TypeError):  # a line that a kill cut off
+        return False
+
+
+def _numbers(record: Record) -> dict[str, float]:
+    split = record["split"]
+    return {
+        f"{split}/{name}": value
+        for name, value in record.items()
+        if name != "step" and isinstance(value, int | float)
+    }

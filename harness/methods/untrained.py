@@ -1,0 +1,48 @@
+"""Encoders that nobody trained: floors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.encoder_file import seeded
+from harness.frame_spec import FrameSpec
+from harness.methods.encoders import NatureCNN
+from harness.methods.method import Method, Network
+
+
+class RandomCNN(Method):
+    """``random-cnn``: the encoder as it starts (arXiv 1906.08226, appendix A)."""
+
+    trains = False
+
+
+class Constant(nn.Module):
+    """Gives one zero for every frame, so that a probe can only learn how frequent the values are."""
+
+    spec = FrameSpec(size=(1, 1))
+    name = "majority"
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return zeros float32 [n, 1]."""
+        return torch.zeros(len(frames), 1, device=frames.device)
+
+
+class Majority(Method):
+    """``majority``: features that say nothing; a converged probe then gives the most frequent value."""
+
+    trains = False
+
+    @classmethod
+    def make_encoder(cls, network: Network, options: Any) -> nn.Module:
+        """Make the constant encoder."""
+        del network, options
+        return Constant()
+
+
+def random_cnn() -> NatureCNN:
+    """Make the random encoder for whole frames whose weights are the same every time (seed 0)."""
+    with seeded():
+        return NatureCNN()

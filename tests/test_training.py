@@ -1,0 +1,254 @@
+"""Training: a kill costs nothing, the best weights are kept, trouble ends with a message."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import harness
+from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
+from harness.encoder import EncoderError
+from harness.frame_spec import sample_frames
+from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
+from harness.methods.encoders import NatureCNN
+from harness.methods.learner import Learner, TrainingError, read_batches
+from harness.methods.rows import Rows
+from harness.methods.run import Budget, Settings, load_run, make
+from harness.methods.sampling import draw_epoch
+from harness.methods.train import Surroundings, train
+from tests.small_methods import moving_dots
+
+QUIET = Surroundings(progress=False)
+SMALL = (84, 84)
+
+
+def _settings(method: str = "infonce-stdim", **others: Any) -> Settings:
+    usual = {"method": method, "game": "pong", "size": SMALL, "batch_size": 16}
+    return make(Settings, **{**usual, **others})
+
+
+@pytest.fixture(scope="module")
+def dots() -> tuple[Rows, Rows]:
+    return moving_dots(10)[0], moving_dots(2, seed=1)[0]
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _harness(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from harness.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=300,
+    )
+
+
+def test_a_killed_run_ends_with_the_very_same_weights(tmp_path: Path) -> None:
+    command = ["train", "--method", "vae", "--game", "pong", "--size", "84x84", "--batch-size", "16"]
+    command += ["--steps", "40", "--validate-every", "15", "--save-seconds", "0", "--feature-size", "32"]
+    settings = _settings("vae", validate_every=15, feature_size=32)
+    torch.set_num_threads(1)  # as the commands have
+    train(settings, tmp_path / "whole", Budget(steps=40), QUIET)
+
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from harness.cli import main; main()", *command, "--out", str(killed)],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (killed / "metrics.jsonl").is_file() or not (killed / "metrics.jsonl").read_text():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "model.safetensors").exists()
+    with pytest.raises(EncoderError, match="has not ended"):
+        harness.load_encoder(str(killed))
+
+    again = _harness(*command, "--out", killed)
+    assert again.returncode == 0, again.stderr
+    assert "goes on at step" in again.stderr
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+    losses = [
+        [(r["step"], r["split"], r["loss"]) for r in _records(tmp_path / name) if r["split"] == "validation"]
+        for name in ("whole", "killed")
+    ]
+    assert losses[0] == losses[1]
+    assert [step for step, _, _ in losses[0]] == [15, 30, 40]
+    assert sorted(p.name for p in killed.iterdir()) == ["config.json", "metrics.jsonl", "model.safetensors"]
+
+
+def test_a_run_is_an_encoder(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    config = train(_settings(), tmp_path, Budget(steps=3), QUIET, rows=dots)
+    assert config.training is not None
+    assert (config.training.steps, config.training.stopped_by) == (3, "steps")
+    assert config.training.samples == 48
+    assert config.described() == "pong_pretrain 1.0.0, infonce-stdim, 3 steps of 16, seed 0"
+    encoder = harness.load_encoder(str(tmp_path))
+    assert (encoder.name, encoder.spec.size) == ("infonce-stdim", SMALL)
+    assert encoder.embed(sample_frames(encoder.spec, 2)).shape == (2, 256)
+    (train_record,) = (r for r in _records(tmp_path) if r["split"] == "train")
+    assert {"step", "loss", "global_local", "local_local", "learning_rate", "samples_per_second"} <= set(
+        train_record
+    )
+
+
+def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    train(_settings(), tmp_path, Budget(steps=2), QUIET, rows=dots)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    train(_settings(), tmp_path, Budget(steps=9), QUIET, rows=dots)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_the_seed_decides_the_weights(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    torch.manual_seed(99)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(_settings(seed=seed), tmp_path / name, Budget(steps=2), QUIET, rows=dots)
+        torch.rand(5)  # what else happens to torch's generator does not matter
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_the_best_weights_are_kept_and_patience_ends(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    """With labels that say nothing, validation only gets worse once training frames are learned by heart."""
+    noise = np.random.default_rng(0)
+    rows = tuple(replace(r, ram=noise.integers(0, 256, r.ram.shape).astype(np.uint8)) for r in dots)
+    settings = _settings("supervised", learning_rate=1e-3, validate_every=5, patience=2, feature_size=64)
+    config = train(settings, tmp_path, Budget(steps=200), QUIET, rows=(rows[0], rows[1]))
+    assert config.training is not None
+    assert config.training.stopped_by == "patience"
+    found = {r["step"]: r["loss"] for r in _records(tmp_path) if r["split"] == "validation"}
+    best = min(found, key=lambda step: found[step])
+    assert (config.training.best_step, config.training.validation_loss) == (best, found[best])
+    assert config.training.steps == best + 10
+    # The weights are those of that step: a run that ends there has them, too.
+    other = tmp_path.parent / "to-the-best"
+    train(settings, other, Budget(steps=best), QUIET, rows=(rows[0], rows[1]))
+    assert (other / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+def test_minutes_end_a_run(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    config = train(_settings(), tmp_path, Budget(max_minutes=0.02), QUIET, rows=dots)
+    assert config.training is not None
+    assert config.training.stopped_by == "minutes"
+    assert 1.2 <= config.training.seconds < 60
+
+
+def test_a_loss_that_is_not_a_number_stops_with_a_message(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    with pytest.raises(TrainingError, match=r"(?s)(not a number|out of all bounds).*learning-rate"):
+        train(_settings("vae", learning_rate=1e6), tmp_path, Budget(steps=60), QUIET, rows=dots)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_growing_loss_stops_too() -> None:
+    learner = Learner(DeepInfoMax(NatureCNN(SMALL)), _settings("dim"), torch.device("cpu"))
+    learner.check(4.0)
+    learner.check(39.0)
+    with pytest.raises(TrainingError, match="out of all bounds"):
+        learner.check(41.0)
+    with pytest.raises(TrainingError, match="not a number"):
+        learner.check(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ({"method": "infonce"}, UnknownNameError),
+        ({"game": "pongg"}, UnknownNameError),
+        ({"encoder": "natural"}, UnknownNameError),
+        ({"size": (10, 10)}, UsageError),
+        ({"options": {"beta": 2}}, UsageError),
+        ({"batch_size": 4096}, DataError),
+    ],
+)
+def test_what_cannot_be_is_said(
+    others: dict[str, Any], expected: type[AtariariError], tmp_path: Path, dots: tuple[Rows, Rows]
+) -> None:
+    with pytest.raises(expected):
+        train(_settings(**others), tmp_path / "run", Budget(steps=1), QUIET, rows=dots)
+
+
+def test_other_settings_need_another_folder(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    train(_settings("random-cnn"), tmp_path / "run", Budget(), QUIET, rows=dots)
+    with pytest.raises(UsageError, match=r"(?s)other settings.*seed=0.*seed=1"):
+        train(_settings("random-cnn", seed=1), tmp_path / "run", Budget(), QUIET, rows=dots)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="is no run"):
+        train(_settings(), tmp_path / "full", Budget(), QUIET, rows=dots)
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+def test_a_tracker_that_is_not_installed_names_its_extra(
+    tracker: str, tmp_path: Path, dots: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, tracker, None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    around = Surroundings(progress=False, trackers=(tracker,))
+    with pytest.raises(MissingExtraError, match=rf"atariari\[{tracker}\]"):
+        train(_settings(), tmp_path, Budget(steps=1), around, rows=dots)
+
+
+def test_mixed_precision_learns_the_same_but_for_rounding(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    found = []
+    for mixed in (False, True):
+        folder = tmp_path / str(mixed)
+        config = train(_settings(mixed_precision=mixed), folder, Budget(steps=4), QUIET, rows=dots)
+        assert config.training is not None
+        found.append(config.training.validation_loss)
+    assert found[0] != found[1]
+    assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
+def test_batches_come_in_order_as_floats(dots: tuple[Rows, Rows]) -> None:
+    index = draw_epoch(dots[0], 2, 16, seed=0, epoch=0)
+    for rows, batch in zip(index, read_batches(dots[0], index, torch.device("cpu")), strict=True):
+        assert np.array_equal((batch.frames * 255).round().byte().numpy(), dots[0].frames[rows])
+        assert np.array_equal(batch.ram.numpy(), dots[0].ram[rows[:, 0]])
+        assert np.array_equal(batch.actions.numpy(), dots[0].actions[rows[:, 0]])
+
+
+def test_memory_is_estimated_from_what_small_batches_keep(dots: tuple[Rows, Rows]) -> None:
+    learner = Learner(SpatioTemporalDIM(NatureCNN(SMALL)), _settings(), torch.device("cpu"))
+    index = draw_epoch(dots[0], 2, 64, seed=0, epoch=0)
+    batch = next(read_batches(dots[0], index, torch.device("cpu")))
+    kept = learner._kept(batch)
+    weights = sum(p.numel() * 4 for p in learner.method.parameters())
+    assert learner.memory(batch) == pytest.approx(kept + 4 * weights, rel=0.1)
+
+
+def test_a_damaged_run_is_said(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    train(_settings("random-cnn"), tmp_path, Budget(), QUIET, rows=dots)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(EncoderError, match="damaged"):
+        load_run(tmp_path)
+    weights.write_bytes(whole)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format": 2}))
+    with pytest.raises(DataError, match="newer format"):
+        load_run(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(EncoderError, match="not what harness train writes"):
+        load_run(tmp_path)
+    with pytest.raises(EncoderError, match="holds no run"):
+        harness.load_encoder(str(tmp_path.parent))
