@@ -18,8 +18,11 @@ import torch
 
 import harness
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
+from harness import protocol
 from harness.encoder import EncoderError
 from harness.frame_spec import sample_frames
+from harness.methods import METHODS
+from harness.methods.cli import PROBES
 from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, TrainingError, read_batches
@@ -47,13 +50,13 @@ def _records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def _harness(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def _harness(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from harness.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **environment},
+        cwd=cwd,
         timeout=300,
     )
 
@@ -252,3 +255,40 @@ def test_a_damaged_run_is_said(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
         load_run(tmp_path)
     with pytest.raises(EncoderError, match="holds no run"):
         harness.load_encoder(str(tmp_path.parent))
+
+
+def test_one_command_trains_and_evaluates(tmp_path: Path) -> None:
+    command = ["run", "--method", "majority", "--env-name", "PongNoFrameskip-v4", "--probe", "linear"]
+    done = _harness(*command, "--quiet", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (tmp_path / "runs" / "pong-majority-0" / "model.safetensors").is_file()
+    assert found["encoder"]["name"] == "majority"
+    assert found["encoder"]["pretraining_data"] == "none"
+    full = found["games"]["pong"]["scores"][0]
+    for variable in full["variables"]:  # a probe that sees nothing can only learn what is frequent
+        assert variable["f1"] == variable["majority_f1"]
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    def fails(*arguments: str) -> str:
+        done = _harness("train", "--game", "pong", "--out", tmp_path / "run", *arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "Did you mean 'infonce-stdim'" in fails("--method", "infonce-stdm")
+    assert "210x160 or 84x84" in fails("--method", "vae", "--size", "big")
+
+
+def test_every_method_is_listed_with_its_options() -> None:
+    done = _harness("methods", "--json")
+    listed = {row["name"]: row for row in json.loads(done.stdout)}
+    assert list(listed) == list(METHODS)
+    assert listed["cpc"]["options"]["sequence_length"] == 100
+    assert listed["vae"]["options"] == {"beta": 1.0}
+    assert all(row["summary"] for row in listed.values())
+
+
+def test_the_command_knows_the_probes_that_there_are() -> None:
+    assert PROBES == protocol.PROBES

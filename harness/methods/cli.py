@@ -13,6 +13,8 @@ from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS, game
 from builders.console import print_json, print_table, say
 from harness.methods import METHODS
 
+PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
+
 _TRAINING: tuple[Callable[[Any], Any], ...] = (
     click.option("--method", required=True, help="One of those that `harness methods` lists."),
     click.option(
@@ -62,6 +64,11 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+_out = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/GAME-METHOD-SEED]"
+)
+
+
 def _training(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_TRAINING):
         command = option(command)
@@ -70,7 +77,7 @@ def _training(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_training
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/GAME-METHOD-SEED]")
+@_out
 def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
     """Train an encoder on a game's pretraining split; a run that was interrupted goes on.
 
@@ -87,7 +94,14 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 
 @click.command()
 @_training
-@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/GAME-METHOD-SEED]")
+@_out
+@click.option(
+    "--probe",
+    "probes",
+    type=click.Choice(PROBES),
+    multiple=True,
+    help="linear: converged. anand2019: the 2019 paper's. May be given twice.  [default: both]",
+)
 @click.option(
     "--label-set",
     type=click.Choice(LABEL_SETS),
@@ -101,15 +115,18 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 @click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
 @click.option("--submitter", help="Who vouches for the result: the name in a leaderboard's allowed_signers.")
 @click.option("--key", help="SSH key to sign with.  [default: your own, see harness sign --help]")
+@click.pass_context
 def run(
+    context: click.Context,
     *,
-    as_json: bool,
     out: Path | None,
+    probes: tuple[str, ...],
     label_set: str,
     result: Path | None,
     limit: int | None,
     submitter: str | None,
     key: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Train an encoder on a game and evaluate it there, in one go.
@@ -117,33 +134,28 @@ def run(
     \b
     harness run --method infonce-stdim --env-name PongNoFrameskip-v4
     """  # noqa: D301  as above
-    from harness.evaluation import evaluate
-    from harness.output import check_writable, default_out, save
-    from harness.report import print_result
+    from harness.cli import evaluate
+    from harness.output import check_writable
 
     check_writable(result)
     folder, config = _train(out=out, **options)
     say(f"Trained: {folder}")
-    found = evaluate(
-        str(folder),
-        [config.settings.game],
+    context.invoke(
+        evaluate,
+        encoder=str(folder),
+        games=config.settings.game,
+        probes=probes or tuple(PROBES),
+        out=result,
         device=options["device"],
-        name=config.settings.method,
-        label_set=label_set,
         limit=limit,
+        label_set=label_set,
         pretraining_data=config.described(),
-        submitter=None if submitter is None else {"principal": submitter},
+        submitter=submitter,
+        key=key,
         num_proc=options["num_proc"],
-        progress=not options["quiet"],
+        quiet=options["quiet"],
+        as_json=as_json,
     )
-    path, signed = save(found, result or default_out(found), key)
-    if as_json:
-        print_json(
-            {"run": str(folder), "path": str(path), "signed": bool(signed.signatures), **found.signed.plain}
-        )
-        return
-    print_result(found)
-    click.echo(f"\n{path}")
 
 
 @click.command()
@@ -157,7 +169,7 @@ def methods(*, as_json: bool) -> None:
     rows = []
     for name in METHODS:
         kind = load_method(name)
-        summary = (kind.__doc__ or "").strip().split("\n", maxsplit=1)[0]
+        summary = (kind.__doc__ or "").partition("\n")[0].removeprefix(f"``{name}``").lstrip(" ,:")
         own = {f.name: f.default for f in fields(kind.Options) if f.name != "game"}
         rows.append((name, own, summary))
     if as_json:
