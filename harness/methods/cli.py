@@ -118,6 +118,7 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     *,
     out: Path | None,
     probes: tuple[str, ...],
