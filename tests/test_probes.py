@@ -45,9 +45,15 @@ def _scores(fits: list[LinearFit], labels: Labels) -> list[float]:
     return [weighted_f1(labels[:, v], fit.predictions) for v, fit in enumerate(fits)]
 
 
-def test_equals_scikit_learn_at_the_chosen_strength() -> None:
-    train, _, test = _splits()
-    fits = _plain()
+@pytest.mark.parametrize("rotated", [True, False])
+def test_equals_scikit_learn_at_the_chosen_strength(
+    rotated: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, validation, test = _splits()
+    if not rotated:
+        monkeypatch.setattr("harness.basis.ROTATED", 4)
+    fits = fit_linear(train, validation, test.features, names=NAMES)
     assert [fit.name for fit in fits] == NAMES
     scaler = StandardScaler().fit(train.features)
     for v, fit in enumerate(fits[:3]):
@@ -112,6 +118,31 @@ def test_what_does_not_change_the_score(change: str) -> None:
         assert all(np.array_equal(a.predictions, b.predictions) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize("change", ["threads", "rows at once", "device"])
+def test_how_it_is_computed_does_not_change_the_score(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from harness import logistic
+
+    if change == "device" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    before = _plain()
+    train, validation, test = _splits()
+    threads = torch.get_num_threads()
+    if change == "threads":
+        torch.set_num_threads(2 if threads == 1 else 1)
+    if change == "rows at once":
+        monkeypatch.setattr(logistic, "CHUNK", 70)
+    device = "cuda" if change == "device" else "cpu"
+    try:
+        after = fit_linear(train, validation, test.features, names=NAMES, device=device)
+    finally:
+        torch.set_num_threads(threads)
+    assert [fit.strength for fit in after] == [fit.strength for fit in before]
+    assert all(fit.converged for fit in after)
+    assert _scores(after, test.labels) == pytest.approx(_scores(before, test.labels), abs=0.002)
+
+
 def test_a_variable_does_not_hang_on_the_others() -> None:
     train, validation, test = _splits()
     together = _plain()
@@ -162,7 +193,7 @@ def test_all_features_constant_gives_the_majority() -> None:
         assert fit.converged
 
 
-@pytest.mark.parametrize("d", [1, 2, 300])
+@pytest.mark.parametrize("d", [1, 2, 300, 16_384])
 def test_few_rows_and_any_number_of_features(d: int) -> None:
     train, validation, test = _splits(d)
     rows = np.arange(0, 600, 6)
