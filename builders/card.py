@@ -61,7 +61,7 @@ _GAME = """
 ## {title}
 
 ![Four frames of {title}](images/{name}.png)
-
+{labels}
 | variable | what | values | entropy, nats | probed | ceiling F1 |
 | --- | --- | --- | ---: | --- | ---: |
 {variables}
@@ -153,7 +153,7 @@ def card(folder: Path) -> str:
         config=configs[0],
         rows="\n".join(rows),
     )
-    return f"---\n{_yaml(configs)}---\n{head}{''.join(map(_game, names))}{_TAIL}"
+    return f"---\n{_yaml(configs)}---\n{head}{''.join(_game(name, folder) for name in names)}{_TAIL}"
 
 
 def _yaml(configs: list[str]) -> str:
@@ -179,7 +179,10 @@ def _yaml(configs: list[str]) -> str:
     return str(yaml.safe_dump(fields, sort_keys=False))
 
 
-def _game(name: str) -> str:
+def _game(name: str, folder: Path) -> str:
+    labels = ""
+    if (folder / "images" / f"{name}_labels.png").is_file():
+        labels = f"\n![Frames and labels of an episode](images/{name}_labels.png)\n"
     frozen = load_manifest(name).label_sets["v1"]
     lines = []
     for v in game(name).variables("v1"):
@@ -187,4 +190,4 @@ def _game(name: str) -> str:
         values = f"{v.values[0]} to {v.values[1]} {v.unit}"
         numbers = f"{abs(s.entropy):.2f} | {'yes' if s.probed else 'no'} | {s.ceiling_f1:.4f}"
         lines.append(f"| `{v.name}` | {v.description} | {values} | {numbers} |")
-    return _GAME.format(name=name, title=game(name).title, variables="\n".join(lines))
+    return _GAME.format(name=name, title=game(name).title, labels=labels, variables="\n".join(lines))

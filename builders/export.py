@@ -2,6 +2,7 @@
 
     DIR/README.md             the card; says which file is which config and split
     DIR/images/pong.png       example frames
+    DIR/images/pong_labels.png  frames with their labels drawn in, where Matplotlib is installed
     DIR/pong/train.parquet    a file for each split
 
 A Parquet file gets its name after its content was read back and has the manifest's digest, so a file that is
@@ -10,6 +11,7 @@ there is finished. The metadata of each holds that digest.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from atariari_data.dataset import NAME
-from atariari_data.errors import DataError, UsageError
+from atariari_data.errors import DataError, MissingExtraError, UsageError
 from builders.card import write_card
 from builders.files import new_file
 from builders.frames import from_png
@@ -72,6 +74,7 @@ def export(
             _write_split(config, name, builder.as_dataset(split=name), to, progress=progress)
         files += [parquet_file(config, name, to) for name in frozen]
         _write_examples(config, to)
+        _write_labels(config.removesuffix(PRETRAIN), to)
     write_card(to)
     return files
 
@@ -170,3 +173,13 @@ def _write_examples(config: str, to: Path) -> None:
     side_by_side = np.hstack([part for frame in frames for part in (frame, gap)][:-1])
     with new_file(file) as part:
         Image.fromarray(side_by_side).save(part, format="png", optimize=True)
+
+
+def _write_labels(name: str, to: Path) -> None:
+    """Draw the game with its labels, as `atariari-data show` does; an extra that export goes without."""
+    from builders.show import show
+
+    file = to / "images" / f"{name}_labels.png"
+    if not file.exists():
+        with contextlib.suppress(MissingExtraError):
+            show(name, file)

@@ -20,7 +20,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-ON_THE_WAY: Final = 0.1  # nats from the minimum, where only the choice of the strength hangs on it
+ON_THE_WAY: Final = 1e-2  # nats from the minimum, where only the choice of the strength hangs on it
 AT_THE_END: Final = 1e-4  # nats from the minimum, in what is reported
 MAX_EVALUATIONS: Final = 2000
 
@@ -88,6 +88,7 @@ class Solution:
         gradient_norm: Euclidean norm of the gradient of the objective.
         converged: Whether the norm is below the tolerance.
         evaluations: Passes over the rows that it took.
+        memory: Of L-BFGS, for the next strength to go on with.
     """
 
     weights: Tensor
@@ -95,6 +96,29 @@ class Solution:
     gradient_norm: float
     converged: bool
     evaluations: int
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What L-BFGS remembers: steps, and how the gradient of the objective changed over each.
+
+    The penalty's part of a change is known, so that what was learned at one strength holds at another.
+
+    Attributes:
+        penalty: float32 [1, d + 1], of the strength it belongs to.
+        pairs: Step and change, float32 [k, d + 1] each, the oldest first.
+    """
+
+    penalty: Tensor
+    pairs: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def at(self, penalty: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the pairs as another penalty has them."""
+        more = penalty - self.penalty
+        if not more.any():
+            return list(self.pairs)
+        return [(step, change + more * step) for step, change in self.pairs]
 
 
 def tolerance(strength: float, nats: float) -> float:
@@ -107,7 +131,13 @@ def tolerance(strength: float, nats: float) -> float:
 
 
 def minimise(
-    start: Tensor, strength: float, nats: float, history: int = HISTORY, *, beat: float | None = None
+    start: Tensor,
+    strength: float,
+    nats: float,
+    history: int = HISTORY,
+    *,
+    memory: Memory | None = None,
+    beat: float | None = None,
 ) -> Generator[Ask, Answer, Solution]:
     """Minimise the objective of one variable by L-BFGS.
 
@@ -116,6 +146,7 @@ def minimise(
         strength: Of the L2 penalty; the intercept (last column) has none.
         nats: How near to the minimum counts as converged.
         history: Steps that L-BFGS remembers.
+        memory: Of an earlier solution of this variable, whose weights ``start`` is.
         beat: The validation score to beat; minimising ends where that is out of sight.
     """
     # For two classes scikit-learn has one vector of weights, the difference of ours.
@@ -123,7 +154,9 @@ def minimise(
     penalty = torch.full_like(start[:1], twice * strength)
     penalty[:, -1] = 0
     stop, evaluations, age = tolerance(strength, nats), 1, REFRESH
-    memory: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
+    pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
+    for move, difference in memory.at(penalty) if memory else ():
+        _remember(pairs, move, difference)
     weights = start
     loss, gradient = _penalised((yield Ask(weights)), weights, penalty)
     norm = float(gradient.norm())
@@ -135,7 +168,7 @@ def minimise(
                 break
         if age >= REFRESH or curvature is None:
             curvature, age = (yield Ask(weights, "curvature")).curvature, 0
-        direction = _direction(gradient, memory, curvature, penalty)
+        direction = _direction(gradient, pairs, curvature, penalty)
         slope = float(torch.sum(gradient * direction))
         if not slope < 0:  # rounding has the last word
             break
@@ -155,13 +188,17 @@ def minimise(
             step *= min(0.7, max(0.1, slope / (slope - trial_slope)))
         if not moved:
             break
-        change, difference = trial - weights, trial_gradient - gradient
-        product = float(torch.sum(change * difference))
-        if product > 0:
-            memory.append((change, difference, 1 / product))
+        _remember(pairs, trial - weights, trial_gradient - gradient)
         weights, loss, gradient = trial, trial_loss, trial_gradient
         norm = float(gradient.norm())
-    return Solution(weights, loss, norm, norm <= stop, evaluations)
+    kept = Memory(penalty, tuple((move, difference) for move, difference, _ in pairs))
+    return Solution(weights, loss, norm, norm <= stop, evaluations, kept)
+
+
+def _remember(pairs: deque[tuple[Tensor, Tensor, float]], change: Tensor, difference: Tensor) -> None:
+    product = float(torch.sum(change * difference))
+    if product > 0:  # as it is but for rounding
+        pairs.append((change, difference, 1 / product))
 
 
 def _penalised(answer: Answer, weights: Tensor, penalty: Tensor) -> tuple[float, Tensor]:
@@ -234,7 +271,9 @@ def choose(
     for walk in (grid[origin + 1 :], grid[:origin][::-1]):
         for strength in walk:
             beat = tried[chosen] + gain
-            solution = yield from minimise(best.weights, strength, ON_THE_WAY, history, beat=beat)
+            solution = yield from minimise(
+                best.weights, strength, ON_THE_WAY, history, memory=best.memory, beat=beat
+            )
             evaluations += solution.evaluations
             tried[strength] = (yield Ask(solution.weights, "validation")).score
             if tried[strength] <= beat:
@@ -242,5 +281,5 @@ def choose(
             best, chosen = solution, strength
         if chosen != first:
             break
-    solution = yield from minimise(best.weights, chosen, AT_THE_END, history)
+    solution = yield from minimise(best.weights, chosen, AT_THE_END, history, memory=best.memory)
     return Chosen(solution, chosen, tried, evaluations + solution.evaluations)

@@ -20,7 +20,7 @@ from harness.metrics import weighted_f1
 
 CHUNK: Final = 2048  # rows a pass handles at once, so that their probabilities stay in the cache
 CURVATURE_ROWS: Final = 8192
-HISTORY_NUMBERS: Final = 2**29  # that L-BFGS may remember of all variables together; 2 GiB
+HISTORY_NUMBERS: Final = 2**28  # that L-BFGS may remember of all variables together, at two strengths; 2 GiB
 
 T = TypeVar("T")
 

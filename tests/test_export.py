@@ -116,6 +116,8 @@ def test_the_card(copy: Path, tmp_path: Path) -> None:
     assert "@inproceedings" in text
     assert (copy / "images" / "pong.png").is_file()
     assert "](images/pong.png)" in text
+    assert (copy / "images" / "pong_labels.png").is_file()
+    assert "](images/pong_labels.png)" in text
     (tmp_path / "README.md").write_text(text.replace("Frames of", "My frames of"), encoding="utf-8")
     with pytest.raises(UsageError, match="somebody else"):
         write_card(tmp_path)
