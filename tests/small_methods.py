@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -20,20 +21,21 @@ def small_encoder(seed: int = 0) -> Encoder:
     return Encoder(before, after, (12, 10), 5)
 
 
-def moving_dots(episodes: int = 20, steps: int = 40, seed: int = 0) -> tuple[Rows, np.ndarray]:
-    """Two squares that move, 84 x 84, on noise that stays within an episode.
+def moving_dots(
+    episodes: int = 20, steps: int = 40, seed: int = 0, noise: int = 160
+) -> tuple[Rows, np.ndarray]:
+    """Two squares that move, 84 x 84, on noise that is new in every frame.
 
     Returns:
-        The rows, whose RAM holds the position of one square in bytes 0 and 1; and those, int64 [n, 2].
+        The rows, whose RAM holds the position of one square where Pong has its ball; and those, int64 [n, 2].
     """
     rng = np.random.default_rng(seed)
     frames, stretch, places = [], [], []
     for episode in range(episodes):
-        ground = rng.integers(0, 60, (84, 84)).astype(np.uint8)
         at, speed = rng.integers(0, POSITIONS, (2, 2)), rng.choice([-1, 1], (2, 2))
         for _ in range(steps):
-            frame = ground.copy()
-            for (y, x), bright in zip(at, (250, 150), strict=True):
+            frame = rng.integers(0, noise, (84, 84)).astype(np.uint8)
+            for (y, x), bright in zip(at, (250, 0), strict=True):
                 frame[4 * y : 4 * y + 8, 4 * x : 4 * x + 8] = bright
             frames.append(frame)
             stretch.append(episode)
@@ -42,6 +44,6 @@ def moving_dots(episodes: int = 20, steps: int = 40, seed: int = 0) -> tuple[Row
             at = at + speed
     n = len(frames)
     ram = np.zeros((n, 128), np.uint8)
-    ram[:, :2] = places
+    ram[:, [54, 49]] = places
     actions = rng.integers(0, 18, n).astype(np.uint8)
     return Rows(np.stack(frames), np.array(stretch), actions, ram), np.array(places)

@@ -59,7 +59,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise MissingExtraError("tensorboard", "tensorboard") from error
+            raise MissingExtraError(error.name or "tensorboard", "tensorboard") from error
         self._writer = SummaryWriter(folder)
 
     def write(self, record: Record) -> None:
@@ -84,8 +84,8 @@ class WeightsAndBiases:
         try:
             import wandb
         except ImportError as error:
-            raise MissingExtraError("wandb", "wandb") from error
-        self._run: Any = wandb.init(project="atariari", name=name, dir=folder, resume="allow")
+            raise MissingExtraError(error.name or "wandb", "wandb") from error
+        self._run: Any = wandb.init(project="atariari", name=name, dir=folder)
 
     def write(self, record: Record) -> None:
         """Send every number under ``split/name``."""
