@@ -22,8 +22,8 @@ def small_encoder(seed: int = 0) -> Encoder:
 
 
 def moving_dots(
-    episodes: int = 20, steps: int = 40, seed: int = 0, noise: int = 160
-) -> tuple[Rows, np.ndarray]:
+    episodes: int, *, steps: int = 40, seed: int = 0, noise: int = 160
+) -> tuple[Rows, npt.NDArray[np.int64]]:
     """Two squares that move, 84 x 84, on noise that is new in every frame.
 
     Returns:
