@@ -163,6 +163,8 @@ def seeded() -> Iterator[None]:
 
 
 def _is_neighbour(file: Path, folder: Path) -> bool:
+    if not file.is_absolute():  # of a module made in code, as torch's `_classes.py`; no such file is anywhere
+        return False
     resolved = file.resolve()
     return (
         resolved.is_relative_to(folder) and "site-packages" not in resolved.parts and resolved.suffix == ".py"

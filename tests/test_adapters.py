@@ -231,6 +231,21 @@ def test_what_is_not_there_or_no_encoder_file(tmp_path: Path) -> None:
             load_encoder(source)
 
 
+def test_a_module_without_a_file_is_no_neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where `_ghost.py` would be, if it were a file
+    file = tmp_path / "my_encoder.py"
+    file.write_text(
+        "import sys, types\n"
+        "sys.modules['ghost'] = types.ModuleType('ghost')\n"
+        "sys.modules['ghost'].__file__ = '_ghost.py'\n"
+        "def encoder(x): return x.mean((2, 3))"
+    )
+    try:
+        assert load_encoder(Path("my_encoder.py")).source_kind == "file"
+    finally:
+        sys.modules.pop("ghost", None)
+
+
 def test_two_encoders_with_neighbours_of_the_same_name_do_not_mix(tmp_path: Path) -> None:
     digests = []
     for folder, value in [("a", 1), ("b", 2)]:
