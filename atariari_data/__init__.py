@@ -2,6 +2,7 @@
 
 - :func:`load_dataset`: frames and labels, ``load_dataset("atariari", "pong")``.
 - :func:`labels`: decode RAM, ``uint8 [n, 128]`` at once.
+- :func:`positions`: where on the screen things are, from RAM.
 - :func:`game`, :func:`game_names`: the games and what their RAM means.
 - :class:`AtariARIWrapper`: a Gymnasium wrapper that puts labels into ``info``.
 - :func:`get_episodes`: the 2019 benchmark's call, in its shapes.
@@ -15,6 +16,7 @@ from atariari_data.dataset import announce, load_dataset
 from atariari_data.errors import AtariariError
 from atariari_data.games import game, game_names
 from atariari_data.labels import labels
+from atariari_data.positions import positions
 
 if TYPE_CHECKING:
     from atariari_data.episodes import get_episodes
@@ -28,6 +30,7 @@ __all__ = [
     "get_episodes",
     "labels",
     "load_dataset",
+    "positions",
 ]
 
 # Names whose modules import more than NumPy; they are imported when first asked for.

@@ -26,6 +26,23 @@ DEFAULT_LABEL_SET: LabelSet = "v1"
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Where on the screen the value of a position is drawn: at pixel ``scale * value + offset``.
+
+    Attributes:
+        scale: Pixels a unit; negative where the value counts from below.
+        offset: In pixels.
+        absent: Values that mean that the thing is not there.
+        across: Row (of a column) or column (of a row) where the thing always is, if there is one.
+    """
+
+    scale: int = 1
+    offset: int = 0
+    absent: tuple[int, ...] = ()
+    across: int | None = None
+
+
+@dataclass(frozen=True)
 class Variable:
     """One labelled quantity: which bits of the RAM hold it, and what it is in words.
 
@@ -39,6 +56,7 @@ class Variable:
         unit: Of the value: ``px``, ``points``, ``lives``, ``code``...
         values: Inclusive range of the decoded value.
         ordered: Whether neighbouring values mean neighbouring states, so that an error has a size.
+        drawn: Where on the screen its values are; None where that is not known, or means nothing.
         source: Where the address comes from.
     """
 
@@ -51,6 +69,7 @@ class Variable:
     unit: str = ""
     values: tuple[int, int] = (0, 255)
     ordered: bool = True
+    drawn: Drawn | None = None
     source: str = "arXiv 1906.08226"
 
 
@@ -128,6 +147,9 @@ def _variables(label_set: LabelSet, entries: Mapping[str, Mapping[str, Any]]) ->
         if "values" in fields:
             low, high = fields["values"]
             fields["values"] = (low, high)
+        if "drawn" in fields:
+            drawn = dict(fields["drawn"])
+            fields["drawn"] = Drawn(**{**drawn, "absent": tuple(drawn.get("absent", ()))})
         variable = Variable(name=name, **fields)
         _check(label_set, variable)
         found.append(variable)

@@ -229,5 +229,10 @@ def _source_digest(config_name: str, *, fresh: bool) -> str:
     modules = CODE + FRESH_CODE if fresh else CODE
     code = [Path(__file__).with_name(f"{m}.py") for m in modules]
     code.append(Path(atariari_data.__file__).with_name("labels.py"))
-    parts = [load_manifest(name).to_bytes(), repr(game(name)).encode(), *(f.read_bytes() for f in code)]
+    columns = [
+        (label_set, v.name, v.address, v.mask, v.bcd)
+        for label_set, variables in sorted(game(name).label_sets.items())
+        for v in variables
+    ]
+    parts = [load_manifest(name).to_bytes(), repr(columns).encode(), *(f.read_bytes() for f in code)]
     return bytes_digest(b"".join(bytes_digest(part).encode() for part in parts))[:16]

@@ -21,7 +21,8 @@ from builders.frames import HEIGHT, WIDTH
 from builders.manifest import Statistics
 
 if TYPE_CHECKING:
-    from builders.show import Episode, Thing
+    from atariari_data.positions import Thing
+    from builders.show import Episode
 
 Values = Mapping[str, npt.NDArray[np.uint8]]
 
@@ -109,6 +110,7 @@ def picture(
     page = _Page(_HEAD + sheet + _SECTION + matrix + 30 + _SECTION + histograms + _MARGIN)
     page.text(_MARGIN, 14, title, 14, "bold")
     page.text(_MARGIN, 44, _ABOUT, 8)
+    places = {thing.name: thing.places(values) for thing in things}
     colours = {thing.name: _COLOURS[i % len(_COLOURS)] for i, thing in enumerate(things)}
     for i, at in enumerate(chosen):
         left, top = _MARGIN + i % _COLUMNS * _CELL_WIDTH, _HEAD + i // _COLUMNS * _CELL_HEIGHT
@@ -118,7 +120,7 @@ def picture(
         axes = page.axes(left, top + 18, _FRAME_WIDTH, _FRAME_HEIGHT)
         axes.imshow(row.frame.rgb(), interpolation="nearest", extent=(0, WIDTH, HEIGHT, 0))
         for thing in things:
-            _draw(axes, thing, labels, colours[thing.name])
+            _draw(axes, thing, places[thing.name][at], colours[thing.name])
         beside = page.axes(left + _FRAME_WIDTH, top + 18, _TEXT_WIDTH, _FRAME_HEIGHT)
         _list(beside, _lines(labels, things), colours)
     top = _HEAD + sheet
@@ -148,10 +150,9 @@ def _caption(row: Row) -> str:
     return f"step {row.step}; action {row.action}, reward {row.reward:g}, lives {row.lives}"
 
 
-def _draw(axes: Axes, thing: Thing, labels: Mapping[str, int], colour: str) -> None:
-    x = thing.x.pixel(labels[thing.x.name]) if thing.x else None
-    y = thing.y.pixel(labels[thing.y.name]) if thing.y else thing.row
-    if (thing.x and x is None) or (thing.y and y is None):
+def _draw(axes: Axes, thing: Thing, place: npt.NDArray[np.float32], colour: str) -> None:
+    x, y = (None if np.isnan(pixel) else float(pixel) for pixel in place)
+    if x is None and y is None:
         return
     outline = [withStroke(linewidth=2.2, foreground="black")]
     # The middle of the pixel; what is off the screen is named at its edge.

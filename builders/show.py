@@ -7,7 +7,6 @@ nothing needs to be built.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,101 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import MissingExtraError, UnknownNameError
-from atariari_data.games import DEFAULT_LABEL_SET, Variable
+from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
 from atariari_data.labels import RAM_BYTES
 from atariari_data.labels import labels as decode
+from atariari_data.positions import things
 from builders.digest import Row
 from builders.files import new_file
 from builders.manifest import Manifest, load_manifest, load_recording
 from builders.replay import replay
 
 FRAMES = 8
-
-# How the annotations say where a value is drawn, and which values mean that nothing is.
-_DRAWN = re.compile(
-    r"(?:drawn (?:at|from)|top at) (?:about )?(?:row )?"
-    r"(?:(?P<start>\d+) (?P<sign>[+-]) )?(?P<twice>2 )?values?(?: (?P<offset>[+-] \d+))?"
-)
-_ABSENT = re.compile(r"\b(\d+)(?: or (\d+))? when (?:there|it|he|the slot)\b")
-_FIXED_ROW = re.compile(r"\(row (\d+)\)")
-_AXIS = re.compile(r"(?:^|(?<=_))([xy])(?=\d*(?:_|$))")
-
-
-@dataclass(frozen=True)
-class Axis:
-    """How the value of a variable becomes a row or a column of the screen: ``scale * value + offset``.
-
-    Attributes:
-        name: Of the variable.
-        scale: Pixels a unit; negative where the value counts from below.
-        offset: In pixels.
-        stated: Whether the annotation says so; if not, the raw value is taken for the pixel.
-        absent: Values that mean that the thing is not there.
-    """
-
-    name: str
-    scale: int
-    offset: int
-    stated: bool
-    absent: frozenset[int]
-
-    def pixel(self, value: int) -> int | None:
-        """Return the pixel, None where the thing is not there."""
-        return None if value in self.absent else self.scale * value + self.offset
-
-
-@dataclass(frozen=True)
-class Thing:
-    """Something on the screen whose place the labels tell: column, row or both.
-
-    Attributes:
-        name: Of the variables, without x and y.
-        x: Its column, if a variable holds it.
-        y: Its row, likewise.
-        row: The row where it always is, where the annotation says so.
-    """
-
-    name: str
-    x: Axis | None
-    y: Axis | None
-    row: int | None = None
-
-    @property
-    def stated(self) -> bool:
-        """Whether the annotations say where its values are drawn."""
-        return all(axis.stated for axis in (self.x, self.y) if axis)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Names of its variables."""
-        return tuple(axis.name for axis in (self.x, self.y) if axis)
-
-
-def things(variables: Sequence[Variable]) -> list[Thing]:
-    """Pair the variables that hold a column (NAME_x) and a row (NAME_y), in the order of the label set."""
-    found: dict[str, dict[str, Axis]] = {}
-    rows: dict[str, int] = {}
-    for variable in variables:
-        match = _AXIS.search(variable.name)
-        if match is None or variable.unit not in ("px", "2 px", ""):
-            continue
-        name = (variable.name[: match.start()] + variable.name[match.end() :]).replace("__", "_").strip("_")
-        found.setdefault(name, {})[match[1]] = _axis(variable)
-        if fixed := _FIXED_ROW.search(variable.description):
-            rows[name] = int(fixed[1])
-    return [Thing(name, axes.get("x"), axes.get("y"), rows.get(name)) for name, axes in found.items()]
-
-
-def _axis(variable: Variable) -> Axis:
-    drawn = _DRAWN.search(variable.description)
-    if drawn:
-        scale = (2 if drawn["twice"] else 1) * (-1 if drawn["sign"] == "-" else 1)
-        offset = int((drawn["start"] or drawn["offset"] or "0").replace(" ", ""))
-    else:
-        scale, offset = 2 if variable.unit == "2 px" else 1, 0
-    numbers = {int(n) for match in _ABSENT.findall(variable.description) for n in match if n}
-    return Axis(variable.name, scale, offset, drawn is not None, frozenset(numbers))
 
 
 @dataclass(frozen=True)
