@@ -94,6 +94,21 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
 @click.option("--key", help="SSH key to sign with.  [default: your own, see harness sign --help]")
 @click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep features and finished games.")
+@click.option(
+    "--no-isolation", is_flag=True, help="Run the encoder in this process, for debugging; the result says so."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Seconds that the encoder's process may take for a batch.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Gigabytes that the encoder's process may take.  [default: most of what is free]",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @_json
 def evaluate(
@@ -105,6 +120,7 @@ def evaluate(
     submitter: str | None,
     key: str | None,
     no_cache: bool,
+    no_isolation: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -131,6 +147,7 @@ def evaluate(
         train_sizes=_items(train_sizes),
         submitter=None if submitter is None else {"principal": submitter},
         use_cache=not no_cache,
+        isolate=not no_isolation,
         progress=not quiet,
         **options,
     )

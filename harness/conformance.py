@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from atariari_data.errors import UsageError
 from harness.encoder import EncoderError, Features, Frames, FrameSpec, LoadedEncoder, sample_frames
-from harness.features import as_features, describe, to_numpy
+from harness.features import as_features, describe, rounding, to_numpy
 
 Status = Literal["passed", "failed", "skipped", "info"]
 
@@ -32,8 +32,6 @@ RULES = {
 }
 LEAST_FRAMES = 8
 _EXCERPT = 6
-_HALF = ("float16", "bfloat16")
-_HALF_ROUNDS = 16
 
 
 class ConformanceError(EncoderError, AssertionError):
@@ -254,18 +252,9 @@ class _Trial:
         return None
 
     def differ(self, rule: str, says: str, **pair: Features) -> Finding | None:
-        """A failure where two sets of features differ by more than rounding does.
-
-        Kernels for another batch size add up in another order. What that changes goes with the size of
-        the numbers; what an error of the encoder changes goes with how much its features vary.
-        """
+        """A failure where two sets of features differ by more than rounding does."""
         (left_name, left), (right_name, right) = pair.items()
-        vary = float(np.sqrt(left.var(axis=0, dtype=np.float64).mean()))
-        size = float(np.sqrt(np.square(left, dtype=np.float64).mean()))
-        # A single row does not vary: then a thousandth of its size stands for it.
-        tolerance = 1e-3 * (vary if len(left) > 1 else size) + 1e-5 * size
-        if self.encoder.precision in _HALF:
-            tolerance *= _HALF_ROUNDS
+        tolerance = rounding(left, self.encoder.precision)
         distance = np.abs(left.astype(np.float64) - right)
         if distance.max() <= tolerance:
             return None

@@ -21,10 +21,11 @@ from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import DATASET_VERSION, Manifest, load_manifest
 from harness import environment
-from harness.adapters import load_encoder
 from harness.cache import Cache, default_dir
+from harness.embedding import embed
 from harness.encoder import FrameSpec, LoadedEncoder
 from harness.features import Pool
+from harness.isolation import TIMEOUT, IsolatedEncoder, Limits, open_encoder
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.predictions import Predictions
 from harness.protocol import (
@@ -80,6 +81,9 @@ def evaluate(
     cache_dir: str | None = None,
     num_proc: int | None = None,
     use_cache: bool = True,
+    isolate: bool = True,
+    timeout: float = TIMEOUT,
+    memory_limit: float | None = None,
     progress: bool = True,
 ) -> Result:
     """Evaluate an encoder: how much of each game's state a linear probe can read from its features.
@@ -106,6 +110,10 @@ def evaluate(
         cache_dir: Where the dataset is built, as in ``load_dataset``.
         num_proc: Processes to build the dataset with.
         use_cache: Keep features and finished games, and use what an earlier run kept.
+        isolate: Run an encoder that comes from a file in a process of its own (`harness.isolation`); a
+            Python object stays in this one. ``result.signed.isolation`` says what stood.
+        timeout: Seconds that its process may take for a batch.
+        memory_limit: Gigabytes that its process may take; most of what is free, if not given.
         progress: Show it on standard error.
 
     Returns:
@@ -129,23 +137,27 @@ def evaluate(
     manifests = {g: load_manifest(g) for g in chosen}
     if limit is None:
         check_sizes(runs, list(manifests.values()))
-    loaded = load_encoder(
-        encoder,
-        weights=weights,
-        device=device,
-        spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
-        pool=pool,
-        name=name,
-        batch_size=batch_size,
-        autocast=autocast,
-    )
     cache = Cache(default_dir() if use_cache else None)
     options = Options(runs, label_set, limit, cache_dir, num_proc, cache, progress)
-
-    key = loaded.cache_key()
     rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
     scored, predictions = {}, {}
-    with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
+    with (
+        open_encoder(
+            encoder,
+            isolate=isolate,
+            limits=Limits(timeout, memory_limit),
+            cache_dir=cache_dir,
+            weights=weights,
+            device=device,
+            spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
+            pool=pool,
+            name=name,
+            batch_size=batch_size,
+            autocast=autocast,
+        ) as (loaded, guards),
+        tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar,
+    ):
+        key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
         for g in chosen:
             scored[g], predictions[g] = _game(loaded, key, manifests[g], options, bar)
 
@@ -183,7 +195,7 @@ def evaluate(
         },
         encoder=_identity(loaded, pretraining_data),
         environment=environment.describe(loaded.device),
-        isolation=None,
+        isolation=guards.as_fields(shuffled=True, second_pass=True),
         seeds=seeds,
         probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
         games=scored,
@@ -192,7 +204,7 @@ def evaluate(
 
 
 def _game(
-    encoder: LoadedEncoder, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
+    encoder: LoadedEncoder | IsolatedEncoder, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
 ) -> tuple[dict[str, Any], Predictions]:
     """Embed and probe one game, or take what an earlier run kept."""
     name = manifest.game
@@ -212,10 +224,12 @@ def _game(
         bar.update(sum(map(len, rows.values())))
     else:
         bar.set_description(f"Embedding {name}")
-        digest, features = blake3(), {}
+        known_as = {
+            s: f"{key}-{manifest.configs[name].splits[s].digest[:32]}-{options.limit}" for s in SPLITS
+        }
+        features = _embed(encoder, known_as, rows, options, bar)
+        digest = blake3()
         for s in SPLITS:
-            known_as = f"{key}-{manifest.configs[name].splits[s].digest[:32]}-{options.limit}"
-            features[s] = _embed(encoder, known_as, rows[s], options, bar)
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
         embeddings = f"blake3:{digest.hexdigest()}"
         dry = options.limit is not None
@@ -246,28 +260,31 @@ def _score(
 
 
 def _embed(
-    encoder: LoadedEncoder, key: str, rows: SplitRows, options: Options, bar: tqdm[Any]
-) -> npt.NDArray[np.float32]:
-    kept = options.cache.features(key)
-    if kept is not None:
-        bar.update(len(rows))
-        return kept
-    features: npt.NDArray[np.float32] | None = None
-    start = 0
-    for frames in rows.batches(encoder.spec):
-        part = encoder.embed(frames)
-        if features is None:
-            features = np.empty((len(rows), part.shape[1]), np.float32)
-        features[start : start + len(part)] = part
-        start += len(part)
-        bar.update(len(part))
-    if features is None:
-        raise UsageError("A split has no rows.")
-    options.cache.keep_features(key, features)
-    return features
+    encoder: LoadedEncoder | IsolatedEncoder,
+    known_as: dict[str, str],
+    rows: dict[str, SplitRows],
+    options: Options,
+    bar: tqdm[Any],
+) -> dict[str, npt.NDArray[np.float32]]:
+    kept = {s: options.cache.features(known_as[s]) for s in SPLITS}
+    found = {s: features for s, features in kept.items() if features is not None}
+    if len(found) == len(SPLITS):
+        bar.update(sum(map(len, rows.values())))
+        return found
+    part = f"{known_as['test']}-part"
+    found = embed(
+        encoder,
+        rows,
+        bar.update,
+        done=options.cache.features(part),
+        keep=lambda features: options.cache.keep_features(part, features),
+    )
+    for s in SPLITS:
+        options.cache.keep_features(known_as[s], found[s])
+    return found
 
 
-def _identity(encoder: LoadedEncoder, pretraining_data: str) -> dict[str, Any]:
+def _identity(encoder: LoadedEncoder | IsolatedEncoder, pretraining_data: str) -> dict[str, Any]:
     spec = encoder.spec
     return {
         "name": re.sub(r"[^A-Za-z0-9 ._+()/-]+", " ", encoder.name).strip(" ._/-")[:64] or "encoder",

@@ -13,6 +13,8 @@ from harness.frame_spec import Layout
 Features = npt.NDArray[np.float32]
 Pool = Literal["flatten", "mean", "cls"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
+_HALF = ("float16", "bfloat16")
+_HALF_ROUNDS = 16
 
 
 class EncoderError(AtariariError):
@@ -113,3 +115,19 @@ def first_line(error: BaseException) -> str:
     """``ValueError: what it says``, one line of at most 300 characters."""
     text = str(error).strip().split("\n", maxsplit=1)[0][:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def rounding(features: Features, precision: str) -> float:
+    """Return how far two computations of the same features may lie apart.
+
+    Kernels for another batch size add up in another order. What that changes goes with the size of the
+    numbers; what an error of the encoder changes goes with how much its features vary.
+
+    Args:
+        features: float32 [n, d]; a single row does not vary, so a thousandth of its size stands for it.
+        precision: As in `harness.encoder.LoadedEncoder`.
+    """
+    vary = float(np.sqrt(features.var(axis=0, dtype=np.float64).mean()))
+    size = float(np.sqrt(np.square(features, dtype=np.float64).mean()))
+    tolerance = 1e-3 * (vary if len(features) > 1 else size) + 1e-5 * size
+    return tolerance * _HALF_ROUNDS if precision in _HALF else tolerance

@@ -1,14 +1,14 @@
-"""Splits as an encoder sees them: pixels in batches, decoded while the batch before is being embedded."""
+"""Splits as an encoder sees them: pixels in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from atariari_data.dataset import load_dataset
 from builders.frames import gray, rgb
@@ -40,32 +40,32 @@ class SplitRows:
         return len(self._rows)
 
     def batches(self, spec: FrameSpec) -> Iterator[npt.NDArray[np.uint8]]:
-        """Decode the frames, in order, each batch while the caller works on the one before.
+        """Decode the frames, in order.
 
         Yields:
+            As `frames`.
+        """
+        for start in range(0, len(self), _BATCH):
+            yield self.frames(np.arange(start, min(start + _BATCH, len(self))), spec)
+
+    def frames(self, rows: npt.NDArray[np.int64], spec: FrameSpec) -> npt.NDArray[np.uint8]:
+        """Decode the frames of some rows.
+
+        Args:
+            rows: int64 [b], of 0 to n-1.
+            spec: What the encoder wants to see.
+
+        Returns:
             uint8 ``spec.raw_shape(b)``. A stacked input holds the frame last and those before it in its
             episode; the first frame stands in for those before the episode began.
         """
-        starts = range(0, len(self), _BATCH)
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(self._decode, starts[0], spec) if starts else None
-            for start in starts:
-                assert waiting is not None  # noqa: S101  for the type checker
-                batch = waiting.result()
-                if start + _BATCH < len(self):
-                    waiting = pool.submit(self._decode, start + _BATCH, spec)
-                yield batch
-
-    def _decode(self, start: int, spec: FrameSpec) -> npt.NDArray[np.uint8]:
-        needed = [self._rows[start : start + _BATCH]]
+        needed = [self._rows[rows]]
         for _ in range(spec.stack - 1):
             needed.insert(0, self.before[needed[0]])
         stacks = np.stack(needed, axis=1)
         unique, place = np.unique(stacks, return_inverse=True)
-        low, high = int(unique[0]), int(unique[-1]) + 1
-        png = self._png.slice(low, high - low).combine_chunks().field("bytes")
         decode = gray if spec.color == "gray" else rgb
-        frames = decode(png[int(row) - low].as_py() for row in unique)
+        frames = decode(self._png.take(unique).to_pylist())
         return frames[place.reshape(stacks.shape)]
 
 
@@ -97,6 +97,7 @@ def open_split(
     episode = table["episode"].to_numpy()
     before = np.maximum(np.arange(n) - 1, 0)
     before = np.where(episode[before] == episode, before, np.arange(n))
+    frames = pc.struct_field(table["frame"], "bytes").combine_chunks()
     ram = table["ram"].combine_chunks().flatten().to_numpy().reshape(n, -1)
     step = table["step"].to_numpy()
-    return SplitRows(ram[rows], episode[rows], step[rows], before, rows, table["frame"])
+    return SplitRows(ram[rows], episode[rows], step[rows], before, rows, frames)

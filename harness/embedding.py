@@ -1,0 +1,180 @@
+"""Embedding a game: every frame once, in an order that says nothing, and some of them twice.
+
+The rows of all splits go through together, shuffled by a number that nobody knows beforehand. Batches are
+filled up, so that a row's features do not depend on how many were left; a sample goes through again, among
+the others, in batches of other sizes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+from harness.features import EncoderError, Features, rounding
+from harness.frame_spec import Frames, FrameSpec
+from harness.splits import SplitRows
+
+_BATCH = 512
+_FILL = 64
+_SAMPLE = 256
+_SHOWN = 5
+_KEEP_EVERY = 60  # seconds
+
+Rows = npt.NDArray[np.int64]
+
+
+class Embeds(Protocol):
+    """What embedding asks of an encoder: `LoadedEncoder`, or `IsolatedEncoder`."""
+
+    @property
+    def spec(self) -> FrameSpec:
+        """What it wants to see."""
+
+    @property
+    def precision(self) -> str:
+        """Of its arithmetic."""
+
+    def embed(self, frames: Frames) -> Features:
+        """Embed."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows that go through together: the first ``new`` of them for the first time."""
+
+    rows: Rows
+    new: int
+    again: bool
+
+
+def embed(
+    encoder: Embeds,
+    splits: Mapping[str, SplitRows],
+    progress: Callable[[int], object],
+    *,
+    done: Features | None = None,
+    keep: Callable[[Features], object] = lambda _: None,
+) -> dict[str, Features]:
+    """Embed every row of a game.
+
+    Args:
+        encoder: Sees neither split nor row nor order.
+        splits: By name.
+        progress: Told the number of rows that are done.
+        done: What an earlier call gave to ``keep``.
+        keep: Given all features, NaN in rows that were not reached, every minute and when something fails.
+
+    Returns:
+        float32 [n, d] for every split, in the order of its rows.
+
+    Raises:
+        EncoderError: As ``embed`` of the encoder; or the second look at a sample gives other features.
+    """
+    names = list(splits)
+    starts = np.cumsum([0, *(len(splits[name]) for name in names)])
+    total = int(starts[-1])
+    if not total:
+        raise UsageError("A game has no rows.")
+    generator = np.random.default_rng(secrets.randbits(128))
+    if done is not None and len(done) != total:
+        done = None
+    missing = np.arange(total) if done is None else np.flatnonzero(np.isnan(done[:, 0]))
+    batches = _plan(missing, total, generator)
+
+    def decode(batch: _Batch) -> Frames:
+        frames = np.empty(encoder.spec.raw_shape(len(batch.rows)), np.uint8)
+        owner = np.searchsorted(starts, batch.rows, side="right") - 1
+        for number, name in enumerate(names):
+            mine = np.flatnonzero(owner == number)
+            if len(mine):
+                frames[mine] = splits[name].frames(batch.rows[mine] - starts[number], encoder.spec)
+        return frames
+
+    features, kept_at = done, time.monotonic()
+    progress(total - len(missing))
+    second: list[tuple[Rows, Features]] = []
+    try:
+        for batch, frames in _ahead(batches, decode):
+            found = encoder.embed(frames)
+            if batch.again:
+                second.append((batch.rows, found))
+                continue
+            if features is None:
+                features = np.full((total, found.shape[1]), np.nan, np.float32)
+            features[batch.rows[: batch.new]] = found[: batch.new]
+            progress(batch.new)
+            if time.monotonic() - kept_at > _KEEP_EVERY:
+                keep(features)
+                kept_at = time.monotonic()
+    except BaseException:
+        if features is not None:
+            keep(features)
+        raise
+    if features is None:
+        raise UsageError("A game has no rows.")
+    _compare(features, second, encoder.precision, names, starts)
+    return {name: features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
+
+
+def _plan(missing: Rows, total: int, generator: np.random.Generator) -> list[_Batch]:
+    order = generator.permutation(missing)
+    first = []
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
+        fill = generator.choice(total, -len(rows) % _FILL)
+        first.append(_Batch(np.concatenate([rows, fill]), len(rows), again=False))
+    sample = generator.choice(total, min(_SAMPLE, total), replace=False)
+    again = []
+    while len(sample):
+        size = int(generator.integers(1, _FILL))
+        again.append(_Batch(sample[:size], 0, again=True))
+        sample = sample[size:]
+    # The first batch is a first look, so that nobody can tell the second from its place.
+    mixed = [*first[1:], *again]
+    return [*first[:1], *(mixed[i] for i in generator.permutation(len(mixed)))]
+
+
+def _ahead(batches: list[_Batch], decode: Callable[[_Batch], Frames]) -> Iterator[tuple[_Batch, Frames]]:
+    """Decode each batch while the caller works on the one before."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(decode, batches[0])
+        for batch, following in zip(batches, [*batches[1:], None], strict=True):
+            frames = waiting.result()
+            if following is not None:
+                waiting = pool.submit(decode, following)
+            yield batch, frames
+
+
+def _compare(
+    features: Features,
+    second: list[tuple[Rows, Features]],
+    precision: str,
+    names: list[str],
+    starts: npt.NDArray[np.int64],
+) -> None:
+    rows = np.concatenate([rows for rows, _ in second])
+    before, after = features[rows], np.concatenate([found for _, found in second])
+    tolerance = rounding(before, precision)
+    distance = np.abs(before.astype(np.float64) - after).max(axis=1)
+    worst = np.argsort(-distance)[:_SHOWN]
+    bad = int((distance > tolerance).sum())
+    if not bad:
+        return
+    shown = []
+    for i in worst[: min(bad, _SHOWN)]:
+        split = int(np.searchsorted(starts, rows[i], side="right") - 1)
+        shown.append(f"{names[split]} {rows[i] - starts[split]} by {distance[i]:.3g}")
+    raise EncoderError(
+        "The encoder gives other features for the same frames when it sees them again.",
+        expected=f"the same within {tolerance:.3g}, whatever came before and beside them",
+        got=f"{bad} of {len(rows)} rows differ: {', '.join(shown)}" + (", ..." if bad > _SHOWN else ""),
+        cure="No state between calls, no dropout, no batch statistics: harness check says more.",
+    )

@@ -1,0 +1,294 @@
+"""Encoders that look for the answers, keep state, hang, crash, eat and spawn: each in a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from atariari_data import load_dataset
+from atariari_data.errors import AtariariError, UsageError
+from harness.embedding import embed
+from harness.encoder import EncoderError
+from harness.frame_spec import FrameSpec, sample_frames
+from harness.isolation import IsolatedEncoder, Limits, hidden_folders
+from harness.splits import open_split
+
+GOOD = """
+def encode(frames):
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+"""
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="walls and counts of memory are Linux's")
+
+Start = Callable[..., IsolatedEncoder]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start an encoder from its code."""
+    started: list[IsolatedEncoder] = []
+
+    def of(code: str, seconds: float = 60, gigabytes: float | None = None) -> IsolatedEncoder:
+        path = tmp_path / "my_encoder.py"
+        path.write_text(f"import numpy as np\n{code}\nencoder = encode\n", encoding="utf-8")
+        started.append(IsolatedEncoder(str(path), hidden_folders(None), Limits(seconds, gigabytes)))
+        return started[-1]
+
+    yield of
+    for encoder in started:
+        encoder.close()
+
+
+def frames(n: int = 8) -> np.ndarray:
+    return sample_frames(FrameSpec(), n)
+
+
+def test_it_is_what_it_is_in_process(start: Start, tmp_path: Path) -> None:
+    encoder = start(GOOD)
+    inside = harness.load_encoder(tmp_path / "my_encoder.py")
+    assert np.array_equal(encoder.embed(frames()), inside.embed(frames()))
+    assert np.array_equal(encoder.embed(frames(20)[3:]), inside.embed(frames(20)[3:]))  # a larger batch
+    for name in ("name", "spec", "source_digest", "weights_digest", "parameters", "precision", "device"):
+        assert getattr(encoder, name) == getattr(inside, name)
+    assert encoder.cache_key() == inside.cache_key()
+    assert encoder.feature_size == 336
+    assert encoder.guards.own_process
+
+
+@LINUX
+def test_one_that_looks_for_the_answers(
+    start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load_dataset(name="pong")
+    arrow = next(path for path in hidden_folders(None)[0].rglob("*.arrow"))
+    recording = next(path for path in hidden_folders(None)[-2].iterdir())
+    assert arrow.read_bytes()
+    encoder = start(
+        f"""
+import json, os, pathlib, socket, subprocess, sys
+
+def attempt(what):
+    try:
+        return repr(what())[:200]
+    except Exception as error:
+        return type(error).__name__
+
+found = {{
+    "folder": os.listdir("."),
+    "arrow": attempt(lambda: open({str(arrow)!r}, "rb").read(1)),
+    "recording": attempt(lambda: open({str(recording)!r}, "rb").read(1)),
+    "by a program": attempt(lambda: subprocess.run(["cat", {str(arrow)!r}], capture_output=True, check=True)),
+    "by link": attempt(lambda: (os.symlink({str(arrow)!r}, "link"), open("link", "rb").read(1))),
+    "command line": attempt(lambda: open(f"/proc/{{os.getppid()}}/cmdline").read()),
+    "memory": attempt(lambda: open(f"/proc/{{os.getppid()}}/mem", "rb").read(1)),
+    "files": attempt(lambda: os.readlink(f"/proc/{{os.getppid()}}/fd/3")),
+    "network": attempt(lambda: socket.create_connection(("127.0.0.1", 1), timeout=1)),
+    "udp": attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
+    "write": attempt(lambda: open({str(tmp_path / "note")!r}, "w")),
+    "overwrite": attempt(lambda: open({str(arrow)!r}, "ab")),
+    "dataset": attempt(lambda: __import__("atariari_data").load_dataset("atariari", "pong")),
+    "environment": " ".join(f"{{k}}={{v}}" for k, v in os.environ.items()),
+    "arguments": " ".join(sys.argv),
+    "here": os.getcwd(),
+}}
+print("FOUND", json.dumps(found))
+
+def encode(frames):
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+"""
+    )
+    found = json.loads(capfd.readouterr().err.split("FOUND ")[1].splitlines()[0])
+    for name in ("arrow", "recording", "by link", "command line", "memory", "files", "network", "udp"):
+        assert found.pop(name) == "PermissionError", name
+    for name in ("write", "overwrite"):
+        assert found.pop(name) == "PermissionError", name
+    assert found.pop("by a program") == "CalledProcessError"
+    assert "Error" in found.pop("dataset")
+    assert found.pop("folder") == []
+    for text in found.values():
+        for told in ("pong", str(arrow.parents[4]), os.environ["ATARIARI_CACHE"]):
+            assert told not in text.replace("test_isolation", "")
+    assert encoder.guards.no_network
+    assert encoder.guards.no_dataset
+    assert encoder.guards.note is None
+
+
+def test_one_that_keeps_state_between_calls(start: Start) -> None:
+    encoder = start(
+        """
+seen = 0
+def encode(frames):
+    global seen
+    seen += 1
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1) + 0.01 * seen
+"""
+    )
+    rows = {s: open_split("pong", s) for s in ("train", "validation", "test")}
+    with pytest.raises(
+        EncoderError, match=r"other features(.|\n)*rows differ: (train|validation|test) \d+ by"
+    ):
+        embed(encoder, rows, lambda _: None)
+
+
+def test_rows_come_back_in_order(start: Start) -> None:
+    rows = {s: open_split("pong", s) for s in ("train", "validation", "test")}
+    told: list[int] = []
+    found = embed(start(GOOD), rows, told.append)
+    assert sum(told) == sum(map(len, rows.values()))
+    for split, features in found.items():
+        raw = np.concatenate(list(rows[split].batches(FrameSpec())))
+        assert np.allclose(features, raw[:, 0, ::10, ::10].reshape(len(raw), -1) / 255)
+
+
+def test_one_that_looks_frames_up_in_a_table_is_not_caught(start: Start) -> None:
+    """No wall helps against a table among the weights: a fresh test split does."""
+    encoder = start(
+        """
+import zlib
+def encode(frames):
+    return np.array([[zlib.crc32(f.tobytes()) % 7] for f in frames], dtype=np.float32)
+"""
+    )
+    rows = {"test": open_split("pong", "test")}
+    assert embed(encoder, rows, lambda _: None)["test"].shape == (len(rows["test"]), 1)
+
+
+def test_one_that_never_returns(start: Start) -> None:
+    encoder = start(
+        "import time\n" + GOOD.replace("return", "time.sleep(len(frames) > 8 and 1000)\n    return"), 15
+    )
+    assert len(encoder.embed(frames())) == 8
+    encoder._limits = Limits(0.5)
+    with pytest.raises(EncoderError, match=r"did not come back from embedding 9 frames(.|\n)*within 0.5 s"):
+        encoder.embed(frames(9))
+    with pytest.raises(EncoderError, match="did not come back from loading it"):
+        start("while True: pass", 4)
+
+
+@pytest.mark.parametrize(
+    ("code", "match"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "died while loading it(.|\n)*SIGSEGV"),
+        ("import os; os._exit(3)", "ended while loading it(.|\n)*exit code 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL .the system ran out of memory"),
+        ("raise SystemExit", "Importing my_encoder.py failed at line 2(.|\n)*SystemExit"),
+        ("x = 1 / 0", "failed at line 2: `x = 1 / 0`"),
+    ],
+)
+def test_one_that_crashes(start: Start, code: str, match: str) -> None:
+    with pytest.raises(EncoderError, match=match):
+        start(code)
+
+
+@LINUX
+def test_one_that_eats_memory(start: Start) -> None:
+    eats = """
+def encode(frames):
+    held = []
+    while len(frames) > 8:
+        held.append(np.ones(5_000_000))
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+"""
+    encoder = start(eats, gigabytes=2)
+    encoder.embed(frames())
+    with pytest.raises(EncoderError, match=r"too much memory embedding 9 frames(.|\n)*at most 2.0 GB"):
+        encoder.embed(frames(9))
+    with pytest.raises(UsageError, match="memory limit"):
+        start(eats, gigabytes=-1)
+
+
+def test_one_that_prints_and_forks(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    encoder = start(
+        """
+import os, subprocess, sys
+print("to standard output")
+child = subprocess.Popen(["sleep", "600"])
+print(f"sleeper {child.pid}", file=sys.stderr)
+def encode(frames):
+    os.fork()  # both come back; one of them may speak
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+"""
+    )
+    assert len(encoder.embed(frames())) == 8
+    assert len(encoder.embed(frames())) == 8
+    encoder.close()
+    out, err = capfd.readouterr()
+    assert "to standard output" not in out
+    assert "to standard output" in err
+    sleeper = int(err.split("sleeper ")[1].split()[0])
+    for _ in range(50):
+        if not _runs(sleeper):
+            break
+        time.sleep(0.1)
+    assert not _runs(sleeper), "it outlived the encoder"
+
+
+def test_what_was_embedded_is_not_lost_when_it_fails_in_the_next_game(tmp_path: Path) -> None:
+    path, most = tmp_path / "my_encoder.py", tmp_path / "most"
+    path.write_text(
+        f"""
+import pathlib
+seen = 0
+def encoder(frames):
+    global seen
+    seen += len(frames)
+    assert seen <= int(pathlib.Path({str(most)!r}).read_text()), "enough"
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+""",
+        encoding="utf-8",
+    )
+    rows = {
+        game: sum(len(open_split(game, s, limit=100)) for s in ("train", "validation", "test"))
+        for game in ("breakout", "pong")
+    }
+    look, fill = 8, 63
+
+    def run() -> harness.Result:
+        return harness.evaluate(path, games=["breakout", "pong"], limit=100, progress=False)
+
+    most.write_text(str(look + rows["breakout"] + fill + 256), encoding="ascii")
+    with pytest.raises(EncoderError, match="enough"):
+        run()
+    most.write_text(str(look + rows["pong"] + fill + 256), encoding="ascii")
+    assert set(run().signed.games) == {"breakout", "pong"}, "breakout was embedded once more"
+
+
+def test_the_result_says_which_guards_held(tmp_path: Path) -> None:
+    path = tmp_path / "my_encoder.py"
+    path.write_text(f"{GOOD}\nencoder = encode\n", encoding="utf-8")
+    isolated = harness.evaluate(path, games=["pong"], limit=40, progress=False).signed.isolation
+    assert isolated is not None
+    assert isolated.own_process
+    assert isolated.shuffled
+    assert isolated.second_pass
+    open_ = harness.evaluate(path, games=["pong"], limit=40, isolate=False, progress=False).signed.isolation
+    assert open_ is not None
+    assert not open_.own_process
+    assert open_.note == "isolation was switched off"
+    thing = harness.evaluate(
+        lambda x: x[:, 0, ::10, ::10].reshape(len(x), -1), games=["pong"], limit=40, progress=False
+    ).signed.isolation
+    assert thing is not None
+    assert not thing.no_dataset
+    assert thing.note == "the encoder was given as a Python object"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z")
+
+
+def test_errors_keep_their_kind(tmp_path: Path) -> None:
+    with pytest.raises(AtariariError, match="There is no encoder file"):
+        harness.evaluate(tmp_path / "none.py", games=["pong"], limit=40, progress=False)
