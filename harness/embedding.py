@@ -83,45 +83,60 @@ def embed(
     total = int(starts[-1])
     if not total:
         raise UsageError("A game has no rows.")
-    generator = np.random.default_rng(secrets.randbits(128))
     if done is not None and len(done) != total:
         done = None
     missing = np.arange(total) if done is None else np.flatnonzero(np.isnan(done[:, 0]))
-    batches = _plan(missing, total, generator)
-
-    def decode(batch: _Batch) -> Frames:
-        frames = np.empty(encoder.spec.raw_shape(len(batch.rows)), np.uint8)
-        owner = np.searchsorted(starts, batch.rows, side="right") - 1
-        for number, name in enumerate(names):
-            mine = np.flatnonzero(owner == number)
-            if len(mine):
-                frames[mine] = splits[name].frames(batch.rows[mine] - starts[number], encoder.spec)
-        return frames
-
-    features, kept_at = done, time.monotonic()
+    batches = _plan(missing, total, np.random.default_rng(secrets.randbits(128)))
     progress(total - len(missing))
-    second: list[tuple[Rows, Features]] = []
+    kept, second = _Kept(total, done, keep), []
     try:
-        for batch, frames in _ahead(batches, decode):
+        for batch, frames in _ahead(batches, _decoder(splits, starts, encoder.spec)):
             found = encoder.embed(frames)
             if batch.again:
                 second.append((batch.rows, found))
-                continue
-            if features is None:
-                features = np.full((total, found.shape[1]), np.nan, np.float32)
-            features[batch.rows[: batch.new]] = found[: batch.new]
-            progress(batch.new)
-            if time.monotonic() - kept_at > _KEEP_EVERY:
-                keep(features)
-                kept_at = time.monotonic()
+            else:
+                kept.take(batch.rows[: batch.new], found[: batch.new])
+                progress(batch.new)
     except BaseException:
-        if features is not None:
-            keep(features)
+        kept.keep()
         raise
-    if features is None:
-        raise UsageError("A game has no rows.")
-    _compare(features, second, encoder.precision, names, starts)
-    return {name: features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
+    _compare(kept.features, second, encoder.precision, names, starts)
+    return {name: kept.features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
+
+
+class _Kept:
+    """The features of a game while they come in."""
+
+    def __init__(self, total: int, done: Features | None, keep: Callable[[Features], object]) -> None:
+        self._total, self._keep, self._at = total, keep, time.monotonic()
+        self.features = np.empty((0, 0), np.float32) if done is None else done
+
+    def take(self, rows: Rows, found: Features) -> None:
+        if not len(self.features):
+            self.features = np.full((self._total, found.shape[1]), np.nan, np.float32)
+        self.features[rows] = found
+        if time.monotonic() - self._at > _KEEP_EVERY:
+            self.keep()
+
+    def keep(self) -> None:
+        if len(self.features):
+            self._keep(self.features)
+        self._at = time.monotonic()
+
+
+def _decoder(
+    splits: Mapping[str, SplitRows], starts: npt.NDArray[np.int64], spec: FrameSpec
+) -> Callable[[_Batch], Frames]:
+    def decode(batch: _Batch) -> Frames:
+        frames = np.empty(spec.raw_shape(len(batch.rows)), np.uint8)
+        owner = np.searchsorted(starts, batch.rows, side="right") - 1
+        for number, split in enumerate(splits.values()):
+            mine = np.flatnonzero(owner == number)
+            if len(mine):
+                frames[mine] = split.frames(batch.rows[mine] - starts[number], spec)
+        return frames
+
+    return decode
 
 
 def _plan(missing: Rows, total: int, generator: np.random.Generator) -> list[_Batch]:

@@ -211,7 +211,8 @@ class IsolatedEncoder:
             raise EncoderError(
                 "The encoder's process says something odd of itself.", got=str(error)[:200]
             ) from error
-        if self.source_kind == "file" and self.source_digest != file_digest(Path(source)):
+        path = Path(source)
+        if self.source_kind == "file" and path.is_file() and self.source_digest != file_digest(path):
             raise EncoderError("The encoder's process gives another digest of its file than the file has.")
 
     def _send(self, request: dict[str, Any]) -> None:
@@ -305,7 +306,7 @@ def open_encoder(
     text = str(source)
     if text.startswith(("timm:", "hf:")):
         load_encoder(text, **options)  # our own code, with a network: so that its weights are on the disk
-    elif Path(text).expanduser().is_file():
+    elif Path(text).expanduser().exists():
         text = str(Path(text).expanduser().resolve())
     if options.get("weights") is not None:
         options["weights"] = str(Path(options["weights"]).expanduser().resolve())

@@ -270,7 +270,7 @@ def test_a_game_that_was_finished_is_not_computed_again(
 
         def encode(self, frames: Frames) -> Frames:
             seen.append(len(frames))
-            if failing["breakout"] and sum(seen) > 1200:
+            if failing["breakout"] and sum(seen) > 1000:
                 raise RuntimeError("out of luck")
             return coarse(frames)
 
