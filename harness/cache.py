@@ -63,20 +63,22 @@ class Cache:
 
     def clear(self) -> int:
         """Remove everything; return how many bytes that were."""
-        total = sum(size for _, size, _ in self._files())
+        total = self.size()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
         return total
 
     def size(self) -> int:
-        """Return the bytes in use."""
-        return sum(size for _, size, _ in self._files())
+        """Return the bytes in use, decoded frames of the methods among them."""
+        if self.folder is None or not self.folder.is_dir():
+            return 0
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def _files(self) -> list[tuple[float, int, Path]]:
         if self.folder is None or not self.folder.is_dir():
             return []
         found = []
-        for path in self.folder.iterdir():
+        for path in (path for path in self.folder.iterdir() if path.is_file()):
             with contextlib.suppress(OSError):
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))

@@ -9,6 +9,7 @@ import pytest
 
 from atariari_data import load_dataset
 from atariari_data.errors import DataError
+from harness.cache import Cache, default_dir
 from harness.frame_spec import FrameSpec
 from harness.methods import rows as rows_module
 from harness.methods.rows import Rows, open_rows
@@ -76,6 +77,13 @@ def test_no_room_is_said_before_decoding(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(DataError, match="no room for the frames of pong"):
         open_rows("pong", "train", progress=False)
     assert not list((tmp_path / "frames").iterdir())
+
+
+def test_the_cache_counts_frames_and_does_not_drop_them_for_features(pong: Rows) -> None:
+    cache = Cache(default_dir(), gigabytes=0)
+    assert cache.size() >= pong.frames.nbytes
+    cache.keep_features("much", np.zeros((9, 9), np.float32))
+    assert list((default_dir() / "frames").glob("*-210x160.npy"))
 
 
 def test_an_epoch_holds_every_pair_once() -> None:
