@@ -22,6 +22,8 @@ from harness.methods.agent import AgentEncoder
 from harness.methods.encoders import NatureCNN, make_encoder
 from harness.methods.method import Network, parse_options
 from harness.methods.pixels import Decoder
+from harness.methods.run import Settings, make
+from harness.methods.train import Surroundings, train
 from harness.named import NAMED
 
 WHOLE, SMALL = (210, 160), (84, 84)
@@ -102,7 +104,7 @@ def test_a_name_that_is_not_there_says_which_are() -> None:
         harness.load_encoder("random-cn")
 
 
-def _agent(path: Path) -> Path:
+def agent_checkpoint(path: Path) -> Path:
     """A checkpoint as Stable-Baselines3 writes it: a .zip with the policy's state dict."""
     torch.manual_seed(5)
     shapes = {
@@ -124,7 +126,7 @@ def _agent(path: Path) -> Path:
 
 
 def test_an_agent_s_features_are_what_its_actions_are_chosen_from(tmp_path: Path) -> None:
-    path = _agent(tmp_path / "agent.zip")
+    path = agent_checkpoint(tmp_path / "agent.zip")
     kind = load_method("pretrained-rl-agent")
     encoder = kind.make_encoder(Network(), parse_options(kind, {"checkpoint": str(path)}))
     assert isinstance(encoder, AgentEncoder)
@@ -138,6 +140,18 @@ def test_an_agent_s_features_are_what_its_actions_are_chosen_from(tmp_path: Path
         np.testing.assert_allclose(
             logits.detach(), actor._logits(shrink(frames[i : i + 1])), rtol=1e-3, atol=1e-4
         )
+
+
+def test_a_run_of_an_agent_does_without_its_checkpoint(tmp_path: Path) -> None:
+    path = agent_checkpoint(tmp_path / "agent.zip")
+    settings = make(Settings, method="pretrained-rl-agent", game="pong", options={"checkpoint": str(path)})
+    config = train(settings, tmp_path / "run", surroundings=Surroundings(progress=False))
+    assert config.described() == "reward, by the agent agent.zip"
+    frames = sample_frames(AgentEncoder.spec, 2)
+    before = harness.load_encoder(str(tmp_path / "run")).embed(frames)
+    path.unlink()
+    assert np.array_equal(harness.load_encoder(str(tmp_path / "run")).embed(frames), before)
+    assert before.any()
 
 
 def test_an_agent_is_needed() -> None:

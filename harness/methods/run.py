@@ -124,6 +124,8 @@ class Config(_Model):
     def described(self) -> str:
         """Say in words what the encoder was trained on, for a result."""
         done, settings = self.training, self.settings
+        if agent := settings.options.get("checkpoint"):
+            return f"reward, by the agent {str(agent).rpartition('/')[2]}"
         if done is None or done.stopped_by == "untrained":
             return "none"
         return (
