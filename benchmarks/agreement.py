@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
+from features import embed
 from sklearn.linear_model import LogisticRegression
 
-import harness
-from atariari_data import labels
-from builders.manifest import load_manifest
 from harness.metrics import weighted_f1
-from harness.probes import Split, fit_linear
-from harness.splits import open_split
-
-EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"
+from harness.probes import fit_linear
 
 
 def main() -> None:
@@ -30,14 +24,8 @@ def main() -> None:
     parser.add_argument("game", nargs="?", default="pong")
     parser.add_argument("--rows", type=int, default=5000)
     options = parser.parse_args()
-    encoder = harness.load_encoder(EXAMPLE)
-    names = load_manifest(options.game).probed("v1")
-    parts = {}
-    for name in ("train", "validation", "test"):
-        split = open_split(options.game, name, limit=options.rows)
-        features = np.concatenate([encoder.embed(batch) for batch in split.batches(encoder.spec)])
-        decoded = labels(split.ram, options.game)
-        parts[name] = Split(features, np.stack([decoded[n] for n in names], axis=1))
+    embedded = embed(options.game, options.rows)
+    parts, names = embedded.splits, embedded.names
     start = time.process_time()
     fits = fit_linear(parts["train"], parts["validation"], parts["test"].features, names=names)
     ours_seconds = time.process_time() - start

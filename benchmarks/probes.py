@@ -1,12 +1,12 @@
-"""How long the linear probes take, and what comes out.
+"""How long the probes take on a random CNN's features of a game, and what comes out.
 
-    python benchmarks/probes.py FEATURES.npz [--threads 2] [--rows 1000] [--adam | --as-published] [--seeds 3]
+    python benchmarks/probes.py [GAME] [--threads 2]                 # linear, full and 1k
+    python benchmarks/probes.py [GAME] --adam [--seeds 3]            # anand2019
+    python benchmarks/probes.py [GAME] --as-published [--seeds 3]    # with its sampling mistakes
+    python benchmarks/probes.py [GAME] --as-published --scale 0.0039 # features 255 times smaller
 
-FEATURES.npz holds `features` float32 [n, d], `labels` uint8 [n, v], `names` [v], `episode` [n] and the row
-numbers `train`, `validation` and `test`. `--rows 1000` draws the rows of the small probe as many as said;
-`--adam` trains the published probe for comparison, and `--as-published` with its sampling mistakes.
 A "full pass" is loss and gradient of all variables over all training rows, so that runs on machines of
-different speed can be compared.
+different speed can be compared. Means are over variables, and across categories as published.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from pathlib import Path
 
 import numpy as np
+from features import Embedded, embed
 
 from harness.adam_probe import AdamSettings, fit_anand2019
 from harness.metrics import Bootstrap, interval, majority_class, weighted_f1
@@ -24,77 +24,71 @@ from harness.probes import Split, fit_linear
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the probes on features that are at hand.")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--rows", type=int, default=1000)
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("game", nargs="?", default="pong")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--adam", action="store_true")
     parser.add_argument("--as-published", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the features by this")
     parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
 
     import torch
 
-    torch.set_num_threads(arguments.threads)
-    data = np.load(arguments.file)
-    features, labels = data["features"] * np.float32(arguments.scale), data["labels"]
-    names = [str(name) for name in data["names"]]
-    rows = {part: data[part] for part in ("train", "validation", "test")}
-    train, validation, test = (Split(features[index], labels[index]) for index in rows.values())
-    print(f"{len(train.features):,} rows, {features.shape[1]} features, {len(names)} variables")
-    if arguments.adam or arguments.as_published:
-        adam(train, validation, test, names, data["episode"], rows, arguments)
+    torch.set_num_threads(options.threads)
+    embedded = embed(options.game)
+    for name, split in embedded.splits.items():
+        embedded.splits[name] = Split(split.features * np.float32(options.scale), split.labels)
+    n, d = embedded.splits["train"].features.shape
+    print(f"{embedded.game}: {n:,} rows, {d} features, {len(embedded.names)} variables", flush=True)
+    if options.adam or options.as_published:
+        for seed in range(options.seeds):
+            adam(embedded, seed, as_published=options.as_published)
     else:
-        linear(train, validation, test, names, data["episode"][rows["test"]], arguments.rows)
+        linear(embedded)
 
 
-def linear(
-    train: Split, validation: Split, test: Split, names: list[str], episodes: np.ndarray, few: int
-) -> None:
-    bootstrap = Bootstrap.over(episodes)
-    small = np.sort(np.random.default_rng(0).permutation(len(train.features))[:few])
-    for title, chosen in (("all rows", None), (f"{few} rows", small)):
+def linear(embedded: Embedded) -> None:
+    """Fit the converged probe."""
+    train, validation, test = embedded.splits.values()
+    bootstrap = Bootstrap.over(embedded.episode["test"])
+    for title, rows in (("all rows", None), (f"{len(embedded.few)} rows", embedded.few)):
         wall, cpu = time.perf_counter(), time.process_time()
-        fits = fit_linear(train, validation, test.features, names=names, rows=chosen)
+        fits = fit_linear(train, validation, test.features, names=embedded.names, rows=rows)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         classes = sum(fit.classes for fit in fits)
         passes = sum(fit.evaluations * fit.classes for fit in fits) / classes
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"\n{title}: {wall:.1f} s, {cpu:.1f} CPU s, {passes:.0f} full passes, peak {peak:.2f} GiB")
+        scores = []
         for v, fit in enumerate(fits):
             y = test.labels[:, v]
+            scores.append(weighted_f1(y, fit.predictions))
             low, high = interval(bootstrap.draws(y, fit.predictions).f1())
             major = np.full_like(y, majority_class(train.labels[:, v]))
             print(
-                f"{fit.name:28} {fit.classes:4} classes  F1 {weighted_f1(y, fit.predictions):.4f} "
+                f"{fit.name:28} {fit.classes:4} classes  F1 {scores[-1]:.4f} "
                 f"({low:.3f} to {high:.3f})  majority {weighted_f1(y, major):.3f}  "
                 f"strength {fit.strength:.0e}  gradient {fit.gradient_norm:.1e} of {fit.tolerance:.1e}  "
                 f"{fit.evaluations} evaluations"
             )
-        scores = [weighted_f1(test.labels[:, v], fit.predictions) for v, fit in enumerate(fits)]
-        print(f"mean F1 {np.mean(scores):.4f}")
+        means = f"{np.mean(scores):.3f} over variables, {embedded.across_categories(scores):.3f}"
+        print(f"F1 {means} across categories", flush=True)
 
 
-def adam(
-    train: Split,
-    validation: Split,
-    test: Split,
-    names: list[str],
-    episode: np.ndarray,
-    rows: dict[str, np.ndarray],
-    arguments: argparse.Namespace,
-) -> None:
-    drawn = (episode[rows["train"]], episode[rows["validation"]]) if arguments.as_published else None
-    for seed in range(arguments.seeds):
-        cpu = time.process_time()
-        probes = fit_anand2019(
-            train, validation, names=names, settings=AdamSettings(seed=seed), episodes=drawn
-        )
-        cpu = time.process_time() - cpu
-        f1 = [weighted_f1(test.labels[:, v], p.predict(test.features)) for v, p in enumerate(probes)]
-        each = ", ".join(f"{p.name} {s:.3f} at epoch {p.best_epoch}" for p, s in zip(probes, f1, strict=True))
-        print(f"seed {seed}: mean F1 {np.mean(f1):.4f}, {cpu:.1f} CPU s: {each}", flush=True)
+def adam(embedded: Embedded, seed: int, *, as_published: bool) -> None:
+    """Train the published probe, or what it was."""
+    train, validation, test = embedded.splits.values()
+    drawn = (embedded.episode["train"], embedded.episode["validation"]) if as_published else None
+    settings = AdamSettings(seed=seed)
+    cpu = time.process_time()
+    probes = fit_anand2019(train, validation, names=embedded.names, settings=settings, episodes=drawn)
+    cpu = time.process_time() - cpu
+    scores = [weighted_f1(test.labels[:, v], p.predict(test.features)) for v, p in enumerate(probes)]
+    each = ", ".join(f"{p.name} {s:.3f} at epoch {p.best_epoch}" for p, s in zip(probes, scores, strict=True))
+    print(f"seed {seed}: F1 {np.mean(scores):.3f} over variables, ", end="")
+    print(f"{embedded.across_categories(scores):.3f} across categories, {cpu:.0f} CPU s: {each}", flush=True)
 
 
 if __name__ == "__main__":

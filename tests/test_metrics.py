@@ -116,14 +116,6 @@ def test_means_as_published() -> None:
     assert metrics.game_mean({"never": 1.0}, categories) is None
 
 
-def test_a_missing_game_gives_no_suite_mean() -> None:
-    games = {"pong": 0.5, "qbert": 0.7}
-    assert metrics.suite_mean(games, ["pong", "qbert"]) == pytest.approx(0.6)
-    assert metrics.suite_mean(games, ["pong", "qbert", "tennis"]) is None
-    assert metrics.suite_mean({"pong": None}, ["pong"]) is None
-    assert metrics.suite_mean({}, []) is None
-
-
 def test_normalised_score() -> None:
     assert metrics.normalised(0.75, 0.5, 1.0) == pytest.approx(0.5)
     assert metrics.normalised(0.4, 0.5, 1.0) == pytest.approx(-0.2)

@@ -1,0 +1,56 @@
+"""Features of a game by the encoder of examples/my_encoder.py, for the benchmarks of probes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import harness
+from atariari_data import game as annotated
+from atariari_data import labels
+from builders.manifest import load_manifest
+from harness.metrics import game_mean
+from harness.probes import Split
+from harness.splits import open_split
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A game's splits, embedded.
+
+    Attributes:
+        game: Its name.
+        names: Of the v variables that are probed.
+        splits: ``train``, ``validation`` and ``test`` to features [n, 256] and labels [n, v].
+        episode: Likewise, to int32 [n].
+        few: The 1,000 frozen training rows; all, where rows were left out.
+    """
+
+    game: str
+    names: list[str]
+    splits: dict[str, Split]
+    episode: dict[str, np.ndarray]
+    few: np.ndarray
+
+    def across_categories(self, scores: list[float]) -> float:
+        """Return the mean over the categories of their means over variables."""
+        categories = {v.name: v.categories for v in annotated(self.game).variables()}
+        return game_mean(dict(zip(self.names, scores, strict=True)), categories) or 0.0
+
+
+def embed(game: str, rows: int | None = None) -> Embedded:
+    """Embed a game, or so many evenly spaced rows of each of its splits."""
+    encoder, manifest = harness.load_encoder(EXAMPLE), load_manifest(game)
+    names, splits, episode = list(manifest.probed("v1")), {}, {}
+    for name in ("train", "validation", "test"):
+        split = open_split(game, name, limit=rows)
+        features = np.concatenate([encoder.embed(batch) for batch in split.batches(encoder.spec)])
+        decoded = labels(split.ram, game)
+        splits[name] = Split(features, np.stack([decoded[n] for n in names], axis=1))
+        episode[name] = split.episode
+    few = np.array(manifest.train_rows_1k) if rows is None else np.arange(len(splits["train"].features))
+    return Embedded(game, names, splits, episode, few)
