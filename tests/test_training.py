@@ -193,6 +193,9 @@ def test_other_settings_need_another_folder(tmp_path: Path, dots: tuple[Rows, Ro
     train(_settings("random-cnn"), tmp_path / "run", Budget(), QUIET, rows=dots)
     with pytest.raises(UsageError, match=r"(?s)other settings.*seed=0.*seed=1"):
         train(_settings("random-cnn", seed=1), tmp_path / "run", Budget(), QUIET, rows=dots)
+    with pytest.raises(UnknownNameError):  # nothing was learned, so nothing is lost
+        train(_settings(encoder="nautre"), tmp_path / "typo", Budget(), QUIET, rows=dots)
+    train(_settings(), tmp_path / "typo", Budget(steps=1), QUIET, rows=dots)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     with pytest.raises(UsageError, match="is no run"):

@@ -102,7 +102,7 @@ class Learner:
         Raises:
             TrainingError: It is not a number, or has grown out of all bounds.
         """
-        cure = "Take a smaller --learning-rate, or leave out mixed precision."
+        cure = "Start anew in another folder, with a smaller --learning-rate or --full-precision."
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss is not a number at step {self.step}.", expected="a number", got=loss, cure=cure

@@ -261,7 +261,9 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
         config = read_config(out)
         there, wanted = config.settings.model_dump(), settings.model_dump()
         other = [name for name in wanted if wanted[name] != there[name]]
-        if other:
+        if other and (
+            config.training is not None or (out / STATE).is_file()
+        ):  # else there is nothing to lose
             raise UsageError(
                 f"{out} is a run with other settings.",
                 expected=", ".join(f"{name}={there[name]}" for name in other),
