@@ -12,6 +12,7 @@ from builders.console import Commands, print_json, say
 from harness import missing_extra
 from harness.leaderboard.cli import leaderboard, submit
 from harness.methods.cli import methods, run, train
+from harness.report_cli import report
 from harness.result_cli import compare, keygen, sign, verify
 
 PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
@@ -35,6 +36,7 @@ cli.add_command(leaderboard)
 cli.add_command(methods)
 cli.add_command(train)
 cli.add_command(run)
+cli.add_command(report)
 
 
 _spec = click.option(

@@ -164,8 +164,17 @@ def _runs(side: _Side) -> list[ProbeRun]:
     return [ProbeRun(p.probe, p.train_rows) for p in side.signed.probes]
 
 
-def _check(a: _Side, b: _Side) -> None:
-    one, other = a.signed, b.signed
+def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> None:
+    """Check that two results were made under the same rules, so that their numbers can stand together.
+
+    Args:
+        one: The first.
+        other: The second.
+        titles: What to call them.
+
+    Raises:
+        UsageError: Another protocol, label set, dataset or test split.
+    """
     for what, left, right in (
         ("label sets", one.dataset.label_set, other.dataset.label_set),
         ("versions of the dataset", one.dataset.version, other.dataset.version),
@@ -175,9 +184,13 @@ def _check(a: _Side, b: _Side) -> None:
         if left != right:
             raise UsageError(
                 f"The results cannot be compared: they were made with other {what}.",
-                expected=f"the same as {a.title}: {left}",
-                got=f"{b.title}: {right}",
+                expected=f"the same as {titles[0]}: {left}",
+                got=f"{titles[1]}: {right}",
             )
+
+
+def _check(a: _Side, b: _Side) -> None:
+    check_same_rules(a.signed, b.signed, (a.title, b.title))
     for name in set(a.predictions) & set(b.predictions):
         left_rows, right_rows = a.predictions[name].truth, b.predictions[name].truth
         same = left_rows.names == right_rows.names and all(

@@ -44,6 +44,8 @@ from harness.provenance import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness.predictions import Predictions
 
 SCHEMA_VERSION = 1
@@ -281,6 +283,12 @@ class Result(Model):
         same = type(self)(signatures=self.signatures, signed=self.signed)
         same.__dict__["predictions"] = predictions
         return same
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the scores as a pandas DataFrame; see :func:`harness.report.to_frame`."""
+        from harness.report.frame import to_frame
+
+        return to_frame(self)
 
     @cached_property
     def text(self) -> str:

@@ -14,7 +14,7 @@ from harness.keys import sign_result
 from harness.leaderboard import gate, site
 from harness.leaderboard.board import BoardError, slug
 from harness.leaderboard.published import published
-from harness.leaderboard.tables import score
+from harness.pages.words import score
 from harness.result import Signed
 from harness.result_file import read
 from tests.boards import BOARD, TestBoard

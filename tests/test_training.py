@@ -202,7 +202,7 @@ def test_other_settings_need_another_folder(tmp_path: Path, dots: tuple[Rows, Ro
         train(_settings(), tmp_path / "full", Budget(), QUIET, rows=dots)
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+@pytest.mark.parametrize("tracker", ["tensorboard", "trackio", "wandb"])
 def test_a_tracker_that_is_not_installed_names_its_extra(
     tracker: str, tmp_path: Path, dots: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:

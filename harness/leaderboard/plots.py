@@ -9,6 +9,8 @@ from datetime import date
 
 from markupsafe import Markup
 
+from harness.pages.axes import ticks
+
 _WIDTH, _HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 16, 44
 
@@ -48,7 +50,7 @@ def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False
         return round(_HEIGHT - _BOTTOM - (y - bottom) / (top - bottom) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     parts = []
-    for tick in _ticks(bottom, top, 5):
+    for tick in ticks(bottom, top, 5):
         parts.append(
             Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
                 _LEFT, _WIDTH - _RIGHT, down(tick), down(tick)
@@ -63,7 +65,7 @@ def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False
         Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
             across(tick), _HEIGHT - _BOTTOM + 18, _label(tick, kind)
         )
-        for tick in _ticks(low, high, 4, whole=log)
+        for tick in ticks(low, high, 4, whole=log)
         if across(tick) <= _WIDTH - 40  # a label in the corner would be cut
     ]
     parts.append(
@@ -80,15 +82,6 @@ def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False
     return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         _WIDTH, _HEIGHT, f"Suite F1 against {label}; the table holds the same numbers", Markup("").join(parts)
     )
-
-
-def _ticks(low: float, high: float, about: int, *, whole: bool = False) -> list[float]:
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)
-    step = max(1.0, step) if whole else step
-    first = math.ceil(low / step - 1e-9)
-    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _label(tick: float, kind: str) -> str:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from atariari_data.errors import UnknownNameError
 from atariari_data.games import CATEGORIES, game
 from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, ProbeChoice, slug
 from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier, uncollected
 from harness.leaderboard.gate import Verdict, latest
 from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
-from harness.leaderboard.tables import CATEGORY_TITLES, DASH, score, variable_rows
+from harness.leaderboard.tables import variable_rows
+from harness.pages.environment import environment
+from harness.pages.words import game_title, harmless, probe_title
 from harness.result import SuiteMeans
 
 _KEPT = ".atariari-site"
@@ -118,29 +117,9 @@ class _Site:
         for protocol in board.protocols.values():
             for row in self.rows.get(protocol.name, []):
                 self.by_slug.setdefault(row.slug, []).append((protocol, row))
-        self.jinja = Environment(
-            loader=PackageLoader("harness.leaderboard"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        style, script = (self._asset(name) for name in ("style.css", "board.js"))
-        self.jinja.globals |= {
-            "board": board,
-            "style": Markup(style),  # noqa: S704  our own file
-            "script": Markup(script),  # noqa: S704
-            # What is not one of these two texts does not run, whatever a result says.
-            "policy": f"default-src 'none'; img-src 'self' data:; style-src '{_hash(style)}'; "
-            f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'",
-            "categories": CATEGORY_TITLES,
-            "game_title": _title,
-            "variable_rows": variable_rows,
-            "probe_title": probe_title,
-            "probe_meaning": _meaning,
-            "paper": SOURCE,
-        }
-        self.jinja.filters |= {"score": score, "size": size, "json": _json}
+        self.jinja = environment("harness.leaderboard", script="board.js")
+        self.jinja.globals |= {"board": board, "variable_rows": variable_rows, "paper": SOURCE}
+        self.jinja.filters["json"] = _json
 
     def write(self) -> int:
         for protocol in self.board.protocols.values():
@@ -152,12 +131,6 @@ class _Site:
             self._game(name)
         self._data()
         return self.pages
-
-    def _asset(self, name: str) -> str:
-        source = self.jinja.loader
-        if source is None:
-            raise BoardError("The templates are missing.", cure="Reinstall atariari.")
-        return source.get_source(self.jinja, name)[0]
 
     def _page(self, template: str, path: str, **values: Any) -> None:
         file = self.out / path
@@ -191,7 +164,7 @@ class _Site:
             ],
             data={
                 "probes": [probe_title(p.probe, p.train_rows) for p in protocol.columns],
-                "games": [[name, _title(name)] for name in sorted(protocol.games)],
+                "games": [[name, game_title(name)] for name in sorted(protocol.games)],
                 "columns": columns,
                 "rows": [[[v.get(c) for c in columns] for v in row.values] for row in rows],
                 "published": [
@@ -239,7 +212,7 @@ class _Site:
         columns = list(dict.fromkeys(key for item in found for key in item))
         writer = csv.DictWriter(text, columns or ["encoder"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows({k: _harmless(v) for k, v in item.items()} for item in found)
+        writer.writerows({k: harmless(v) for k, v in item.items()} for item in found)
         (self.out / "data.csv").write_text(text.getvalue(), encoding="utf-8")
         for entry in self.entries:
             path = self.out / _raw(entry)
@@ -302,30 +275,6 @@ def _is(suite: SuiteMeans, probe: ProbeChoice) -> bool:
     return (suite.probe, suite.train_rows) == (probe.probe, probe.train_rows)
 
 
-def _meaning(probe: str, train_rows: str | int) -> str:
-    """Return what a probe's score measures, in a sentence."""
-    if probe != "linear":
-        return "The 2019 paper's probe: what a small budget of Adam can use. Not to be mixed with the others."
-    if train_rows == "full":
-        return "A converged linear probe on all training rows: what is linearly there at all."
-    return f"The converged probe on {train_rows} training rows: how much of it few labels are enough for."
-
-
-def probe_title(probe: str, train_rows: str | int) -> str:
-    """Return a probe's name for people."""
-    return f"{probe}, {'all rows' if train_rows == 'full' else f'{train_rows} rows'}"
-
-
-def size(value: int | None) -> str:
-    """Return a count in few characters: ``1.3M``."""
-    if value is None:
-        return DASH
-    for bound, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if value >= bound:
-            return f"{value / bound:.3g}{unit}"
-    return str(value)
-
-
 def _raw(entry: Entry) -> str:
     return f"results/{entry.head.digest[:16]}.json"
 
@@ -336,24 +285,7 @@ def _day(row: Row) -> float:
     return date.fromisoformat(row.date).toordinal()
 
 
-@cache
-def _title(name: str) -> str:
-    try:
-        return game(name).title
-    except UnknownNameError:
-        return name
-
-
 def _json(value: Any) -> Markup:
     """Return JSON for a data block of a page: no text in it can close the block."""
     text = orjson.dumps(value).decode()
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
-
-
-def _harmless(value: Any) -> Any:
-    """Keep a spreadsheet from taking a text for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
+from harness.pages.bars import bar
+from harness.pages.words import CATEGORY_TITLES, DASH, score
 from harness.result import GameScores, VariableScores
-
-DASH = "\u2013"
-CATEGORY_TITLES = {
-    "agent_localization": "Agent",
-    "small_object_localization": "Small objects",
-    "other_localization": "Other objects",
-    "score_clock_lives_display": "Score and lives",
-    "misc": "Misc",
-}
-
-
-def score(value: float | None) -> str:
-    """Return a score as the tables show it: three places, a dash for none."""
-    return DASH if value is None else f"{value:.3f}"
 
 
 def variable_rows(game: GameScores) -> Markup:
@@ -43,15 +31,6 @@ def _cell(variable: VariableScores) -> str:
     return f'<td class="num" title="{escape(variable.note)}">{score(variable.f1)}*</td>'
 
 
-def _bar(variable: VariableScores) -> str:
-    parts = ['<svg class="bar" viewBox="0 0 100 10" aria-hidden="true">']
-    parts.append('<rect class="track" width="100" height="10" rx="2"/>')
-    if variable.f1 is not None:
-        parts.append(f'<rect class="f1" width="{variable.f1 * 100:.1f}" height="10" rx="2"/>')
-    if variable.f1_interval is not None:
-        low, high = variable.f1_interval
-        parts.append(f'<path class="interval" d="M{low * 100:.1f} 5H{high * 100:.1f}"/>')
-    for name, value in (("majority", variable.majority_f1), ("ceiling", variable.ceiling_f1)):
-        if value is not None:
-            parts.append(f'<path class="{name}" d="M{value * 100:.1f} 0V10"/>')
-    return "".join(parts) + "</svg>"
+def _bar(variable: VariableScores) -> Markup:
+    marks = {"majority": variable.majority_f1, "ceiling": variable.ceiling_f1}
+    return bar(variable.f1, variable.f1_interval, marks)

@@ -55,7 +55,9 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
         "--mixed-precision/--full-precision", default=None, help="Autocast.  [default: mixed on CUDA]"
     ),
     click.option(
-        "--track", multiple=True, help="tensorboard or wandb, besides metrics.jsonl; may be given twice."
+        "--track",
+        multiple=True,
+        help="tensorboard, trackio or wandb, besides metrics.jsonl; may be given twice.",
     ),
     click.option("--save-seconds", type=float, default=60.0, show_default=True, help="Between saved states."),
     click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with."),

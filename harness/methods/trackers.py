@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: JSON lines always, TensorBoard and Weights & Biases where asked."""
+"""Where numbers go: JSON lines for every run; TensorBoard, trackio and Weights & Biases where asked."""
 
 from __future__ import annotations
 
@@ -96,8 +96,33 @@ class WeightsAndBiases:
         self._run.finish()
 
 
+class Trackio:
+    """Writes to trackio's database, project ``atariari``; ``TRACKIO_SPACE_ID`` sends it to a Space."""
+
+    def __init__(self, _: Path, name: str) -> None:
+        """Start a run of that name.
+
+        Raises:
+            MissingExtraError: trackio is not installed.
+        """
+        try:
+            import trackio
+        except ImportError as error:
+            raise MissingExtraError("trackio", "trackio") from error
+        self._run: Any = trackio.init(project="atariari", name=name, resume="allow")
+
+    def write(self, record: Record) -> None:
+        """Write every number under ``split/name``."""
+        self._run.log(_numbers(record), step=record["step"])
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
 TRACKERS: Final[Mapping[str, Callable[[Path, str], Tracker]]] = {
     "tensorboard": TensorBoard,
+    "trackio": Trackio,
     "wandb": WeightsAndBiases,
 }
 

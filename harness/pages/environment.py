@@ -1,0 +1,55 @@
+"""Templates that escape every text, in pages that load and run nothing but what we put in them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from atariari_data.errors import DataError
+from harness.pages.words import CATEGORY_TITLES, game_title, probe_meaning, probe_title, score, size
+
+
+def environment(package: str, *, styles: tuple[str, ...] = (), script: str | None = None) -> Environment:
+    """Return the templates of a package and ours (``frame.html``), which has ``style`` and ``policy``.
+
+    Args:
+        package: Its folder ``templates`` holds the templates.
+        styles: Of its style sheets, to follow the shared one.
+        script: Of its script, if the pages run one.
+
+    Raises:
+        DataError: A style sheet or the script is missing.
+    """
+    loader = ChoiceLoader([PackageLoader(package), PackageLoader("harness.pages")])
+    made = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = "".join(_asset(made, name) for name in ("style.css", *styles))
+    code = None if script is None else _asset(made, script)
+    # What is not one of these two texts does not run, whatever a result says.
+    scripts = "'none'" if code is None else f"'{_hash(code)}'"
+    made.globals |= {
+        "style": Markup(style),  # noqa: S704  our own file
+        "script": None if code is None else Markup(code),  # noqa: S704
+        "policy": f"default-src 'none'; img-src 'self' data:; style-src '{_hash(style)}'; "
+        f"script-src {scripts}; base-uri 'none'; form-action 'none'",
+        "categories": CATEGORY_TITLES,
+        "game_title": game_title,
+        "probe_title": probe_title,
+        "probe_meaning": probe_meaning,
+    }
+    made.filters |= {"score": score, "size": size}
+    return made
+
+
+def _asset(made: Environment, name: str) -> str:
+    if made.loader is None:
+        raise DataError("The templates are missing.", cure="Reinstall atariari.")
+    return made.loader.get_source(made, name)[0]
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,58 @@
+"""Intervals of means, which a result does not hold: from its predictions, by the bootstrap over episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from atariari_data.games import CATEGORIES
+from harness.metrics import SEED, Bootstrap, Floats, interval
+from harness.predictions import Predictions
+from harness.protocol import ProbeRun
+from harness.result import Signed
+
+Intervals: TypeAlias = Mapping[tuple[str | None, ProbeRun, str | None], tuple[float, float]]
+"""By game (None: the suite), probe, and category (None: the mean over them)."""
+
+
+def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> Intervals:
+    """Return 95 % intervals of the F1 of every category, game and suite mean that the result has.
+
+    Variables of a game are drawn together, so that what one episode does to all of them is in the interval of
+    their mean; games are drawn independently. A game with a single test episode shows no spread, so it has
+    none.
+    """
+    found: dict[tuple[str | None, ProbeRun, str | None], tuple[float, float]] = {}
+    for at, probe in enumerate(signed.probes):
+        run = ProbeRun(probe.probe, probe.train_rows)
+        games = {name: _draws(signed, predictions[name], name, at, run) for name in signed.games}
+        means = {name: np.mean(list(draws.values()), axis=0) for name, draws in games.items() if draws}
+        for name, mean in means.items():
+            found[name, run, None] = interval(mean)
+            found |= {(name, run, c): interval(draws) for c, draws in games[name].items()}
+        if signed.suite[at].means.f1 is None or len(means) < len(signed.dataset.suite):
+            continue
+        found[None, run, None] = interval(np.mean(list(means.values()), axis=0))
+        for category in CATEGORIES:
+            if members := [draws[category] for draws in games.values() if category in draws]:
+                found[None, run, category] = interval(np.mean(members, axis=0))
+    return found
+
+
+def _draws(signed: Signed, found: Predictions, game: str, at: int, run: ProbeRun) -> dict[str, Floats]:
+    """Return F1 in every draw, by category."""
+    truth = found.truth
+    bootstrap = Bootstrap.over(truth.episode)
+    if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
+        return {}
+    order = np.random.default_rng([SEED, *game.encode()]).permutation(len(bootstrap.weights))
+    members: dict[str, list[Floats]] = {}
+    for v, variable in enumerate(signed.games[game].scores[at].variables):
+        if variable.categories:
+            labels, said = truth.labels[:, v].copy(), found.by_run[run][:, v].copy()
+            draws = bootstrap.draws(labels, said).f1()[order]
+            for category in variable.categories:
+                members.setdefault(category, []).append(draws)
+    return {category: np.mean(draws, axis=0) for category, draws in members.items()}

@@ -1,0 +1,134 @@
+"""The report: one HTML file that needs nothing but itself, and in which nothing runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup, escape
+
+from atariari_data.errors import UsageError
+from builders.files import new_file
+from harness.comparison import MULTIPLICITY
+from harness.pages.environment import environment
+from harness.report.curves import Curves, curves
+from harness.report.intervals import Intervals, mean_intervals
+from harness.report.panels import Panel, game_panel, legend, suite_panel
+from harness.report.pictures import Pictures, pictures
+from harness.report.subject import Subject, games_of, load, runs_of
+from harness.report.versus import against, compared_title, difference_bar
+from harness.result import Result, VariableScores
+
+_OPEN = 2
+"""Most games whose parts are open to begin with."""
+_COLUMNS = {
+    "majority_f1": "Majority",
+    "pixels_pca_f1": "Pixels, PCA",
+    "random_projection_f1": "Random projection",
+    "ceiling_f1": "Ceiling",
+    "normalised_f1": "Normalised",
+}
+"""What F1 is read against, in the table of all numbers."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """What the page says of one game."""
+
+    name: str
+    panels: Sequence[Panel]
+    curves: Sequence[Curves]
+    pictures: Sequence[Pictures]
+
+
+def write_html(
+    path: Path, sources: Sequence[Result | str | os.PathLike[str]], *, replace: bool = False
+) -> Path:
+    """Write the report of results as one HTML file, whole or not at all.
+
+    Args:
+        path: Where.
+        sources: Result files, or what `harness.evaluate` returned. The predictions are taken from beside each
+            file; without them the report has no intervals of means, no pictures and no comparison, and says
+            so.
+        replace: Put it in the place of a file that is there.
+
+    Raises:
+        ResultError: A file is no result, or contradicts itself.
+        SignatureError: A signature does not hold.
+        UsageError: No result, too many, one twice, or made under different rules; or the file is there.
+        DataError: It cannot be written.
+    """
+    if path.exists() and not replace:
+        raise UsageError(f"{path} is there already.", cure="Name another file, or remove this one yourself.")
+    text = render(load(sources))
+    with new_file(path, replace=replace) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def render(subjects: Sequence[Subject]) -> str:
+    """Return the page."""
+    games, runs = games_of(subjects), runs_of(subjects)
+    intervals: list[Intervals] = [
+        {} if s.predictions is None else mean_intervals(s.signed, s.predictions) for s in subjects
+    ]
+    made = environment("harness.report", styles=("report.css",))
+    made.globals |= {"compared_title": compared_title, "difference_bar": difference_bar}
+    suite = [suite_panel(subjects, intervals, run, games) for run in runs] if len(games) > 1 else []
+    parts = [
+        Game(
+            name,
+            [game_panel(subjects, intervals, run, name) for run in runs],
+            curves(subjects, intervals, name),
+            pictures(subjects, runs, name),
+        )
+        for name in games
+    ]
+    panels = [*suite, *(panel for part in parts for panel in part.panels)]
+    made.filters |= {"breakable": breakable, "coded": coded}
+    page = made.get_template("report.html")
+    return page.render(
+        subjects=subjects,
+        runs=runs,
+        suite=suite,
+        suite_reasons=_suite_reasons(subjects),
+        games=parts,
+        legend=legend(panels),
+        columns=[(field, title) for field, title in _COLUMNS.items() if field in VariableScores.model_fields],
+        notes=_notes(panels),
+        versus=[against(subjects[0], other) for other in subjects[1:]],
+        multiplicity=MULTIPLICITY,
+        open_parts=len(games) <= _OPEN,
+    )
+
+
+def _notes(panels: Iterable[Panel]) -> list[tuple[str, str]]:
+    """Return why scores are null, and what to know about others."""
+    found = []
+    for panel in panels:
+        for row in panel.rows:
+            for bar in row.bars:
+                if bar.note is not None:
+                    where = ", ".join([row.title, str(panel.run), bar.subject.name])
+                    found.append((f"{panel.about}: {where}", bar.note))
+    return found
+
+
+def _suite_reasons(subjects: Sequence[Subject]) -> list[tuple[Subject, str]]:
+    found = [(s, s.signed.suite[0].means.reason) for s in subjects]
+    return [(subject, reason) for subject, reason in found if reason is not None]
+
+
+def breakable(name: str) -> Markup:
+    """Let a long name break after an underscore."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def coded(text: str) -> Markup:
+    """Set what stands between backticks as code."""
+    code = Markup("<code>{}</code>")
+    parts = [code.format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))]
+    return Markup("").join(parts)

@@ -1,0 +1,186 @@
+"""The scores side by side: a panel for each probe, in it a row for each mean and variable, a bar a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from atariari_data.games import CATEGORIES
+from harness.pages.bars import bar
+from harness.pages.words import CATEGORY_TITLES, game_title
+from harness.protocol import ProbeRun
+from harness.report.intervals import Intervals
+from harness.report.subject import Subject
+from harness.result import CategoryMeans, Means, VariableScores
+
+_Scored = VariableScores | CategoryMeans | Means
+
+MARKS = {"majority": "majority_f1", "trivial": "trivial_f1", "ceiling": "ceiling_f1"}
+"""What a bar is read against: class of the mark, and the field that says where it stands."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One result in a row.
+
+    Attributes:
+        subject: Whose.
+        scored: Its scores; None where the result has none.
+        interval: 95 %, of F1.
+    """
+
+    subject: Subject
+    scored: _Scored | None
+    interval: Sequence[float] | None
+
+    @property
+    def svg(self) -> Markup:
+        """Draw it."""
+        marks = {mark: getattr(self.scored, field, None) for mark, field in MARKS.items()}
+        f1 = None if self.scored is None else self.scored.f1
+        return bar(f1, self.interval, marks, f"c{self.subject.number}")
+
+    @property
+    def note(self) -> str | None:
+        """Why a score is null, or what to know about it."""
+        return getattr(self.scored, "note", None) or getattr(self.scored, "reason", None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is scored, and a bar for each result.
+
+    Attributes:
+        title: For people.
+        level: ``mean``, ``category``, ``game`` or ``variable``.
+        bars: In the order of the results.
+    """
+
+    title: str
+    level: str
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All rows of a game, or of all games, under one probe."""
+
+    about: str
+    run: ProbeRun
+    rows: Sequence[Row]
+
+
+def suite_panel(
+    subjects: Sequence[Subject], intervals: Sequence[Intervals], run: ProbeRun, games: Sequence[str]
+) -> Panel:
+    """Return the means over the games, and every game's."""
+    suites = [_suite(subject, run) for subject in subjects]
+    rows = []
+    if any(means is not None and means.f1 is not None for means in suites):
+        rows = _means(subjects, intervals, run, None, suites)
+    for game in games:
+        found = [_means_of(subject, run, game) for subject in subjects]
+        bars = [_bar(s, m, i, (game, run, None)) for s, m, i in zip(subjects, found, intervals, strict=True)]
+        rows.append(Row(game_title(game), "game", bars))
+    return Panel("All games", run, rows)
+
+
+def game_panel(
+    subjects: Sequence[Subject], intervals: Sequence[Intervals], run: ProbeRun, game: str
+) -> Panel:
+    """Return a game's mean, its categories and in each the variables."""
+    found = [_means_of(subject, run, game) for subject in subjects]
+    mean, *categories = _means(subjects, intervals, run, game, found)
+    by_title = {row.title: row for row in categories}
+    names = variables_of(subjects, game)
+    rows = [mean]
+    for category in CATEGORIES:
+        if row := by_title.get(CATEGORY_TITLES[category]):
+            rows.append(row)
+            members = [name for name, categories in names.items() if category in categories]
+            rows += [variable_row(subjects, run, game, name) for name in members]
+    rows += [variable_row(subjects, run, game, name) for name, categories in names.items() if not categories]
+    return Panel(game_title(game), run, rows)
+
+
+def variables_of(subjects: Sequence[Subject], game: str) -> dict[str, Sequence[str]]:
+    """Return the categories of every variable of a game; they are the same in all results that have it."""
+    for subject in subjects:
+        if game in subject.signed.games:
+            variables = subject.signed.games[game].scores[0].variables
+            return {variable.name: variable.categories for variable in variables}
+    return {}
+
+
+def variable_row(subjects: Sequence[Subject], run: ProbeRun, game: str, name: str) -> Row:
+    """Return a variable's row."""
+    bars = []
+    for subject in subjects:
+        scores = subject.scores(game, run)
+        variables = [] if scores is None else scores.variables
+        scored = next((variable for variable in variables if variable.name == name), None)
+        bars.append(Bar(subject, scored, None if scored is None else scored.f1_interval))
+    return Row(name, "variable", bars)
+
+
+def _means_of(subject: Subject, run: ProbeRun, game: str) -> Means | None:
+    scores = subject.scores(game, run)
+    return None if scores is None else scores.means
+
+
+def _suite(subject: Subject, run: ProbeRun) -> Means | None:
+    return subject.signed.suite[subject.runs.index(run)].means if run in subject.runs else None
+
+
+def _means(
+    subjects: Sequence[Subject],
+    intervals: Sequence[Intervals],
+    run: ProbeRun,
+    game: str | None,
+    means: Sequence[Means | None],
+) -> list[Row]:
+    """Return the row of the mean, and those of the categories."""
+    found: dict[str | None, list[Bar]] = {None: []}
+    for subject, mean, known in zip(subjects, means, intervals, strict=True):
+        found[None].append(_bar(subject, mean, known, (game, run, None)))
+    for category in CATEGORIES:
+        of = [category_of(mean, category) for mean in means]
+        if any(item is not None for item in of):
+            found[category] = [
+                _bar(subject, item, known, (game, run, category))
+                for subject, item, known in zip(subjects, of, intervals, strict=True)
+            ]
+    title = "Mean over the games" if game is None else "Mean over categories"
+    return [
+        Row(title if name is None else CATEGORY_TITLES[name], "mean" if name is None else "category", bars)
+        for name, bars in found.items()
+    ]
+
+
+def category_of(means: Means | None, category: str) -> CategoryMeans | None:
+    """Return the mean of a category, None where there is none."""
+    categories = [] if means is None else means.categories
+    return next((item for item in categories if item.category == category), None)
+
+
+def _bar(
+    subject: Subject,
+    scored: _Scored | None,
+    intervals: Intervals,
+    key: tuple[str | None, ProbeRun, str | None],
+) -> Bar:
+    there = scored is not None and scored.f1 is not None
+    return Bar(subject, scored, intervals.get(key) if there else None)
+
+
+def legend(panels: Iterable[Panel]) -> list[tuple[str, str]]:
+    """Return the marks that occur, and what each says."""
+    said = {
+        "majority": "F1 of always saying the class that is commonest in training.",
+        "trivial": "F1 of the best of majority, PCA and random projection of the pixels, same probe.",
+        "ceiling": "The best F1 that a function of the single frame reaches.",
+    }
+    scored = [bar.scored for panel in panels for row in panel.rows for bar in row.bars]
+    return [(m, said[m]) for m, f in MARKS.items() if any(getattr(s, f, None) is not None for s in scored)]

@@ -1,0 +1,225 @@
+"""What a probe said against what was there: the confusion of a variable, and predicted against true.
+
+In every picture the true value goes across and the predicted one up, and a column is shaded by how its rows
+divide among the predictions.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from PIL import Image
+
+from atariari_data.errors import UnknownNameError
+from atariari_data.games import Variable, game
+from harness.metrics import VALUES
+from harness.pages.axes import ticks
+from harness.predictions import Labels
+from harness.protocol import ProbeRun
+from harness.report.subject import Subject
+
+_NUMBERED = 10
+"""Most classes of a matrix whose cells hold numbers."""
+_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 216, 46, 8, 10, 40
+_COLOUR = (122, 108, 240)  # to be seen on white and on black
+_MOST_CELLS = 96
+"""Along an axis of an image: more values than that share cells, which would be too small to be seen."""
+_FAINTEST = 0.12
+_DARKEST = 0.65  # of a cell with a number on it
+_MISTAKES = 3
+_NEAR = (1, 5)
+
+Counts = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One variable under one probe in one result.
+
+    Attributes:
+        subject: The result.
+        run: The probe.
+        svg: Predicted against true.
+        said: The same in words.
+    """
+
+    subject: Subject
+    run: ProbeRun
+    svg: Markup
+    said: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All pictures of a variable.
+
+    Attributes:
+        name: Of the variable.
+        what: What it is, in words, where that is known.
+        pictures: The results under each probe.
+    """
+
+    name: str
+    what: str
+    pictures: Sequence[Picture]
+
+
+def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -> list[Pictures]:
+    """Return the pictures of a game's variables, from the results that have their predictions."""
+    there = [s for s in subjects if s.predictions is not None and name in s.predictions]
+    if not there:
+        return []
+    signed = there[0].signed
+    described = _described(name, signed.dataset.label_set)
+    found = []
+    for variable in signed.games[name].scores[0].variables:
+        about = described.get(variable.name)
+        made = [
+            _picture(subject, run, name, variable.name, about)
+            for run in runs
+            for subject in there
+            if run in subject.runs
+        ]
+        found.append(Pictures(variable.name, "" if about is None else about.description, made))
+    return found
+
+
+def _described(name: str, label_set: str) -> dict[str, Variable]:
+    """Return what the annotations say; nothing of a game or label set that is not in this version."""
+    try:
+        return {variable.name: variable for variable in game(name).variables(label_set)}
+    except UnknownNameError:
+        return {}
+
+
+def _picture(subject: Subject, run: ProbeRun, name: str, variable: str, about: Variable | None) -> Picture:
+    found = (subject.predictions or {})[name]
+    at = found.truth.names.index(variable)
+    labels, predicted = found.truth.labels[:, at], found.by_run[run][:, at]
+    ordered, unit = (False, "") if about is None else (about.ordered, about.unit)
+    said = in_words(labels, predicted, ordered=ordered, unit=unit)
+    title = f"{variable}, {run}, {subject.name}: predicted against true. {said}"
+    return Picture(subject, run, draw(labels, predicted, title, ordered=ordered), said)
+
+
+def in_words(labels: Labels, predicted: Labels, *, ordered: bool, unit: str = "") -> str:
+    """Say how often a probe is right, how far off it is, and what it mistakes for what.
+
+    Args:
+        labels: uint8 [n].
+        predicted: uint8 [n].
+        ordered: Whether neighbouring values mean neighbouring states.
+        unit: Of the values.
+    """
+    distance = np.abs(labels.astype(np.int16) - predicted)
+    said = f"Right {np.mean(distance == 0):.1%}"
+    if ordered:
+        near = [f"within {most} {np.mean(distance <= most):.1%}" for most in _NEAR if distance.max() > most]
+        said = ", ".join([said, *near, f"mean error {distance.mean():.2f} {unit}".rstrip()])
+    wrong = distance > 0
+    pairs = np.bincount(labels[wrong].astype(np.int64) * VALUES + predicted[wrong], minlength=VALUES**2)
+    most = [int(at) for at in np.argsort(-pairs, kind="stable")[:_MISTAKES] if pairs[at]]
+    mistakes = [f"{at // VALUES} for {at % VALUES} ({pairs[at]:,})" for at in most]
+    return f"{said}. Mistaken most (rows): {', '.join(mistakes)}." if mistakes else f"{said}."
+
+
+def draw(labels: Labels, predicted: Labels, title: str, *, ordered: bool) -> Markup:
+    """Draw predicted against true as SVG: cells with numbers for few classes, else a shaded image.
+
+    Args:
+        labels: uint8 [n].
+        predicted: uint8 [n].
+        title: What it is, for who does not see it.
+        ordered: Whether the axes are the values, also those between the classes.
+    """
+    values = np.union1d(labels, predicted).astype(np.int64)
+    few = len(values) <= _NUMBERED
+    if ordered and not few:
+        values = np.arange(values[0], values[-1] + 1)
+    counts = np.bincount(labels.astype(np.int64) * VALUES + predicted, minlength=VALUES**2)
+    counts = counts.reshape(VALUES, VALUES)[np.ix_(values, values)]  # [true, predicted]
+    width = math.ceil(len(values) / _MOST_CELLS) if ordered and not few else 1
+    counts = _pooled(counts, width)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes = _axes(values, len(shares) * width, few=few, ordered=ordered)
+    parts = [*(_cells(shares) if few else _image(shares)), *axes]
+    return Markup('<svg class="picture" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        _LEFT + _SIDE + _RIGHT, _TOP + _SIDE + _BOTTOM, title, Markup("").join(parts)
+    )
+
+
+def _pooled(counts: Counts, width: int) -> Counts:
+    """Add up square blocks of so many values; the last ones may be cut."""
+    size = math.ceil(len(counts) / width)
+    padded = np.zeros((size * width, size * width), np.int64)
+    padded[: len(counts), : len(counts)] = counts
+    return np.asarray(padded.reshape(size, width, size, width).sum(axis=(1, 3)))
+
+
+def _cells(shares: Shares) -> Iterator[Markup]:
+    cell = _SIDE / len(shares)
+    for (true, predicted), share in np.ndenumerate(shares):
+        if share == 0:
+            continue
+        x, y = _LEFT + true * cell, _TOP + _SIDE - (predicted + 1) * cell
+        shade = _FAINTEST + (_DARKEST - _FAINTEST) * share
+        kind = "cell right" if true == predicted else "cell"
+        yield Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"/>').format(
+            kind, f"{x:.1f}", f"{y:.1f}", f"{cell:.1f}", f"{cell:.1f}", f"{shade:.2f}"
+        )
+        said = f"{share:.0%}".rstrip("%") if share >= 0.005 else "<1"  # noqa: PLR2004  what rounds to nothing
+        yield Markup('<text class="share" x="{}" y="{}" dy="4" text-anchor="middle">{}</text>').format(
+            f"{x + cell / 2:.1f}", f"{y + cell / 2:.1f}", said
+        )
+
+
+def _image(shares: Shares) -> Iterator[Markup]:
+    """Yield the matrix as a PNG, a pixel a cell, whose index is its opacity; and the line of no error."""
+    opacity = np.where(shares > 0, _FAINTEST + (1 - _FAINTEST) * np.sqrt(shares), 0)
+    pixels = np.round(opacity * (VALUES - 1)).astype(np.uint8).T[::-1]
+    image = Image.fromarray(np.ascontiguousarray(pixels)).convert("P")
+    image.putpalette(_COLOUR * VALUES)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True, transparency=bytes(range(VALUES)))
+    yield Markup(
+        '<image href="data:image/png;base64,{}" x="{}" y="{}" width="{}" height="{}" '
+        'preserveAspectRatio="none"/>'
+    ).format(base64.b64encode(file.getvalue()).decode(), _LEFT, _TOP, _SIDE, _SIDE)
+    yield Markup('<line class="identity" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
+        _LEFT, _TOP + _SIDE, _LEFT + _SIDE, _TOP
+    )
+
+
+def _axes(values: Counts, extent: int, *, few: bool, ordered: bool) -> Iterator[Markup]:
+    """Yield frame and labels; ``extent`` is how many values an axis has room for."""
+    yield Markup('<rect class="frame" x="{}" y="{}" width="{}" height="{}"/>').format(
+        _LEFT, _TOP, _SIDE, _SIDE
+    )
+    if few:
+        at = list(range(len(values)))
+    elif ordered:
+        at = [int(tick - values[0]) for tick in ticks(float(values[0]), float(values[-1]), 4, whole=True)]
+    else:
+        at = list(range(0, len(values), math.ceil(len(values) / 6)))
+    for index in at:
+        place = (index + 0.5) / extent * _SIDE
+        yield Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            f"{_LEFT + place:.1f}", _TOP + _SIDE + 15, values[index]
+        )
+        yield Markup('<text x="{}" y="{}" dy="4" text-anchor="end">{}</text>').format(
+            _LEFT - 5, f"{_TOP + _SIDE - place:.1f}", values[index]
+        )
+    yield Markup('<text x="{}" y="{}" text-anchor="middle">true</text>').format(
+        _LEFT + _SIDE / 2, _TOP + _SIDE + 33
+    )
+    yield Markup(
+        '<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">predicted</text>'
+    ).format(_TOP + _SIDE / 2)

@@ -1,0 +1,95 @@
+"""The first result of a report against another: what differs, and what is noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from atariari_data.errors import AtariariError
+from harness.comparison import Compared, Comparison, compare
+from harness.pages.words import CATEGORY_TITLES, game_title
+from harness.protocol import ProbeRun
+from harness.report.subject import Subject
+
+_VERDICTS = ("differs", "unclear", "noise")
+
+
+@dataclass(frozen=True)
+class Versus:
+    """Two results.
+
+    Attributes:
+        first: The first.
+        other: The other.
+        comparison: What differs; None where they cannot be compared.
+        reason: Why not.
+    """
+
+    first: Subject
+    other: Subject
+    comparison: Comparison | None
+    reason: str | None
+
+    @property
+    def rows(self) -> Sequence[Compared]:
+        """Return everything that was compared."""
+        return () if self.comparison is None else self.comparison.rows
+
+    def means(self) -> list[Compared]:
+        """Return the rows of the means over games and over categories, game by game, the suite first."""
+        found = [row for row in self.rows if row.level in {"game", "suite"}]
+        return sorted(found, key=lambda row: row.game or "")
+
+    def games(self) -> list[tuple[str, list[tuple[ProbeRun, list[Compared]]]]]:
+        """Return for each game the rows of its categories and variables, by probe."""
+        found: dict[str, dict[ProbeRun, list[Compared]]] = {}
+        for row in self.rows:
+            if row.game is not None and row.level in {"category", "variable"}:
+                run = ProbeRun(row.probe, row.train_rows)
+                found.setdefault(row.game, {}).setdefault(run, []).append(row)
+        return [(game, list(found[game].items())) for game in sorted(found)]
+
+    def counts(self) -> list[tuple[ProbeRun, dict[str, int]]]:
+        """Return for each probe how many variables have each verdict."""
+        found: dict[ProbeRun, dict[str, int]] = {}
+        for row in self.rows:
+            if row.level == "variable":
+                run = ProbeRun(row.probe, row.train_rows)
+                found.setdefault(run, dict.fromkeys(_VERDICTS, 0))[row.verdict] += 1
+        return list(found.items())
+
+
+def against(first: Subject, other: Subject) -> Versus:
+    """Compare two results, or say why they cannot be compared."""
+    for side in (first, other):
+        if side.predictions is None:
+            return Versus(first, other, None, f"{side.letter}, {side.name}: {side.missing}")
+    try:
+        sides = [side.result.with_predictions(side.predictions) for side in (first, other)]
+        return Versus(first, other, compare(*sides), None)
+    except AtariariError as error:
+        return Versus(first, other, None, str(error))
+
+
+def compared_title(row: Compared) -> str:
+    """Return what a row is of, for people."""
+    if row.level == "category":
+        return CATEGORY_TITLES.get(row.name, row.name)
+    if row.level == "suite":
+        return "Mean over the games"
+    return game_title(row.name) if row.level == "game" else row.name
+
+
+def difference_bar(row: Compared) -> Markup:
+    """Return a difference with its interval on an axis from -0.5 to 0.5, cut where it goes beyond."""
+
+    def at(value: float, most: float = 0.5) -> str:
+        return f"{50 + 100 * max(-most, min(most, value)):.1f}"
+
+    return Markup(
+        '<svg class="bar" viewBox="0 0 100 10" aria-hidden="true">'
+        '<rect class="track" width="100" height="10" rx="2"/><path class="zero" d="M50 0V10"/>'
+        '<path class="interval" d="M{} 5H{}"/><circle class="{}" cx="{}" cy="5" r="3"/></svg>'
+    ).format(at(row.low), at(row.high), row.verdict, at(row.difference, 0.47))

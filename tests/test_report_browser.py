@@ -1,0 +1,84 @@
+"""A report in a real browser, as in `test_site_browser`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.predictions import Predictions, Truth
+from harness.protocol import ProbeRun
+from harness.report.page import write_html
+from harness.result import Result, Signed
+from harness.result_file import write
+from tests.made_results import fields
+from tests.test_site_browser import AUDIT, errors, pytestmark, show, start_browser
+
+__all__ = ["pytestmark"]  # skipped where there is no browser
+
+SIZES = (("linear", "full"), ("linear", "1k"), ("linear", 100), ("anand2019", "full"))
+
+
+def made(seed: int) -> Result:
+    """Return a result whose predictions are as random as its scores."""
+    draw = np.random.default_rng(seed)
+    values = fields(seed, games=("pong",), encoder=f"Encoder {seed}", n=400, probes=SIZES)
+    scores = values["games"]["pong"]["scores"]
+    names = tuple(v["name"] for v in scores[0]["variables"])
+    labels = np.random.default_rng(0).integers(0, [200, 200, 5, 200, 8, 21][: len(names)], (400, len(names)))
+    rows = np.arange(400, dtype=np.int32)
+    truth = Truth(names, labels.astype(np.uint8), rows // 40, rows % 40)
+    said = {}
+    for part in scores:
+        run = ProbeRun(part["probe"], part["train_rows"])
+        said[run] = np.where(draw.random(labels.shape) < 0.6, labels, draw.permuted(labels)).astype(np.uint8)
+        part["predictions"] = truth.digest(said[run])
+    result = Result(signatures=[], signed=Signed.build(**values))
+    return result.with_predictions({"pong": Predictions(truth, said)})
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    found = start_browser()
+    yield found
+    found.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    paths = [write(made(seed), folder / f"{seed}.json") for seed in (1, 2)]
+    return write_html(folder / "report.html", paths)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1300, "light"), (390, "dark")])
+def test_it_loads_nothing_and_is_accessible(driver: Any, page: Path, width: int, scheme: str) -> None:
+    show(driver, page, width, scheme=scheme)
+    driver.execute_script("for (const d of document.querySelectorAll('details')) d.open = true;")
+    assert driver.execute_script(AUDIT) == []
+    loaded = driver.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
+    assert [name for name in loaded if not name.startswith("data:")] == []
+    assert errors(driver) == []
+    images = driver.find_elements("css selector", "svg.picture image")
+    shown = [image.rect["width"] for image in images]
+    assert shown
+    assert min(shown) > 100
+
+
+def test_the_keyboard_opens_what_is_closed(driver: Any, page: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    show(driver, page)
+    for _ in range(40):
+        driver.switch_to.active_element.send_keys(Keys.TAB)
+        active = driver.switch_to.active_element
+        if active.text == "All numbers":
+            break
+    details = active.find_element("xpath", "..")
+    assert details.get_attribute("open") is None
+    active.send_keys(Keys.ENTER)
+    assert details.get_attribute("open") is not None
+    assert details.find_element("css selector", "table").is_displayed()

@@ -1,0 +1,276 @@
+"""The page of a report: its numbers are the result's, and no text of a result becomes more than text."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from click.testing import CliRunner
+
+import harness
+from atariari_data.errors import UsageError
+from harness import metrics
+from harness.canonical import ResultError
+from harness.cli import cli
+from harness.keys import keygen, sign_result
+from harness.predictions import file_beside
+from harness.protocol import ProbeRun
+from harness.report.curves import curves
+from harness.report.intervals import mean_intervals
+from harness.report.page import render, write_html
+from harness.report.panels import game_panel, suite_panel
+from harness.report.subject import Subject, load
+from harness.result import Result, Signed
+from harness.result_file import read, write
+from harness.signing import SignatureError
+from tests.made_results import fields
+from tests.test_site import ATTRIBUTE, SCRIPT, TEMPLATE, Page
+
+Frames = npt.NDArray[np.float32]
+FULL = ProbeRun("linear", "full")
+
+
+def coarse(frames: Frames) -> Frames:
+    return frames[:, 0, ::20, ::20].reshape(len(frames), -1)
+
+
+def blind(frames: Frames) -> Frames:
+    return frames[:, 0, ::70, ::80].reshape(len(frames), -1)
+
+
+@pytest.fixture(scope="module")
+def folder(built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two results on small recordings, with their predictions."""
+    where = tmp_path_factory.mktemp("results")
+    for name, encoder in (("a", coarse), ("b", blind)):
+        sizes = ["50", "200", "all", "1k"] if name == "a" else None
+        options: dict[str, Any] = {"train_sizes": sizes, "progress": False, "cache_dir": built}
+        write(harness.evaluate(encoder, games=["pong"], **options), where / f"{name}.json")
+    return where
+
+
+@pytest.fixture(scope="module")
+def subjects(folder: Path) -> list[Subject]:
+    return load([folder / "a.json", folder / "b.json"])
+
+
+@pytest.fixture(scope="module")
+def page(subjects: list[Subject]) -> str:
+    return render(subjects)
+
+
+def made(seed: int = 0, **options: Any) -> Result:
+    return Result(signatures=[], signed=Signed.build(**fields(seed, **options)))
+
+
+def test_every_bar_is_the_results(subjects: list[Subject]) -> None:
+    known = [mean_intervals(s.signed, s.predictions or {}) for s in subjects]
+    for run in (FULL, ProbeRun("linear", "1k")):
+        shown = {row.title: row for row in game_panel(subjects, known, run, "pong").rows}
+        for subject in subjects:
+            (scores,) = (
+                s
+                for s in subject.signed.games["pong"].scores
+                if (s.probe, s.train_rows) == (run.probe, run.train_rows)
+            )
+            for variable in scores.variables:
+                bar = shown[variable.name].bars[subject.number]
+                assert bar.scored == variable
+                assert bar.interval == variable.f1_interval
+            mean = shown["Mean over categories"].bars[subject.number].scored
+            assert mean is not None
+            assert mean.f1 == scores.means.f1
+
+
+def test_games_stand_beside_their_mean_if_there_is_one() -> None:
+    part, whole = made(), made(1, suite=("breakout", "pong"))
+    found = {row.title: row for row in suite_panel(load([whole]), [{}], FULL, ["breakout", "pong"]).rows}
+    scored = {title: row.bars[0].scored for title, row in found.items()}
+    assert scored["Mean over the games"] == whole.signed.suite[0].means
+    assert scored["Pong"] == whole.signed.games["pong"].scores[0].means
+    assert "Small objects" in found
+    found = {row.title: row for row in suite_panel(load([part]), [{}], FULL, ["breakout", "pong"]).rows}
+    assert list(found) == ["Breakout", "Pong"]
+    assert "No mean over the games; not evaluated: asteroids" in render(load([part]))
+
+
+def test_the_page_shows_each_number(subjects: list[Subject], page: str) -> None:
+    for subject in subjects:
+        for game in subject.signed.games.values():
+            for scores in (s for s in game.scores if s.train_rows in {"full", "1k"}):
+                for variable in scores.variables:
+                    assert variable.f1_interval is not None
+                    low, high = variable.f1_interval
+                    assert f"{variable.f1:.3f}" in page
+                    assert f"{low:.3f}\N{EN DASH}{high:.3f}" in page
+
+
+def test_the_interval_of_a_mean_is_a_bootstrap_of_it(subjects: list[Subject]) -> None:
+    subject = subjects[0]
+    assert subject.predictions is not None
+    found = mean_intervals(subject.signed, subject.predictions)
+    scores = subject.scores("pong", FULL)
+    assert scores is not None
+    by_name = {v.name: v for v in scores.variables}
+    # A category of one variable has that variable's interval.
+    alone = by_name["player_y"].f1_interval
+    assert found["pong", FULL, "agent_localization"] == pytest.approx(alone, abs=6e-5)
+    # And of two: redrawn here, episode by episode.
+    truth = subject.predictions["pong"].truth
+    said = subject.predictions["pong"].by_run[FULL]
+    bootstrap = metrics.Bootstrap.over(truth.episode)
+    episodes = np.unique(truth.episode)
+    pairs = [truth.names.index(name) for name in ("ball_x", "ball_y")]
+    draws = []
+    for weights in bootstrap.weights:
+        rows = np.concatenate(
+            [
+                np.tile(np.flatnonzero(truth.episode == e), int(w))
+                for e, w in zip(episodes, weights, strict=True)
+            ]
+        )
+        draws.append(np.mean([metrics.weighted_f1(truth.labels[rows, v], said[rows, v]) for v in pairs]))
+    expected = np.quantile(draws, (0.025, 0.975))
+    assert found["pong", FULL, "small_object_localization"] == pytest.approx(expected)
+
+
+def test_learning_curves_are_of_the_sizes_that_were_asked_for(subjects: list[Subject]) -> None:
+    (found,) = curves(subjects, [{}, {}], "pong")
+    assert found.probe == "linear"
+    rows = subjects[0].signed.dataset.splits["pong"]["train"].rows
+    assert found.sizes == sorted({50, 200, 1000, rows})
+    (curve,) = found.plots[0].curves  # the other result has two sizes, which make no curve
+    for size in (50, 200):
+        scores = subjects[0].scores("pong", ProbeRun("linear", size))
+        assert scores is not None
+        assert curve.at(size) == scores.means.f1
+    assert found.plots[0].svg.count("<circle") == len(found.sizes)
+
+
+def test_a_dry_run_has_no_curve_since_it_does_not_say_its_rows(built: str) -> None:
+    result = harness.evaluate(
+        coarse,
+        games=["pong"],
+        limit=150,
+        train_sizes=["20", "50", "all"],
+        progress=False,
+        cache_dir=built,
+    )
+    assert curves(load([result]), [{}], "pong") == []
+    assert result.to_frame()["rows"].isna().all()
+    assert "dry run: 150 rows" in render(load([result]))
+
+
+def test_several_results_are_compared(folder: Path, page: str) -> None:
+    comparison = harness.compare(folder / "a.json", folder / "b.json")
+    variables = [row for row in comparison.rows if row.level == "variable"]
+    assert {row.verdict for row in variables} >= {"differs", "noise"}
+    rows = re.findall(r'verdict-(?:differs|unclear|noise)">(\w+)<', page)
+    expected = [row.verdict for row in comparison.rows]
+    assert sorted(rows) == sorted(expected)
+    for row in variables:
+        assert f"{row.difference:+.3f}" in page
+
+
+def test_without_predictions_the_page_says_what_is_missing(folder: Path, tmp_path: Path) -> None:
+    paths = [write(read(folder / f"{name}.json"), tmp_path / f"{name}.json") for name in ("a", "b")]
+    text = render(load(paths))
+    assert "Without its predictions, so there are no intervals of means" in text
+    assert "are not there" in text
+    assert "Not compared." in text
+    assert "Predicted against true</span>" not in text
+    damaged = file_beside(paths[0])
+    damaged.write_bytes(b"PAR1 and no more")
+    assert "is damaged" in render(load(paths))
+    assert "The result came without its predictions." in render(load([read(paths[0])]))
+
+
+def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert "default-src 'none';" in html.unescape(policy)
+    assert "script-src 'none';" in html.unescape(policy)
+    assert not re.search(r"<script|<iframe|<link[^>]*stylesheet|@import|url\(", page)
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources
+    assert all(source.startswith(("#", "data:image/")) for source in sources)
+    assert " style=" not in page  # which the policy forbids
+
+
+@pytest.mark.parametrize("text", [SCRIPT, ATTRIBUTE, TEMPLATE])
+def test_a_text_of_a_result_stays_a_text(text: str) -> None:
+    values = fields(3)
+    values["encoder"]["pretraining_data"] = text
+    values["environment"]["cpu"] = text
+    values["ranked"], values["unranked_reason"] = False, text
+    for scores in values["games"]["pong"]["scores"]:
+        scores["variables"][0]["note"] = text
+    result = Result(signatures=[], signed=Signed.build(**values))
+    # Names are kept to harmless letters by the schema; who skips it must not get further.
+    encoder = result.signed.encoder.model_copy(update={"name": text})
+    hostile = result.model_copy(update={"signed": result.signed.model_copy(update={"encoder": encoder})})
+    (subject,) = load([result])
+    shown = render([replace(subject, result=hostile, file=f"{text}.json", missing=text)])
+    found = Page(shown)
+    assert "script" not in found.tags
+    assert "img" not in found.tags
+    assert found.handlers == []
+    assert found.text.count(text) >= 8
+
+
+def test_what_does_not_hold_is_not_shown(tmp_path: Path) -> None:
+    result = made()
+    keygen(tmp_path / "key")
+    path = write(sign_result(result, tmp_path / "key"), tmp_path / "signed.json")
+    text = path.read_text(encoding="utf-8")
+    assert '"cores":' in text
+    path.write_text(re.sub(r'("cores": ?)2', r"\g<1>3", text), encoding="utf-8")
+    with pytest.raises(SignatureError):
+        load([path])
+    plain = json.loads(write(result, tmp_path / "means.json").read_text(encoding="utf-8"))
+    plain["signed"]["games"]["pong"]["scores"][0]["means"]["f1"] = 0.9999
+    with pytest.raises(ResultError, match="contradicts itself"):
+        load([Result.model_validate(plain)])
+
+
+def test_what_cannot_stand_together_is_refused() -> None:
+    one = made()
+    with pytest.raises(UsageError, match="there twice"):
+        load([one, one])
+    with pytest.raises(UsageError, match="at least one"):
+        load([])
+    values = fields(1)
+    values["dataset"]["version"] = "0.0.2"
+    with pytest.raises(UsageError, match="versions of the dataset"):
+        load([one, Result(signatures=[], signed=Signed.build(**values))])
+
+
+def test_the_command(folder: Path, tmp_path: Path) -> None:
+    run: Callable[..., Any] = CliRunner().invoke
+    for file in folder.glob("a.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    result = str(tmp_path / "a.json")
+    done = run(cli, ["report", result])
+    assert done.exit_code == 0, done.output
+    page = tmp_path / "a.report.html"
+    assert done.output.strip() == str(page)
+    before = page.read_bytes()
+    done = run(cli, ["report", result])
+    assert done.exit_code == 2
+    assert "there already" in done.output
+    assert run(cli, ["report", result, "--replace"]).exit_code == 0
+    assert page.read_bytes() == before  # the same result gives the same page
+    page.unlink()
+    done = run(cli, ["report", result, "--csv", str(tmp_path / "a.csv"), "--json"])
+    assert json.loads(done.output) == {"html": None, "csv": str(tmp_path / "a.csv"), "logged": []}
+    assert not page.exists()
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").startswith("encoder,submitter,")
+    with pytest.raises(UsageError, match="there already"):
+        write_html(tmp_path / "a.csv", [result])

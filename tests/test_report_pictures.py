@@ -1,0 +1,100 @@
+"""Pictures of predicted against true: what is drawn is what was said."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from sklearn.metrics import confusion_matrix
+
+from harness.report.pictures import draw, in_words
+
+Labels = npt.NDArray[np.uint8]
+
+
+def _rows(low: int, high: int, *, off: int, n: int = 4000) -> tuple[Labels, Labels]:
+    draw = np.random.default_rng(0)
+    labels = draw.integers(low, high + 1, n)
+    said = np.clip(labels + draw.integers(-off, off + 1, n), low, high)
+    return labels.astype(np.uint8), said.astype(np.uint8)
+
+
+def _opacity(svg: str) -> npt.NDArray[np.float64]:
+    """Return the image's opacity, [true, predicted]."""
+    (data,) = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", svg)
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
+    return np.asarray(image)[::-1, :, 3].T / 255
+
+
+def test_few_classes_are_numbered_as_scikit_learn_counts_them() -> None:
+    labels, said = _rows(3, 7, off=1)
+    shares = confusion_matrix(labels, said, normalize="true")
+    svg = draw(labels, said, "x", ordered=True)
+    assert "<image" not in svg
+    shown = re.findall(r'class="share"[^>]*>([^<]*)<', svg)
+    assert shown == [f"{share:.0%}".rstrip("%") for share in shares.flatten() if share > 0]
+    assert svg.count("cell right") == 5
+    assert re.findall(r'text-anchor="end">(\d+)<', svg) == list("34567")
+
+
+def test_a_rare_mistake_is_not_shown_as_none() -> None:
+    labels = np.zeros(1000, np.uint8)
+    said = labels.copy()
+    said[0] = 1
+    assert "&lt;1<" in draw(labels, said, "x", ordered=False)
+
+
+def test_codes_become_an_image_of_the_classes_that_occur() -> None:
+    codes = np.arange(0, 240, 12).astype(np.uint8)
+    labels, said = (codes[index] for index in _rows(0, len(codes) - 1, off=2))
+    found = _opacity(draw(labels, said, "x", ordered=False))
+    shares = confusion_matrix(labels, said, normalize="true")
+    assert found.shape == shares.shape == (20, 20)
+    assert np.array_equal(found > 0, shares > 0)
+    there = shares > 0
+    assert np.corrcoef(found[there], np.sqrt(shares[there]))[0, 1] > 0.999
+
+
+def test_positions_stand_where_their_values_are() -> None:
+    labels, said = _rows(20, 70, off=3)
+    said[labels == 30] = 60
+    found = _opacity(draw(labels, said, "x", ordered=True))
+    assert found.shape == (51, 51)
+    assert np.flatnonzero(found[30 - 20]).tolist() == [60 - 20]
+
+
+def test_neighbours_share_a_cell_where_there_are_many_values() -> None:
+    labels, said = _rows(0, 207, off=0)
+    found = _opacity(draw(labels, said, "x", ordered=True))
+    assert found.shape == (70, 70)
+    assert np.array_equal(found > 0, np.eye(70, dtype=bool))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("value", [0, 255])
+def test_one_class_and_the_ends_of_the_range_draw(value: int, *, ordered: bool) -> None:
+    labels = np.full(5, value, np.uint8)
+    assert ">100</text>" in draw(labels, labels, "x", ordered=ordered)
+    every = np.arange(256).astype(np.uint8)
+    assert "<image" in draw(every, every[::-1].copy(), "x", ordered=ordered)
+
+
+def test_in_words() -> None:
+    labels = np.array([5, 5, 5, 5, 9, 9, 200, 1], np.uint8)
+    said = np.array([5, 5, 6, 6, 9, 5, 190, 1], np.uint8)
+    assert in_words(labels, said, ordered=True, unit="px") == (
+        "Right 50.0%, within 1 75.0%, within 5 87.5%, mean error 2.00 px. "
+        "Mistaken most (rows): 5 for 6 (2), 9 for 5 (1), 200 for 190 (1)."
+    )
+    assert in_words(labels, said, ordered=False).startswith("Right 50.0%. Mistaken")
+    assert in_words(labels, labels, ordered=True, unit="px") == "Right 100.0%, mean error 0.00 px."
+
+
+def test_a_title_stays_a_text() -> None:
+    labels = np.zeros(3, np.uint8)
+    assert "<script>" not in draw(labels, labels, '"><script>alert(1)</script>', ordered=True)
