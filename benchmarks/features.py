@@ -1,9 +1,8 @@
-"""Features of a game by the encoder of examples/my_encoder.py, for the benchmarks of probes."""
+"""Features of a game by the random CNN of the paper, for the benchmarks of probes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from builders.manifest import load_manifest
 from harness.metrics import game_mean
 from harness.probes import Split
 from harness.splits import open_split
-
-EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Embedded:
 
 def embed(game: str, rows: int | None = None) -> Embedded:
     """Embed a game, or so many evenly spaced rows of each of its splits."""
-    encoder, manifest = harness.load_encoder(EXAMPLE), load_manifest(game)
+    encoder, manifest = harness.load_encoder("random-cnn"), load_manifest(game)
     names, splits, episode = list(manifest.probed("v1")), {}, {}
     for name in ("train", "validation", "test"):
         split = open_split(game, name, limit=rows)
