@@ -13,6 +13,7 @@ from harness import missing_extra
 from harness.leaderboard.cli import leaderboard, submit
 from harness.methods.cli import methods, run, train
 from harness.report_cli import report
+from harness.reproduction_cli import reproduce
 from harness.result_cli import compare, keygen, sign, verify
 
 PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
@@ -29,6 +30,7 @@ def cli() -> None:
 cli.missing_extra = staticmethod(missing_extra)
 cli.add_command(compare)
 cli.add_command(keygen)
+cli.add_command(reproduce)
 cli.add_command(sign)
 cli.add_command(verify)
 cli.add_command(submit)
@@ -79,6 +81,11 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
 @_autocast
 @click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
 @click.option(
+    "--fresh-seed",
+    type=click.IntRange(min=0, max=2**53 - 1),
+    help="Score on a test split recorded now from this seed, and say what is lost against the frozen one.",
+)
+@click.option(
     "--label-set",
     type=click.Choice(LABEL_SETS),
     default=DEFAULT_LABEL_SET,
@@ -125,6 +132,7 @@ def evaluate(
     no_isolation: bool,
     quiet: bool,
     as_json: bool,
+    fresh_seed: int | None,
     **options: Any,
 ) -> None:
     """Evaluate ENCODER and write a signed result.
@@ -138,26 +146,30 @@ def evaluate(
     harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
     """  # noqa: D301  click's mark for lines to leave as they are
     from harness.evaluation import evaluate as run_evaluation
+    from harness.fresh import gaps
     from harness.output import check_writable, default_out, save
-    from harness.report import metric_note, print_result
+    from harness.report import metric_note, print_gaps, print_result
 
     check_writable(out)
-    result = run_evaluation(
-        encoder,
-        _items(games),
-        probes=probes or None,
-        train_sizes=_items(train_sizes),
-        submitter=None if submitter is None else {"principal": submitter},
-        use_cache=not no_cache,
-        isolate=not no_isolation,
-        progress=not quiet,
-        **options,
-    )
+    options |= {
+        "games": _items(games),
+        "probes": probes or None,
+        "train_sizes": _items(train_sizes),
+        "submitter": None if submitter is None else {"principal": submitter},
+        "use_cache": not no_cache,
+        "isolate": not no_isolation,
+        "progress": not quiet,
+    }
+    public = None if fresh_seed is None else run_evaluation(encoder, **options)
+    result = run_evaluation(encoder, fresh_seed=fresh_seed, **options)
     path, signed = save(result, out or default_out(result), key)
     if as_json:
-        print_json({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain})
+        more = {} if public is None else {"gaps": gaps(public, result)}
+        print_json({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain, **more})
         return
     print_result(result)
+    if public is not None:
+        print_gaps(public, result)
     say(metric_note(result))
     if result.signed.unranked_reason:
         say(f"Not for ranking: {result.signed.unranked_reason}.")

@@ -25,6 +25,7 @@ from harness.cache import Cache, default_dir
 from harness.embedding import embed
 from harness.encoder import FrameSpec, LoadedEncoder
 from harness.features import Pool
+from harness.fresh import record_test
 from harness.isolation import TIMEOUT, IsolatedEncoder, Limits, open_encoder
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.predictions import Predictions
@@ -55,6 +56,7 @@ class Options:
     runs: tuple[ProbeRun, ...] = RANKED
     label_set: str = DEFAULT_LABEL_SET
     limit: int | None = None
+    fresh_seed: int | None = None
     cache_dir: str | None = None
     num_proc: int | None = None
     cache: Cache = field(default_factory=lambda: Cache(None))
@@ -76,6 +78,7 @@ def evaluate(
     train_sizes: Sequence[TrainRows] | None = None,
     label_set: str = DEFAULT_LABEL_SET,
     limit: int | None = None,
+    fresh_seed: int | None = None,
     pretraining_data: str = "not declared",
     submitter: dict[str, str | None] | None = None,
     cache_dir: str | None = None,
@@ -105,6 +108,7 @@ def evaluate(
             and ``1k`` for ``linear``, ``full`` for ``anand2019``.
         label_set: ``v1`` or ``anand2019``.
         limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
+        fresh_seed: Record the test split on the spot from this seed (`harness.fresh`); not for ranking.
         pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one.
         submitter: ``principal``, ``name`` and ``url`` of who vouches for the result.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
@@ -138,9 +142,9 @@ def evaluate(
     if limit is None:
         check_sizes(runs, list(manifests.values()))
     cache = Cache(default_dir() if use_cache else None)
-    options = Options(runs, label_set, limit, cache_dir, num_proc, cache, progress)
+    options = Options(runs, label_set, limit, fresh_seed, cache_dir, num_proc, cache, progress)
     rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
-    scored, predictions = {}, {}
+    scored, predictions, splits = {}, {}, {}
     with (
         open_encoder(
             encoder,
@@ -159,10 +163,15 @@ def evaluate(
     ):
         key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
         for g in chosen:
-            scored[g], predictions[g] = _game(loaded, key, manifests[g], options, bar)
+            scored[g], predictions[g], splits[g] = _game(loaded, key, manifests[g], options, bar)
 
     finished = datetime.now(UTC)
-    reason = unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split"
+    reasons = [
+        None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
+        None if limit is None else f"dry run: {limit} rows of each split",
+        unranked_reason(runs),
+    ]
+    reason = "; ".join(filter(None, reasons)) or None
     seeds = {"bootstrap": BOOTSTRAP_SEED}
     if any(run.probe == "anand2019" for run in runs):
         seeds = {"anand2019": SETTINGS["anand2019"]["seed"], **seeds}
@@ -179,14 +188,8 @@ def evaluate(
             "version": DATASET_VERSION,
             "label_set": label_set,
             "suite": list(suite(label_set)),
-            "fresh_seed": None,
-            "splits": {
-                g: {
-                    s: {"rows": split.rows, "digest": f"blake3:{split.digest}"}
-                    for s, split in sorted(manifests[g].configs[g].splits.items())
-                }
-                for g in chosen
-            },
+            "fresh_seed": fresh_seed,
+            "splits": splits,
         },
         harness={
             "version": version("atariari"),
@@ -205,12 +208,14 @@ def evaluate(
 
 def _game(
     encoder: LoadedEncoder | IsolatedEncoder, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
-) -> tuple[dict[str, Any], Predictions]:
-    """Embed and probe one game, or take what an earlier run kept."""
+) -> tuple[dict[str, Any], Predictions, dict[str, Any]]:
+    """Embed and probe one game, or take what an earlier run kept; return also what it was done on."""
     name = manifest.game
     rules, source = protocol_digest(options.label_set), environment.source_digest()
     keys = {
-        run: blake3(repr((key, rules, source, name, options.limit, *run)).encode()).hexdigest()
+        run: blake3(
+            repr((key, rules, source, name, options.limit, options.fresh_seed, *run)).encode()
+        ).hexdigest()
         for run in options.runs
     }
     kept = {run: options.cache.scored(at) for run, at in keys.items()}
@@ -219,21 +224,32 @@ def _game(
         s: open_split(name, s, limit=options.limit, cache_dir=options.cache_dir, num_proc=options.num_proc)
         for s in SPLITS
     }
+    used = {s: (split.rows, split.digest) for s, split in manifest.configs[name].splits.items()}
+    if options.fresh_seed is not None:
+        fresh = record_test(
+            manifest,
+            rows,
+            options.fresh_seed,
+            limit=options.limit,
+            cache_dir=options.cache_dir,
+            num_proc=options.num_proc,
+        )
+        rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
     truth = {s: truth_of(rows[s], manifest, options.label_set) for s in SPLITS}
     if len(done) == len(keys):
         bar.update(sum(map(len, rows.values())))
     else:
         bar.set_description(f"Embedding {name}")
-        known_as = {
-            s: f"{key}-{manifest.configs[name].splits[s].digest[:32]}-{options.limit}" for s in SPLITS
-        }
+        known_as = {s: f"{key}-{used[s][1][:32]}-{options.limit}" for s in SPLITS}
         features = _embed(encoder, known_as, rows, options, bar)
         digest = blake3()
         for s in SPLITS:
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
         embeddings = f"blake3:{digest.hexdigest()}"
         dry = options.limit is not None
-        material = Material(manifest, options.label_set, truth, features, encoder.device, dry)
+        material = Material(
+            manifest, options.label_set, truth, features, encoder.device, dry, options.fresh_seed is not None
+        )
         missing = [run for run in options.runs if run not in done]
         for run in missing:
             scores, predictions = _score(material, run, options)
@@ -243,7 +259,8 @@ def _game(
         "embeddings": next(iter(done.values()))[0]["embeddings"],
         "scores": [done[run][0]["scores"] for run in options.runs],
     }
-    return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs})
+    splits = {s: {"rows": used[s][0], "digest": f"blake3:{used[s][1]}"} for s in sorted(used)}
+    return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs}), splits
 
 
 def _score(
@@ -268,20 +285,22 @@ def _embed(
 ) -> dict[str, npt.NDArray[np.float32]]:
     kept = {s: options.cache.features(known_as[s]) for s in SPLITS}
     found = {s: features for s, features in kept.items() if features is not None}
-    if len(found) == len(SPLITS):
-        bar.update(sum(map(len, rows.values())))
+    missing = {s: rows[s] for s in SPLITS if s not in found}
+    bar.update(sum(len(rows[s]) for s in found))
+    if not missing:
         return found
-    part = f"{known_as['test']}-part"
-    found = embed(
+    part = "-".join([*(known_as[s] for s in missing), "part"])
+    part = blake3(part.encode()).hexdigest()
+    new = embed(
         encoder,
-        rows,
+        missing,
         bar.update,
         done=options.cache.features(part),
         keep=lambda features: options.cache.keep_features(part, features),
     )
-    for s in SPLITS:
-        options.cache.keep_features(known_as[s], found[s])
-    return found
+    for s, features in new.items():
+        options.cache.keep_features(known_as[s], features)
+    return found | new
 
 
 def _identity(encoder: LoadedEncoder | IsolatedEncoder, pretraining_data: str) -> dict[str, Any]:

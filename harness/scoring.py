@@ -33,6 +33,7 @@ class Material:
         features: float32 [n, d] by split.
         device: A torch device.
         dry: Whether these are only some rows of each split, so that no frozen number goes with them.
+        fresh: Whether the test rows are not the frozen ones, so that no ceiling is known.
     """
 
     manifest: Manifest
@@ -41,6 +42,7 @@ class Material:
     features: Mapping[str, Features]
     device: str
     dry: bool
+    fresh: bool = False
 
     def split(self, name: str) -> Split:
         """Return features and labels of a split."""
@@ -159,7 +161,9 @@ def _scores(
     variable = _variable(material, name)
     ours = Counts.of(test, fit.predictions)
     simple = Counts.of(test, np.full_like(test, majority_class(train)))
-    frozen = None if material.dry else material.manifest.label_sets[material.label_set][name]
+    frozen = (
+        None if material.dry or material.fresh else material.manifest.label_sets[material.label_set][name]
+    )
     return {
         "name": name,
         "categories": list(variable.categories),

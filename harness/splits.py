@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from atariari_data.dataset import load_dataset
@@ -25,15 +25,16 @@ class SplitRows:
         ram: uint8 [n, 128].
         episode: int32 [n].
         step: int32 [n], in the episode.
-        before: int64 [n], the row before each in its episode; itself at the start of one.
+        before: int64, for every row of the split the one before it in its episode; itself at the start.
+        png: bytes, the frames of every row of the split, also of those that are left out by a limit.
     """
 
     ram: npt.NDArray[np.uint8]
     episode: npt.NDArray[np.int32]
     step: npt.NDArray[np.int32]
     before: npt.NDArray[np.int64]
+    png: pa.Array
     _rows: npt.NDArray[np.int64]
-    _png: Any
 
     def __len__(self) -> int:
         """Return n."""
@@ -65,7 +66,7 @@ class SplitRows:
         stacks = np.stack(needed, axis=1)
         unique, place = np.unique(stacks, return_inverse=True)
         decode = gray if spec.color == "gray" else rgb
-        frames = decode(self._png.take(unique).to_pylist())
+        frames = decode(self.png.take(unique).to_pylist())
         return frames[place.reshape(stacks.shape)]
 
 
@@ -91,13 +92,19 @@ def open_split(
         DataError: As `atariari_data.load_dataset`.
     """
     data = load_dataset(name=game, split=split, cache_dir=cache_dir, num_proc=num_proc)
-    table = data.with_format("arrow")[:]
+    n = len(data)
+    some = None if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
+    return rows_of(data.with_format("arrow")[:], some)
+
+
+def rows_of(table: pa.Table, some: npt.NDArray[np.int64] | None = None) -> SplitRows:
+    """Return the rows of a table of the dataset, or some of them: int64 [n], ascending."""
     n = table.num_rows
-    rows = np.arange(n) if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
+    rows = np.arange(n) if some is None else some
     episode = table["episode"].to_numpy()
     before = np.maximum(np.arange(n) - 1, 0)
     before = np.where(episode[before] == episode, before, np.arange(n))
-    frames = pc.struct_field(table["frame"], "bytes").combine_chunks()
+    png = pc.struct_field(table["frame"], "bytes").combine_chunks()
     ram = table["ram"].combine_chunks().flatten().to_numpy().reshape(n, -1)
     step = table["step"].to_numpy()
-    return SplitRows(ram[rows], episode[rows], step[rows], before, rows, frames)
+    return SplitRows(ram[rows], episode[rows], step[rows], before, png, rows)

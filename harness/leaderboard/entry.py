@@ -172,6 +172,7 @@ def check_entry(
         raise BoardError("The run ended in the future.", got=signed.finished)
     if not signed.ranked and signed.dataset.fresh_seed is None:
         raise BoardError(f"The result is not for ranking: {signed.unranked_reason}.")
+    _check_whole(signed)
     place = path_of(signed)
     if path is not None and path != place:
         raise BoardError("The file does not lie where its content belongs.", expected=place, got=path)
@@ -240,6 +241,12 @@ def _protocol(board: Board, signed: Signed, dates: Dates, *, new: bool) -> Accep
                 got=f"{dates.added:%Y-%m-%dT%H:%M:%SZ}",
             )
     return protocol
+
+
+def _check_whole(signed: Signed) -> None:
+    """Refuse a dry run on a fresh split, which says too little of an encoder to move its tier."""
+    if signed.dataset.fresh_seed is not None and "dry run" in (signed.unranked_reason or ""):
+        raise BoardError("The result is of a dry run.", expected="all test rows", got=signed.unranked_reason)
 
 
 def _check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from builders.console import print_table, say
 from harness.comparison import MULTIPLICITY, Comparison
+from harness.fresh import gaps
 from harness.protocol import RANKED, SHOWN, ProbeRun, TrainRows
+from harness.reproduction import Reproduction
 from harness.result import GameScores, ProbeScores, Result
 
 # Scores beside each other in 80 columns: with what they are measured against, and alone.
@@ -48,6 +50,30 @@ def print_result(result: Result) -> None:
             )
             lines.append(f"{title}: {said[:400]}")
         print_table(("\n".join(lines),), [])
+
+
+def print_gaps(public: Result, fresh: Result) -> None:
+    """Print what F1 under the first probe loses on a test split recorded afresh, beside the frozen one's."""
+    rows = [
+        (name, *("" if row[k] is None else f"{row[k]:.3f}" for k in ("public", "fresh", "gap")))
+        for name, row in gaps(public, fresh).items()
+        if name != "mean" or len(fresh.signed.games) > 1
+    ]
+    first = fresh.signed.probes[0]
+    title = f"\nF1 on the frozen and on the fresh test split, {ProbeRun(first.probe, first.train_rows)}"
+    print_table(("", "frozen", "fresh", "lost"), rows, title)
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """Print what a result says beside what it is now."""
+    rows = []
+    for row in found.rows:
+        verdict = "agrees" if row.agrees else "DIFFERS" if row.decides else "differs, as it may"
+        short = [text[:19] + "..." if len(text) > 60 else text for text in (row.theirs, row.ours)]  # noqa: PLR2004
+        rows.append(
+            (row.what, *(short if not row.agrees or row.theirs != row.ours else ("", short[1])), verdict)
+        )
+    print_table(("", "the result", "this run", ""), rows)
 
 
 def print_comparison(comparison: Comparison) -> None:
