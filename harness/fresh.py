@@ -50,9 +50,9 @@ def record_test(
 ) -> FreshSplit:
     """Record a test split of a game.
 
-    About as many rows as the frozen one had before any was left out. As there, rows whose pixels occur in train or
-    validation are left out; and those that occur in the frozen test split, since what is asked here is what
-    an encoder makes of frames that were never published.
+    About as many rows as the frozen one had before any was left out. As there, rows whose pixels occur in
+    train or validation are left out; and those that occur in the frozen test split, since what is asked here
+    is what an encoder makes of frames that were never published.
 
     Args:
         manifest: Of the game.

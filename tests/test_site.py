@@ -188,7 +188,7 @@ def test_the_sites_own_check_works(board: TestBoard, tmp_path: Path) -> None:
     root = board.folder / "site"
     row = json.loads((root / "data.json").read_text(encoding="utf-8"))[0]
     text = pages(board)[f"encoders/{slug(row['encoder'])}.html"].text
-    commands = text[text.index("jq -j") : text.index("harness evaluate")]
+    commands = text[text.index("jq -j") : text.index("harness reproduce")]
     for name in (row["result"], "allowed_signers"):
         (tmp_path / Path(name).name).write_bytes((root / name).read_bytes())
     done = subprocess.run(
