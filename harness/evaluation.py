@@ -168,8 +168,7 @@ def evaluate(
     finished = datetime.now(UTC)
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
-        None if limit is None else f"dry run: {limit} rows of each split",
-        unranked_reason(runs),
+        unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split",
     ]
     reason = "; ".join(filter(None, reasons)) or None
     seeds = {"bootstrap": BOOTSTRAP_SEED}
