@@ -148,7 +148,7 @@ def evaluate(
     from harness.evaluation import evaluate as run_evaluation
     from harness.fresh import gaps
     from harness.output import check_writable, default_out, save
-    from harness.report import metric_note, print_gaps, print_result
+    from harness.report.table import metric_note, print_gaps, print_result
 
     check_writable(out)
     options |= {

@@ -33,7 +33,7 @@ def reproduce(
     Exit code 0: it agrees. 1: it does not.
     """
     from harness.keys import sign_result
-    from harness.report import print_reproduction
+    from harness.report.table import print_reproduction
     from harness.reproduction import reproduce as run
     from harness.result_file import read, write
 
