@@ -89,9 +89,9 @@ def test_in_words() -> None:
     said = np.array([5, 5, 6, 6, 9, 5, 190, 1], np.uint8)
     assert in_words(labels, said, ordered=True, unit="px") == (
         "Right 50.0%, within 1 75.0%, within 5 87.5%, mean error 2.00 px. "
-        "Mistaken most (rows): 5 for 6 (2), 9 for 5 (1), 200 for 190 (1)."
+        "Most often mistaken (rows): 5 for 6 (2), 9 for 5 (1), 200 for 190 (1)."
     )
-    assert in_words(labels, said, ordered=False).startswith("Right 50.0%. Mistaken")
+    assert in_words(labels, said, ordered=False).startswith("Right 50.0%. Most often mistaken")
     assert in_words(labels, labels, ordered=True, unit="px") == "Right 100.0%, mean error 0.00 px."
 
 

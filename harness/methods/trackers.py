@@ -108,8 +108,8 @@ class Trackio:
         try:
             import trackio
         except ImportError as error:
-            raise MissingExtraError("trackio", "trackio") from error
-        self._run: Any = trackio.init(project="atariari", name=name, resume="allow")
+            raise MissingExtraError(error.name or "trackio", "trackio") from error
+        self._run: Any = trackio.init(project="atariari", name=name)
 
     def write(self, record: Record) -> None:
         """Write every number under ``split/name``."""

@@ -128,7 +128,7 @@ def in_words(labels: Labels, predicted: Labels, *, ordered: bool, unit: str = ""
     pairs = np.bincount(labels[wrong].astype(np.int64) * VALUES + predicted[wrong], minlength=VALUES**2)
     most = [int(at) for at in np.argsort(-pairs, kind="stable")[:_MISTAKES] if pairs[at]]
     mistakes = [f"{at // VALUES} for {at % VALUES} ({pairs[at]:,})" for at in most]
-    return f"{said}. Mistaken most (rows): {', '.join(mistakes)}." if mistakes else f"{said}."
+    return f"{said}. Most often mistaken (rows): {', '.join(mistakes)}." if mistakes else f"{said}."
 
 
 def draw(labels: Labels, predicted: Labels, title: str, *, ordered: bool) -> Markup:
