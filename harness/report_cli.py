@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -71,8 +73,9 @@ def report(
         write_html(out, results, replace=replace)
     if csv_file is not None:
         write_csv(csv_file, *results, replace=replace)
-    for path in results if trackers else ():
-        track(read(path), path.parent, trackers)
+    with redirect_stdout(sys.stderr):  # what trackers print is narration
+        for path in results if trackers else ():
+            track(read(path), path.parent, trackers)
     if as_json:
         found = {"html": out, "csv": csv_file}
         print_json({**{k: None if v is None else str(v) for k, v in found.items()}, "logged": list(trackers)})

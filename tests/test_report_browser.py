@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.metrics import Counts
 from harness.predictions import Predictions, Truth
 from harness.protocol import ProbeRun
 from harness.report.page import write_html
@@ -23,7 +24,7 @@ SIZES = (("linear", "full"), ("linear", "1k"), ("linear", 100), ("anand2019", "f
 
 
 def made(seed: int) -> Result:
-    """Return a result whose predictions are as random as its scores."""
+    """Return a result with random predictions and their scores."""
     draw = np.random.default_rng(seed)
     values = fields(seed, games=("pong",), encoder=f"Encoder {seed}", n=400, probes=SIZES)
     scores = values["games"]["pong"]["scores"]
@@ -36,6 +37,11 @@ def made(seed: int) -> Result:
         run = ProbeRun(part["probe"], part["train_rows"])
         said[run] = np.where(draw.random(labels.shape) < 0.6, labels, draw.permuted(labels)).astype(np.uint8)
         part["predictions"] = truth.digest(said[run])
+        for v, variable in enumerate(part["variables"]):
+            counts = Counts.of(truth.labels[:, v].copy(), said[run][:, v].copy())
+            f1 = float(counts.f1()[0])
+            variable |= {"f1": f1, "accuracy": float(counts.accuracy()[0])}
+            variable["f1_interval"] = [max(0.0, f1 - 0.05), min(1.0, f1 + 0.05)]
     result = Result(signatures=[], signed=Signed.build(**values))
     return result.with_predictions({"pong": Predictions(truth, said)})
 

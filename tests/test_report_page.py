@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import harness
 from atariari_data.errors import UsageError
-from harness import metrics
+from harness import metrics, predictions
 from harness.canonical import ResultError
 from harness.cli import cli
 from harness.keys import keygen, sign_result
@@ -238,6 +238,19 @@ def test_what_does_not_hold_is_not_shown(tmp_path: Path) -> None:
     plain["signed"]["games"]["pong"]["scores"][0]["means"]["f1"] = 0.9999
     with pytest.raises(ResultError, match="contradicts itself"):
         load([Result.model_validate(plain)])
+
+
+def test_scores_that_are_not_of_the_predictions_are_refused(folder: Path) -> None:
+    path = folder / "a.json"
+    result = read(path)
+    plain = json.loads(path.read_text(encoding="utf-8"))["signed"]
+    variable = plain["games"]["pong"]["scores"][1]["variables"][2]
+    variable["f1"] = round(variable["f1"] + 0.001, 4)
+    forged = Signed.build(**plain)
+    mine = result.with_predictions(predictions.read(file_beside(path), result.signed))
+    with pytest.raises(ResultError, match="not that of the predictions"):
+        load([Result(signatures=[], signed=forged).with_predictions(mine.predictions)])
+    assert load([mine])[0].missing is None
 
 
 def test_what_cannot_stand_together_is_refused() -> None:

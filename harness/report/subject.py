@@ -10,7 +10,9 @@ from typing import Final
 
 from atariari_data.errors import UsageError
 from harness import predictions as predictions_file
+from harness.canonical import ResultError
 from harness.comparison import check_same_rules
+from harness.metrics import weighted_f1
 from harness.predictions import Predictions, PredictionsError
 from harness.protocol import RANKED, SHOWN, ProbeRun
 from harness.result import ProbeScores, Result, Signed
@@ -19,6 +21,7 @@ from harness.verify import check, check_signatures
 
 MOST: Final = 8
 _MOST_RUNS: Final = 3
+_ROUNDING = 0.0001  # of scores to four places
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,8 @@ def load(sources: Sequence[Result | str | os.PathLike[str]]) -> list[Subject]:
     """Read results and their predictions, and check that they hold.
 
     Raises:
-        ResultError: A file is no result, or its numbers contradict each other.
+        ResultError: A file is no result, its numbers contradict each other, or they are not those of its
+            predictions.
         SignatureError: It is signed, and a signature does not hold.
         UsageError: None or too many, one is there twice, or they were made under different rules.
     """
@@ -91,14 +95,34 @@ def _load(number: int, source: Result | str | os.PathLike[str]) -> Subject:
     check(result.signed)
     if result.signatures:
         check_signatures(result, None)
-    if isinstance(source, Result):
-        missing = None if result.predictions is not None else "The result came without its predictions."
-        return Subject(number, None, result, result.predictions, missing)
+    file = None if isinstance(source, Result) else Path(source).name
     try:
-        found = predictions_file.read(predictions_file.file_beside(source), result.signed)
+        if not isinstance(source, Result):
+            found = predictions_file.read(predictions_file.file_beside(source), result.signed)
+        elif result.predictions is None:
+            return Subject(number, file, result, None, "The result came without its predictions.")
+        else:
+            found = dict(result.predictions)
     except PredictionsError as error:
-        return Subject(number, Path(source).name, result, None, str(error))
-    return Subject(number, Path(source).name, result, found, None)
+        return Subject(number, file, result, None, str(error))
+    _check_scores(result.signed, found)
+    return Subject(number, file, result, found, None)
+
+
+def _check_scores(signed: Signed, found: Mapping[str, Predictions]) -> None:
+    """Check that the scores are those of the predictions: the digests bind both, not one to the other."""
+    for name, game in signed.games.items():
+        truth = found[name].truth
+        for scores in game.scores:
+            run = ProbeRun(scores.probe, scores.train_rows)
+            for v, variable in enumerate(scores.variables):
+                f1 = weighted_f1(truth.labels[:, v].copy(), found[name].by_run[run][:, v].copy())
+                if variable.f1 is not None and abs(variable.f1 - f1) > _ROUNDING:
+                    raise ResultError(
+                        f"A score is not that of the predictions: {name}, {run}, {variable.name}.",
+                        expected=f"F1 {f1:.4f}",
+                        got=variable.f1,
+                    )
 
 
 def games_of(subjects: Iterable[Subject]) -> list[str]:
