@@ -42,6 +42,17 @@ def test_few_classes_are_numbered_as_scikit_learn_counts_them() -> None:
     assert re.findall(r'text-anchor="end">(\d+)<', svg) == list("34567")
 
 
+def test_true_goes_across_and_predicted_up() -> None:
+    labels, said = np.array([0, 1, 1], np.uint8), np.array([1, 1, 1], np.uint8)
+    svg = draw(labels, said, "x", ordered=False)
+    cells = re.findall(r'class="(cell[^"]*)" x="([\d.]+)" y="([\d.]+)"', svg)
+    (wrong, left, up), (right, farther, as_high) = cells
+    assert (wrong, right) == ("cell", "cell right")
+    assert float(left) < float(farther)
+    (frame,) = re.findall(r'class="frame" x="[\d.]+" y="([\d.]+)"', svg)
+    assert float(up) == float(as_high) == float(frame)
+
+
 def test_a_rare_mistake_is_not_shown_as_none() -> None:
     labels = np.zeros(1000, np.uint8)
     said = labels.copy()
