@@ -392,6 +392,40 @@ def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> 
     refused(verify(board.folder), match)
 
 
+@pytest.mark.parametrize(
+    ("where", "value", "match"),
+    [
+        (("games", "pong", "scores", 0, "means", "f1"), 0.9999, "contradicts itself at pong: means"),
+        (("games", "pong", "scores", 0, "variables", 0, "f1"), 1, "contradicts itself at pong: means"),
+        (("games", "pong", "scores", 1, "variables", 0, "n"), 100, "variables of every probe"),
+        (("games", "pong", "scores", 0, "variables", 0, "majority_f1"), 0, "does not follow|contradicts"),
+        (("suite", 0, "means", "f1"), 0.9999, "contradicts itself at suite"),
+        (("suite", 0, "means", "categories", 0, "count"), 9, "contradicts itself at suite"),
+        (("dataset", "splits", "pong", "test", "rows"), 9870, "does not fit the test split"),
+        (("finished",), "2031-01-31T12:34:56Z", "in the future"),
+    ],
+)
+def test_numbers_that_do_not_follow_though_their_author_signed_them(
+    board: TestBoard, where: tuple[str | int, ...], value: object, match: str
+) -> None:
+    plain = json.loads(json.dumps(board.result(3).signed.plain))
+    *above, last = where
+    part = plain
+    for key in above:
+        part = part[key]
+    part[last] = value
+    board.place(board.sign(Signed.model_validate(plain), ALICE))
+    refused(verify(board.folder), match)
+
+
+def test_a_dry_run_on_a_fresh_split_moves_no_tier(board: TestBoard) -> None:
+    values = fields(7, games=board.suite, suite=board.suite, principal=BOARD, encoder="Encoder 1")
+    values["dataset"]["fresh_seed"] = 5
+    values |= {"ranked": False, "unranked_reason": "fresh split; dry run: 40 rows of each split"}
+    board.place(board.sign(Signed.build(**values), BOARD))
+    refused(verify(board.folder), "of a dry run")
+
+
 def test_a_huge_file(board: TestBoard) -> None:
     with (board.folder / path_of(board.result(1).signed)).open("r+b") as file:
         file.truncate(2**30)
