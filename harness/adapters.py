@@ -134,7 +134,12 @@ def _need_torch() -> None:
 
 def _from_name(source: str, request: Request) -> LoadedEncoder:
     _need_torch()
-    return adapt(make_named(source), replace(request, name=request.name or source))
+    made = make_named(source)
+    if not isinstance(made, LoadedEncoder):
+        return adapt(made, replace(request, name=request.name or source))
+    if request != Request(name=request.name, batch_size=request.batch_size):
+        raise UsageError(f"{source} is defined to the last pixel: nothing but its name can be chosen.")
+    return replace(made, name=request.name or source)
 
 
 def _from_run(folder: Path, request: Request) -> LoadedEncoder:

@@ -203,6 +203,41 @@ def check(encoder: str, spec: str | None, as_json: bool, **options: Any) -> None
 
 
 @cli.command()
+@click.option("--games", help="Names with commas between.  [default: all]")
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder for GAME.json.")
+@click.option(
+    "--probe", "probes", type=click.Choice(PROBES), multiple=True, help="As for evaluate.  [default: linear]"
+)
+@click.option("--train-sizes", help="As for evaluate.  [default: all,1k; all for anand2019]")
+@click.option("--device", default="cpu", show_default=True, help="Torch device of the probes.")
+@click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@_json
+def trivial(
+    games: str | None,
+    to: Path,
+    probes: tuple[str, ...],
+    train_sizes: str | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Score PCA and random projection of the pixels, which stand beside every score.
+
+    Made once for a dataset and a protocol, and kept in harness/trivial/scores. A game whose file is there is
+    not made again, so a run that was killed goes on where it was.
+    """
+    from harness.trivial.make import make
+
+    sizes = _items(train_sizes)
+    files = make(_items(games), to, probes=probes or None, train_sizes=sizes, progress=not quiet, **options)
+    if as_json:
+        print_json([str(file) for file in files])
+    else:
+        click.echo("\n".join(map(str, files)))
+
+
+@cli.command()
 @click.option("--clear", is_flag=True, help="Remove it all.")
 def cache(clear: bool) -> None:
     """Say how large the cache of features and finished games is, or clear it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -86,7 +86,7 @@ class BatchSize:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What earlier batches have shown."""
 
     width: int | None = None
@@ -112,6 +112,8 @@ class LoadedEncoder:
         prepare: From uint8 frames (``spec.raw_shape(n)``) to what ``call`` takes.
         call: The encoder itself, from what ``prepare`` gives to what it returns.
         batches: Rows in a batch.
+        refit: Of ``pixels-pca`` alone: makes the encoder of a game from the gray frames of its training
+            split, uint8 [b, 1, 210, 160] at a time. None for every encoder of a user's, which sees no game.
     """
 
     name: str
@@ -127,7 +129,8 @@ class LoadedEncoder:
     device: str = "cpu"
     precision: str = "float32"
     batches: BatchSize = field(default_factory=BatchSize, repr=False, compare=False)
-    _seen: _Seen = field(default_factory=_Seen, repr=False, compare=False)
+    refit: Callable[[Iterable[Frames]], LoadedEncoder] | None = field(default=None, repr=False)
+    _seen: Seen = field(default_factory=Seen, repr=False, compare=False)
 
     @property
     def feature_size(self) -> int | None:
@@ -178,7 +181,8 @@ class LoadedEncoder:
             "precision": self.precision,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
-        digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
+        if self.refit is None:
+            digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
         return digest.hexdigest()
 
     def _try_batch(self, batch: Frames, start: int) -> Features | None:

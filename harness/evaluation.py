@@ -45,6 +45,7 @@ from harness.protocol import (
 from harness.result import Result, Signed
 from harness.scoring import Material, score, truth_of
 from harness.splits import SplitRows, open_split
+from harness.trivial.store import with_trivial
 
 SPLITS = ("train", "validation", "test")
 
@@ -256,7 +257,10 @@ def _game(
             options.cache.keep_scored(keys[run], *done[run])
     found = {
         "embeddings": next(iter(done.values()))[0]["embeddings"],
-        "scores": [done[run][0]["scores"] for run in options.runs],
+        "scores": [
+            with_trivial(done[run][0]["scores"], manifest, options.label_set, dry=options.limit is not None)
+            for run in options.runs
+        ],
     }
     splits = {s: {"rows": used[s][0], "digest": f"blake3:{used[s][1]}"} for s in sorted(used)}
     return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs}), splits

@@ -2,7 +2,8 @@
 
 Each level is the plain mean of the printed, rounded numbers one level below, rounded half to even at the
 fourth place, in whole numbers (ten-thousandths): anyone can follow it with a pocket calculator. A mean over
-something missing is null, with the reason.
+something missing is null, with the reason. A normalised score is not averaged: it is computed from the means
+of F1, of the best trivial encoder and of the ceiling, since a variable with little room would rule the mean.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 METRICS = ("f1", "accuracy", "majority_f1", "majority_accuracy")
+"""What a mean says why it is missing."""
+
+BOUNDS = ("trivial_f1", "ceiling_f1")
+"""What F1 is measured against, where it is known."""
 
 _ONE = 10_000
+_LEAST_ROOM = 100
 
 Row = Mapping[str, Any]
 
@@ -21,11 +27,39 @@ def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of numbers of four decimal places, rounded half to even; None if one is missing."""
     if not values or None in values:
         return None
-    total = sum([round(value * _ONE) for value in values if value is not None])
-    quotient, rest = divmod(total, len(values))
-    if 2 * rest > len(values) or (2 * rest == len(values) and quotient % 2):
+    return _divided(sum([round(value * _ONE) for value in values if value is not None]), len(values))
+
+
+def _divided(dividend: int, divisor: int) -> float:
+    """Return a quotient in ten-thousandths, rounded half to even, as a number."""
+    quotient, rest = divmod(dividend, divisor)
+    if 2 * rest > divisor or (2 * rest == divisor and quotient % 2):
         quotient += 1
     return quotient / _ONE if quotient % _ONE else quotient // _ONE  # 1, not 1.0, as JSON tools write it
+
+
+def trivial_f1(variable: Row) -> float | None:
+    """Return F1 of the best trivial encoder of a variable; None where one of the three is not known."""
+    known = [variable[f"{name}_f1"] for name in ("majority", "pixels_pca", "random_projection")]
+    return None if None in known else max(known)
+
+
+def relative(variable: Row) -> dict[str, float | None]:
+    """Return what follows from the other scores of a variable: best trivial encoder and normalised score."""
+    best = trivial_f1(variable)
+    return {"trivial_f1": best, "normalised_f1": normalised(variable["f1"], best, variable["ceiling_f1"])}
+
+
+def normalised(f1: float | None, trivial: float | None, ceiling: float | None) -> float | None:
+    """Return where F1 lies between the best trivial encoder (0) and the ceiling (1).
+
+    Under the trivial encoder it is negative. None where one of them is not known, and where the ceiling is
+    less than 0.01 above the trivial encoder, so that there is no room to tell encoders apart.
+    """
+    if f1 is None or trivial is None or ceiling is None:
+        return None
+    above, room = round((f1 - trivial) * _ONE), round((ceiling - trivial) * _ONE)
+    return _divided(above * _ONE, room) if room >= _LEAST_ROOM else None
 
 
 def game_means(variables: Sequence[Row]) -> dict[str, Any]:
@@ -64,7 +98,7 @@ def suite_means(
         for row in rows.values():
             for category in row["categories"]:
                 members.setdefault(category["category"], []).append(category)
-        nothing: dict[str, Any] = dict.fromkeys(METRICS)
+        nothing: dict[str, Any] = dict.fromkeys((*METRICS, *BOUNDS, "normalised_f1"))
         categories = [_category(name, members[name]) for name in sorted(members)]
         found.append(
             {
@@ -86,5 +120,7 @@ def _category(name: str, members: Sequence[Row]) -> dict[str, Any]:
 
 def _means(rows: Sequence[Row]) -> dict[str, float | None]:
     if len(rows) == 1:
-        return {metric: rows[0][metric] for metric in METRICS}
-    return {metric: mean([row[metric] for row in rows]) for metric in METRICS}
+        return {metric: rows[0][metric] for metric in (*METRICS, *BOUNDS, "normalised_f1")}
+    found = {metric: mean([row[metric] for row in rows]) for metric in (*METRICS, *BOUNDS)}
+    found["normalised_f1"] = normalised(found["f1"], found["trivial_f1"], found["ceiling_f1"])
+    return found

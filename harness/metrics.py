@@ -231,12 +231,3 @@ def game_mean(scores: Mapping[str, float], categories: Mapping[str, Iterable[str
     """Return the mean over the categories' means, the published score of a game; None if nothing counts."""
     means = category_means(scores, categories)
     return math.fsum(means.values()) / len(means) if means else None
-
-
-def normalised(score: float, trivial: float, ceiling: float) -> float | None:
-    """Return where a score lies between the best trivial encoder (0) and the ceiling (1).
-
-    Negative below the trivial encoder; None where the ceiling leaves no room above it.
-    """
-    room = ceiling - trivial
-    return (score - trivial) / room if room > 0 else None

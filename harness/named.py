@@ -9,6 +9,8 @@ from typing import Any, Final
 # Where the function is that makes each: `module:function`.
 NAMED: Final = {
     "majority": "harness.methods.untrained:Constant",
+    "pixels-pca": "harness.trivial.encoders:load_pixels_pca",
+    "random-projection": "harness.trivial.encoders:random_projection",
     "random-cnn": "harness.methods.untrained:random_cnn",
 }
 

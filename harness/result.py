@@ -29,7 +29,7 @@ from harness.canonical import (
     to_plain,
     whole_as_integers,
 )
-from harness.means import game_means, suite_means
+from harness.means import game_means, relative, suite_means
 from harness.provenance import (
     SORTED,
     Dataset,
@@ -82,6 +82,12 @@ class _Scores(Model):
     """F1 of always answering the class that is commonest in training."""
     majority_accuracy: Share | None
     """Accuracy of the same."""
+    trivial_f1: Share | None
+    """Best F1 of majority, PCA and random projection of the pixels, or its mean; null if not known."""
+    ceiling_f1: Share | None
+    """Best F1 that a function of the single frame reaches: equal pixels can have different labels."""
+    normalised_f1: Decimal4 | None
+    """Where F1 lies between `trivial_f1` (0) and `ceiling_f1` (1); null if they are not 0.01 apart."""
 
 
 class _VariableHead(Model):
@@ -101,10 +107,12 @@ class VariableScores(_Scores, _VariableHead):
 
     f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
     """95 % bootstrap interval of F1 over episodes."""
-    ceiling_f1: Share | None
-    """Best F1 that a function of the single frame reaches: equal pixels can have different labels."""
+    pixels_pca_f1: Share | None
+    """F1 of a PCA of the pixels under the same probe and rows."""
+    random_projection_f1: Share | None
+    """F1 of a random projection of the pixels under the same probe and rows."""
     ceiling_accuracy: Share | None
-    """Likewise the best accuracy, which no encoder of single frames can pass."""
+    """As the ceiling of F1, the best accuracy, which no encoder of single frames can pass."""
     mae: Decimal4 | None
     """Mean absolute error of the value; null for values without an order."""
     strength_log10: Decimal4 | None
@@ -146,6 +154,8 @@ class ProbeScores(Model):
     """As in ``probes``."""
     predictions: Digest
     """Over labels and predicted classes of every variable on every test row; those are in a file beside."""
+    trivial_reason: Text | None
+    """Why the scores of the trivial encoders are null."""
     means: Means
     """Over the variables, computed from the rounded scores below."""
     variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200)]
@@ -216,8 +226,9 @@ class Signed(Model):
     def build(cls, **fields: Any) -> Self:
         """Make the signed part from plain Python and NumPy values; means are computed here.
 
-        Floats are rounded to four places. ``means`` of the games and ``suite`` are not to be given:
-        they follow from the rounded scores (see :mod:`harness.means`).
+        Floats are rounded to four places. ``means`` of the games, ``suite`` and the variables'
+        ``trivial_f1`` and ``normalised_f1`` are not to be given: they follow from the rounded scores (see
+        :mod:`harness.means`).
 
         Raises:
             ResultError: A value is NaN, out of range or missing; says which.
@@ -226,6 +237,8 @@ class Signed(Model):
         try:
             for game in plain["games"].values():
                 for scores in game["scores"]:
+                    for variable in scores["variables"]:
+                        variable.update(relative(variable))
                     scores["means"] = game_means(scores["variables"])
             plain["suite"] = suite_means(plain["probes"], plain["dataset"]["suite"], plain["games"])
             return cls.model_validate(plain, context={"any_order": True})

@@ -91,15 +91,13 @@ def score(
     Raises:
         FeatureError: Features that are not finite.
     """
-    train, rows = material.split("train"), _rows(material, run)
-    if rows is not None:
-        train = Split(train.features[rows], train.labels[rows])
-    fit = {"linear": _linear, "anand2019": _anand2019}[run.probe]
-    fits = fit(train, material, progress)
+    fits = fit_probes(material, run, progress)
+    rows = _rows(material, run)
+    train = material.truth["train"].labels if rows is None else material.truth["train"].labels[rows]
     test = material.truth["test"]
     bootstrap = Bootstrap.over(test.episode)
     variables = [
-        _scores(material, name, fits[v], train.labels[:, v], test.labels[:, v], bootstrap)
+        _scores(material, name, fits[v], train[:, v], test.labels[:, v], bootstrap)
         for v, name in enumerate(test.names)
     ]
     predictions = np.stack([fit.predictions for fit in fits], axis=1)
@@ -110,6 +108,15 @@ def score(
         "variables": variables,
     }
     return found, predictions
+
+
+def fit_probes(material: Material, run: ProbeRun, progress: Callable[[str], object]) -> list[Fit]:
+    """Fit one probe to every variable of a game, and predict its test rows; as `score`."""
+    train, rows = material.split("train"), _rows(material, run)
+    if rows is not None:
+        train = Split(train.features[rows], train.labels[rows])
+    fit = {"linear": _linear, "anand2019": _anand2019}[run.probe]
+    return fit(train, material, progress)
 
 
 def _rows(material: Material, run: ProbeRun) -> npt.NDArray[np.int64] | None:

@@ -10,16 +10,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atariari_data.games import game as game_of
 from harness import allowed_signers, signing
 from harness.allowed_signers import AllowedSigner
 from harness.canonical import ResultError
-from harness.means import game_means, suite_means
-from harness.result import NAMESPACE, GameScores, Result, Signed, VariableScores
+from harness.means import game_means, relative, suite_means
+from harness.result import NAMESPACE, GameScores, ProbeScores, Result, Signed, VariableScores
 from harness.result_file import read
 from harness.signing import SignatureError
+
+if TYPE_CHECKING:
+    from builders.manifest import Manifest
 
 _ROUNDING = 0.0002
 """How far two figures may differ that follow from each other, after rounding to four places."""
@@ -158,6 +161,10 @@ def check(signed: Signed) -> None:
     plain = signed.plain
     for name, game in plain["games"].items():
         for scores in game["scores"]:
+            for variable in scores["variables"]:
+                for key, value in relative(variable).items():
+                    if variable[key] != value:
+                        _expect(f"{name}: {key} of {variable['name']}", value, variable[key])
             _expect(f"{name}: means", game_means(scores["variables"]), scores["means"])
     _expect("suite", suite_means(plain["probes"], signed.dataset.suite, plain["games"]), plain["suite"])
 
@@ -185,7 +192,25 @@ def check_manifests(signed: Signed) -> bool:
         categories = {v.name: list(v.categories) for v in game_of(name).variables(dataset.label_set)}
         probed = [(variable, categories[variable]) for variable in manifest.probed(dataset.label_set)]
         _expect(f"{name}: variables", probed, [(v.name, v.categories) for v in game.scores[0].variables])
+        for scores in game.scores:
+            _check_trivial(name, scores, manifest, dataset.label_set)
     return True
+
+
+def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, label_set: str) -> None:
+    """Compare the trivial encoders' scores, where the result has some, with those that are stored."""
+    from harness.protocol import ProbeRun
+    from harness.trivial.encoders import ENCODERS
+    from harness.trivial.store import look_up
+
+    stored = look_up(manifest, label_set, ProbeRun(scores.probe, scores.train_rows)).f1
+    if stored is None:
+        return
+    for variable in scores.variables:
+        for encoder in ENCODERS:
+            key = f"{encoder.replace('-', '_')}_f1"
+            if (shown := getattr(variable, key)) is not None:
+                _expect(f"{game}: {key} of {variable.name}", stored[encoder][variable.name], shown)
 
 
 def _principal(signed: Signed) -> str | None:

@@ -33,7 +33,9 @@ def scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, An
         "majority_f1": 2 * majority * majority / (1 + majority),
         "majority_accuracy": majority,
         "f1_interval": [max(0.0, f1 - 0.01), min(1.0, f1 + 0.01)],
-        "ceiling_f1": None,
+        "ceiling_f1": min(1.0, f1 + 0.3 * draw.random()),
+        "pixels_pca_f1": f1 * draw.random(),
+        "random_projection_f1": f1 * draw.random(),
         "ceiling_accuracy": None,
         "mae": draw.random() * 10,
         "strength_log10": -float(draw.randrange(2, 6)),
@@ -57,6 +59,7 @@ def game_scores(
             {
                 "probe": probe,
                 "train_rows": train_rows,
+                "trivial_reason": None,
                 "predictions": digest("predictions", name, probe, train_rows, draw.random()),
                 "variables": [
                     {**scores(v.name, draw, n, skill), "categories": list(v.categories)} for v in variables

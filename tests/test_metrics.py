@@ -114,9 +114,3 @@ def test_means_as_published() -> None:
     assert list(means) == ["agent_localization", "misc"]
     assert metrics.game_mean(scores, categories) == pytest.approx(0.7)
     assert metrics.game_mean({"never": 1.0}, categories) is None
-
-
-def test_normalised_score() -> None:
-    assert metrics.normalised(0.75, 0.5, 1.0) == pytest.approx(0.5)
-    assert metrics.normalised(0.4, 0.5, 1.0) == pytest.approx(-0.2)
-    assert metrics.normalised(0.9, 0.9, 0.9) is None

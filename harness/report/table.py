@@ -15,6 +15,7 @@ from harness.result import GameScores, ProbeScores, Result
 # Scores beside each other in 80 columns: with what they are measured against, and alone.
 _MOST = 3
 _SIZES = 6
+_TITLES = {"trivial_f1": "triv.", "majority_f1": "major.", "ceiling_f1": "ceil.", "normalised_f1": "norm."}
 _WHAT = {
     ("linear", "full"): "full: a converged linear probe on all training rows, what is linearly there at all",
     ("linear", "1k"): "1k: the same on 1,000 rows, how much of it few labels are enough for",
@@ -32,8 +33,9 @@ def print_result(result: Result) -> None:
     for name, game in result.signed.games.items():
         known = [s for s in game.scores if (s.probe, s.train_rows) in (*RANKED, *SHOWN)]
         first = known or game.scores[:_MOST]
-        columns = ("", *_titles(first, "95 %"), "majority", "ceiling")
-        print_table(columns, _rows(game, first, whole=True), f"\n{name}, F1")
+        bounds = _bounds(game)
+        columns = ("", *_titles(first, "95 %"), *(_TITLES[b] for b in bounds))
+        print_table(columns, _rows(game, first, bounds), f"\n{name}, F1")
         if len(game.scores) > len(first):
             for probe in dict.fromkeys(s.probe for s in game.scores):
                 curve = [s for s in game.scores if s.probe == probe]
@@ -106,15 +108,24 @@ def print_comparison(comparison: Comparison) -> None:
 
 def metric_note(result: Result) -> str:
     """Say what the numbers of the table mean."""
-    known = [_WHAT[key] for p in result.signed.probes if (key := (p.probe, str(p.train_rows))) in _WHAT]
-    return "\n".join(
-        [
-            "Weighted F1 on the test split.",
-            *known,
-            "95 %: interval of the first, from a bootstrap over episodes. majority: always the commonest",
-            "  class of training. ceiling: the best that a function of the single frame reaches.",
+    games = result.signed.games
+    without = {name: game for name, game in games.items() if "majority_f1" in _bounds(game)}
+    lines = [
+        "Weighted F1 on the test split.",
+        *(_WHAT[key] for p in result.signed.probes if (key := (p.probe, str(p.train_rows))) in _WHAT),
+        "95 %: interval of the first, from a bootstrap over episodes.",
+        "ceil.: the ceiling, the best that a function of the single frame reaches.",
+    ]
+    if len(without) < len(games):
+        lines += [
+            "triv.: the best of majority, PCA and random projection of the pixels, probed as the first.",
+            "norm.: where the first lies between that (0) and the ceiling (1).",
         ]
-    )
+    if without:
+        lines.append("major.: always the commonest class of training.")
+    for name, game in without.items():
+        lines.append(f"{name}: no trivial encoders beside it; {game.scores[0].trivial_reason}.")
+    return "\n".join(lines)
 
 
 def title_of(probe: str, train_rows: TrainRows) -> str:
@@ -132,27 +143,36 @@ def _titles(scores: Sequence[ProbeScores], *after_first: str) -> list[str]:
     return [titles[0], *after_first, *titles[1:]]
 
 
-def _rows(game: GameScores, scores: Sequence[ProbeScores], *, whole: bool = False) -> list[tuple[str, ...]]:
+def _bounds(game: GameScores) -> tuple[str, ...]:
+    """Return what F1 is shown against: the best trivial encoder, where its scores are stored."""
+    known = any(v.trivial_f1 is not None for v in game.scores[0].variables)
+    return ("trivial_f1", "ceiling_f1", "normalised_f1") if known else ("majority_f1", "ceiling_f1")
+
+
+def _rows(
+    game: GameScores, scores: Sequence[ProbeScores], bounds: Sequence[str] = ()
+) -> list[tuple[str, ...]]:
+    """Return the rows of a game: F1 under each probe; with ``bounds``, those and an interval of the first."""
     rows = []
     for c, category in enumerate(game.scores[0].means.categories):
         means = [s.means.categories[c] for s in scores]
-        rows.append((category.category.replace("_", " "), *_mean_cells(means, whole=whole)))
+        rows.append((category.category.replace("_", " "), *_mean_cells(means, bounds)))
         for v, variable in enumerate(game.scores[0].variables):
             if category.category in variable.categories:
                 cells = [_number(s.variables[v].f1) for s in scores]
-                if whole:
+                if bounds:
                     low, high = variable.f1_interval or (None, None)
                     interval = "" if low is None else f"{low:.3f}-{high:.3f}"
-                    cells.insert(1, interval)
-                    cells += [_number(variable.majority_f1), _number(variable.ceiling_f1)]
-                rows.append((f"  {variable.name}", *cells))
-    rows.append(("mean over categories", *_mean_cells([s.means for s in scores], whole=whole)))
+                    first = scores[0].variables[v]
+                    cells = [cells[0], interval, *cells[1:], *(_number(getattr(first, b)) for b in bounds)]
+                rows.append((f" {variable.name}", *cells))
+    rows.append(("mean over categories", *_mean_cells([s.means for s in scores], bounds)))
     return rows
 
 
-def _mean_cells(means: Sequence[Any], *, whole: bool) -> list[str]:
+def _mean_cells(means: Sequence[Any], bounds: Sequence[str]) -> list[str]:
     cells = [_number(m.f1) for m in means]
-    return [cells[0], "", *cells[1:], _number(means[0].majority_f1), ""] if whole else cells
+    return [cells[0], "", *cells[1:], *(_number(getattr(means[0], b)) for b in bounds)] if bounds else cells
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,148 @@
+"""The scores of the trivial encoders, made once for each game and kept in the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+
+from atariari_data.errors import DataError
+from builders.manifest import DATASET_VERSION, Manifest
+from builders.recording import refuse_newer
+from harness.protocol import PROTOCOL, SETTINGS, ProbeRun
+from harness.trivial.encoders import DEFINITION, ENCODERS
+
+FORMAT: Final = 1
+FOLDER = Path(__file__).parent / "scores"
+COMMAND: Final = "harness trivial"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """F1 of the trivial encoders on the rows of one probe and training size.
+
+    Attributes:
+        f1: By encoder and variable; None where it is not known.
+        reason: Why not.
+    """
+
+    f1: Mapping[str, Mapping[str, float]] | None
+    reason: str | None
+
+
+def look_up(manifest: Manifest, label_set: str, run: ProbeRun, *, dry: bool = False) -> Beside:
+    """Return the stored scores of a game, or why there are none.
+
+    Raises:
+        DataError: The file is damaged or of a newer format.
+    """
+    if dry:
+        return Beside(None, "a dry run: the trivial encoders were scored on all rows")
+    stored = _read(FOLDER / f"{manifest.game}.json")
+    if stored is None:
+        return Beside(None, f"not made for {manifest.game}: {COMMAND} makes them")
+    for scores in stored["scores"]:
+        if (scores["label_set"], scores["probe"], scores["train_rows"]) == (label_set, *run):
+            if scores["rules"] != rules_digest(manifest, label_set, run):
+                return Beside(None, "made under other rules or on other rows")
+            return Beside(scores["f1"], None)
+    return Beside(None, f"not made for {run}, label set {label_set}")
+
+
+def with_trivial(
+    scores: Mapping[str, Any], manifest: Manifest, label_set: str, *, dry: bool
+) -> dict[str, Any]:
+    """Return the scores of a game under a probe with those of the trivial encoders beside each.
+
+    Args:
+        scores: As `harness.scoring.score` gives them.
+        manifest: Of the game.
+        label_set: ``v1`` or ``anand2019``.
+        dry: Whether they are of some rows only, which no stored score goes with.
+    """
+    known = look_up(manifest, label_set, ProbeRun(scores["probe"], scores["train_rows"]), dry=dry)
+
+    def beside(name: str) -> dict[str, float | None]:
+        f1 = known.f1
+        return {f"{e.replace('-', '_')}_f1": None if f1 is None else f1[e][name] for e in ENCODERS}
+
+    variables = [{**variable, **beside(variable["name"])} for variable in scores["variables"]]
+    return {**scores, "variables": variables, "trivial_reason": known.reason}
+
+
+def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
+    """Digest what decides the scores of the trivial encoders on one game."""
+    rules = (
+        PROTOCOL,
+        DATASET_VERSION,
+        blake3(manifest.to_bytes()).hexdigest(),
+        label_set,
+        tuple(run),
+        sorted(SETTINGS[run.probe].items()),
+        sorted(DEFINITION.items()),
+    )
+    return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
+
+
+def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return the file of a game.
+
+    Args:
+        manifest: Of the game.
+        made: UTC time.
+        harness: Version.
+        scores: For each label set, probe and size ``label_set``, ``probe``, ``train_rows`` and ``f1`` by
+            encoder and variable.
+    """
+    head = {
+        "format": FORMAT,
+        "game": manifest.game,
+        "dataset_version": DATASET_VERSION,
+        "made": made,
+        "harness": harness,
+        "command": f"{COMMAND} --games {manifest.game}",
+        "encoders": DEFINITION,
+    }
+    items = []
+    for item in scores:
+        run = ProbeRun(item["probe"], item["train_rows"])
+        rules = rules_digest(manifest, item["label_set"], run)
+        items.append({**item, "rules": rules, "settings": dict(sorted(SETTINGS[run.probe].items()))})
+    return json.dumps({**head, "scores": items}, indent=1) + "\n"
+
+
+def is_complete(file: Path, manifest: Manifest, label_sets: Sequence[str], runs: Sequence[ProbeRun]) -> bool:
+    """Say whether a file has all of these scores, under the rules of today."""
+    stored = _read(file)
+    if stored is None:
+        return False
+    there = {s["rules"] for s in stored["scores"]}
+    return all(rules_digest(manifest, label_set, run) in there for label_set in label_sets for run in runs)
+
+
+@cache
+def _read_once(file: Path, _: int) -> dict[str, Any]:
+    damaged = DataError(
+        f"The scores of the trivial encoders in {file} are damaged.", cure="Reinstall atariari."
+    )
+    try:
+        stored = json.loads(file.read_bytes())
+        refuse_newer(f"file {file.name} of trivial encoders", stored["format"], FORMAT)
+        for scores in stored["scores"]:
+            numbers = [f1 for encoder in ENCODERS for f1 in scores["f1"][encoder].values()]
+            if not all(isinstance(f1, int | float) and 0 <= f1 <= 1 for f1 in numbers):
+                raise damaged
+            if not {"label_set", "probe", "train_rows", "rules"} <= set(scores):
+                raise damaged
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged from error
+    return dict(stored)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    return _read_once(file, file.stat().st_mtime_ns) if file.is_file() else None

@@ -1,0 +1,251 @@
+"""Trivial encoders: what they are, how their scores are made and kept, and what stands beside a score."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.decomposition import PCA
+
+import harness
+from atariari_data.errors import DataError, UnknownNameError, UsageError
+from builders.manifest import load_manifest
+from harness import means
+from harness.canonical import ResultError
+from harness.encoder import EncoderError
+from harness.protocol import ProbeRun
+from harness.result import Signed
+from harness.trivial import store
+from harness.trivial.encoders import COMPONENTS, ENCODERS, pixels_pca, random_projection
+from harness.trivial.make import make
+from harness.verify import check, check_manifests
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def coarse(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return frames[:, 0, ::20, ::20].reshape(len(frames), -1)
+
+
+@pytest.fixture(scope="module")
+def made(built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trivial")
+    (file,) = make(["pong"], folder, cache_dir=built, progress=False)
+    assert file == folder / "pong.json"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Pixels:
+    """Frames of a screen that mostly stands still: 600 of rank about 40, a little noise on top."""
+    generator = np.random.default_rng(0)
+    found = np.full((600, 210 * 160), 90, np.uint8)
+    moving = generator.choice(210 * 160, 3000, replace=False)
+    parts = (
+        generator.standard_normal((600, 40)) * np.linspace(9, 1, 40) @ generator.standard_normal((40, 3000))
+    )
+    found[:, moving] = np.clip(parts + 120, 0, 255).astype(np.uint8)
+    return found
+
+
+def test_the_pca_is_that_of_scikit_learn(pixels: Pixels) -> None:
+    ours = pixels_pca(pixels)
+    theirs = PCA(40, svd_solver="full").fit(pixels / 255)
+    features = ours.project(pixels)
+    assert features.shape == (600, COMPONENTS)
+    assert features[:, :40].var(axis=0) == pytest.approx(theirs.explained_variance_ * 599 / 600, rel=1e-3)
+    lined_up = np.abs(ours.weights[:, :20].T @ theirs.components_[:20].T)
+    assert np.diag(lined_up) == pytest.approx(1, abs=1e-2)
+    assert features.mean(axis=0) == pytest.approx(0, abs=1e-3)
+    gram = ours.weights.T @ ours.weights
+    assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-4
+
+
+def test_a_pca_of_few_or_equal_frames(pixels: Pixels) -> None:
+    few = pixels_pca(pixels[:5])
+    assert (np.abs(few.weights).sum(axis=0) > 0).sum() == 4, "five frames have rank four"
+    assert np.isfinite(few.project(pixels[:50])).all()
+    assert not pixels_pca(np.repeat(pixels[:1], 9, axis=0)).project(pixels[:1]).any()
+
+
+def test_the_projection_keeps_distances_and_is_frozen(pixels: Pixels) -> None:
+    made = random_projection()
+    features = made.project(pixels[::60])
+    for a, b in ((0, 1), (2, 7), (3, 4)):
+        far = np.linalg.norm((pixels[60 * a] / 255.0) - (pixels[60 * b] / 255.0))
+        assert np.linalg.norm(features[a] - features[b]) == pytest.approx(far, rel=0.25)
+    assert made.weights[0, :3] == pytest.approx([0.1102533, -0.0294804, -0.0687917], abs=1e-6)
+
+
+def test_stored_scores_are_those_of_the_encoders_by_name(
+    made: Path, built: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "FOLDER", made)
+    for name, label_set in zip(ENCODERS, ("v1", "anand2019"), strict=True):
+        key = name.replace("-", "_") + "_f1"
+        options = {"label_set": label_set, "train_sizes": ["all"], "cache_dir": built, "progress": False}
+        result = harness.evaluate(name, games=["pong"], **options)  # type: ignore[arg-type]
+        assert result.signed.encoder.feature_size == COMPONENTS
+        assert result.signed.encoder.name == name
+        (scores,) = result.signed.games["pong"].scores
+        assert scores.trivial_reason is None
+        for variable in scores.variables:
+            assert getattr(variable, key) == pytest.approx(variable.f1, abs=0.02)
+            three = (variable.majority_f1, variable.pixels_pca_f1, variable.random_projection_f1)
+            assert variable.trivial_f1 == max(f1 for f1 in three if f1 is not None)
+
+
+def test_a_result_has_them_beside_every_score_and_means_and_normalised_scores_follow(
+    made: Path, built: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "FOLDER", made)
+    runs = {"probes": ["linear", "anand2019"], "games": ["pong"], "cache_dir": built, "progress": False}
+    signed = harness.evaluate(coarse, **runs).signed  # type: ignore[arg-type]
+    check(signed)
+    full, _, adam = signed.games["pong"].scores
+    assert adam.trivial_reason == "not made for anand2019, all rows, label set v1"
+    assert {v.trivial_f1 for v in adam.variables} == {None}
+    assert adam.means.f1 is not None, "F1 itself does not hang on it"
+    for row in (*full.variables, full.means, *full.means.categories):
+        assert row.f1 is not None
+        assert row.trivial_f1 is not None
+        assert row.ceiling_f1 is not None
+        room = row.ceiling_f1 - row.trivial_f1
+        if round(room, 4) < 0.01:
+            assert row.normalised_f1 is None
+        else:
+            assert row.normalised_f1 == pytest.approx((row.f1 - row.trivial_f1) / room, abs=1e-4)
+
+
+def test_a_dry_run_has_none_and_says_why(made: Path, built: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "FOLDER", made)
+    dry = harness.evaluate(coarse, games=["pong"], limit=50, cache_dir=built, progress=False).signed
+    scores = dry.games["pong"].scores[0]
+    assert scores.trivial_reason is not None
+    assert "dry run" in scores.trivial_reason
+    assert {v.normalised_f1 for v in scores.variables} == {None}
+    check(dry)
+
+
+def test_normalised_score() -> None:
+    assert means.normalised(0.75, 0.5, 1.0) == 0.5
+    assert means.normalised(0.4, 0.5, 1.0) == -0.2
+    assert means.normalised(0.9, 0.9, 0.9) is None
+    assert means.normalised(0.9, 0.9, 0.9099) is None, "no room to tell"
+    assert means.normalised(0.91, 0.9, 0.91) == 1
+    assert means.normalised(0.99, 0.95, 0.9) is None, "a ceiling under the trivial encoder"
+    assert means.normalised(0.9, None, 1.0) is None
+    assert means.normalised(0.5001, 0.5, 0.8) == 0.0003
+
+
+@pytest.mark.parametrize("key", ["trivial_f1", "normalised_f1", "pixels_pca_f1"])
+def test_a_forged_trivial_score_does_not_follow(
+    key: str, made: Path, built: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "FOLDER", made)
+    signed = harness.evaluate(coarse, games=["pong"], cache_dir=built, progress=False).signed
+    assert check_manifests(signed)
+    values: dict[str, Any] = json.loads(json.dumps(signed.plain))
+    variable = values["games"]["pong"]["scores"][0]["variables"][0]
+    variable[key] = 0.0001
+    forged = Signed.model_validate(values)
+    with pytest.raises(ResultError, match=key if key == "normalised_f1" else "trivial_f1"):
+        check(forged)
+
+
+def test_a_result_with_lower_trivial_scores_that_follow_is_found_out(
+    made: Path, built: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "FOLDER", made)
+    signed = harness.evaluate(coarse, games=["pong"], cache_dir=built, progress=False).signed
+    values: dict[str, Any] = json.loads(json.dumps(signed.plain))
+    for variable in values["games"]["pong"]["scores"][0]["variables"]:
+        variable |= {"pixels_pca_f1": 0, "random_projection_f1": 0}
+    for key in ("suite", "schema_version"):
+        values.pop(key)
+    forged = Signed.build(**values)
+    check(forged)
+    with pytest.raises(ResultError, match="pixels_pca_f1"):
+        check_manifests(forged)
+
+
+def test_what_was_made_is_not_made_again_and_other_rules_do_not_pass(
+    made: Path, built: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (made / "pong.json").stat().st_mtime_ns
+    assert make(["pong"], made, cache_dir=built, progress=False) == [made / "pong.json"]
+    assert (made / "pong.json").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match="holds other scores"):
+        make(["pong"], made, train_sizes=[10], cache_dir=built, progress=False)
+    manifest, run = load_manifest("pong"), ProbeRun("linear", "full")
+    monkeypatch.setattr(store, "FOLDER", tmp_path)
+    assert store.look_up(manifest, "v1", run).reason == "not made for pong: harness trivial makes them"
+    content = json.loads((made / "pong.json").read_text())
+    for scores in content["scores"]:
+        scores["rules"] = "blake3:" + "0" * 64
+    (tmp_path / "pong.json").write_text(json.dumps(content))
+    assert store.look_up(manifest, "v1", run).reason == "made under other rules or on other rows"
+    (tmp_path / "pong.json").write_text(json.dumps({**content, "format": 99}))
+    with pytest.raises(DataError, match="newer"):
+        store.look_up(manifest, "v1", run)
+    (tmp_path / "pong.json").write_text("{}")
+    with pytest.raises(DataError, match="damaged"):
+        store.look_up(manifest, "v1", run)
+
+
+def test_label_sets_share_a_probe_where_their_labels_are_the_same(made: Path) -> None:
+    scores = json.loads((made / "pong.json").read_text())["scores"]
+    assert {(s["label_set"], s["probe"], s["train_rows"]) for s in scores} == {
+        (label_set, "linear", rows) for label_set in ("v1", "anand2019") for rows in ("full", "1k")
+    }
+    v1, paper = (
+        next(s for s in scores if (s["label_set"], s["train_rows"]) == (name, "full"))["f1"]
+        for name in ("v1", "anand2019")
+    )
+    assert v1["pixels-pca"]["ball_x"] == paper["pixels-pca"]["ball_x"]
+
+
+def test_pixels_pca_needs_a_game_and_nothing_about_it_can_be_chosen() -> None:
+    from harness.conformance import check as try_rules
+
+    findings = try_rules("pixels-pca", seconds=0)
+    assert "has seen none" in findings[0].message
+    for options in ({"spec": "color=rgb"}, {"pool": "mean"}, {"autocast": True}):
+        with pytest.raises((UsageError, EncoderError)):
+            harness.evaluate("pixels-pca", games=["pong"], **options)
+
+
+def test_stored_scores_in_the_package_are_of_its_own_manifests() -> None:
+    code = (
+        "from builders.manifest import load_manifest\n"
+        "from harness.protocol import RANKED\n"
+        "from harness.trivial import store\n"
+        "from atariari_data.games import game\n"
+        "for file in sorted(store.FOLDER.glob('*.json')):\n"
+        "    manifest = load_manifest(file.stem)\n"
+        "    for label_set in game(file.stem).label_sets:\n"
+        "        for run in RANKED:\n"
+        "            beside = store.look_up(manifest, label_set, run)\n"
+        "            assert beside.reason is None, (file, beside.reason)\n"
+        "            for f1 in beside.f1.values():\n"
+        "                assert list(f1) == list(manifest.probed(label_set))\n"
+    )
+    plain = {k: v for k, v in os.environ.items() if k != "ATARIARI_RECORDINGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=plain, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
+        make(["pogn"], tmp_path)
+    with pytest.raises(UnknownNameError, match="probe"):
+        make(["pong"], tmp_path, probes=["liner"])
