@@ -211,6 +211,7 @@ def check(encoder: str, spec: str | None, as_json: bool, **options: Any) -> None
 @click.option("--train-sizes", help="As for evaluate.  [default: all,1k; all for anand2019]")
 @click.option("--device", default="cpu", show_default=True, help="Torch device of the probes.")
 @click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep features.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @_json
 def trivial(
@@ -218,6 +219,7 @@ def trivial(
     to: Path,
     probes: tuple[str, ...],
     train_sizes: str | None,
+    no_cache: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -230,7 +232,15 @@ def trivial(
     from harness.trivial.make import make
 
     sizes = _items(train_sizes)
-    files = make(_items(games), to, probes=probes or None, train_sizes=sizes, progress=not quiet, **options)
+    files = make(
+        _items(games),
+        to,
+        probes=probes or None,
+        train_sizes=sizes,
+        use_cache=not no_cache,
+        progress=not quiet,
+        **options,
+    )
     if as_json:
         print_json([str(file) for file in files])
     else:

@@ -35,6 +35,7 @@ from harness.encoder import LoadedEncoder
 from harness.features import EncoderError, Features, Pool
 from harness.fingerprint import file_digest
 from harness.frame_spec import Frames, FrameSpec
+from harness.trivial.encoders import PIXELS_PCA
 
 TIMEOUT = 600.0
 """Seconds for a batch, and for loading."""
@@ -342,6 +343,8 @@ def _reason_against(source: object, *, isolate: bool) -> str | None:
         return "isolation was switched off"
     if not isinstance(source, str | Path):
         return "the encoder was given as a Python object"
+    if source == PIXELS_PCA:
+        return "it is fitted here, to the training frames of each game"
     if os.name != "posix":
         return "not on this operating system"
     return None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 from tqdm.auto import tqdm
 
 from atariari_data.errors import UsageError
@@ -19,6 +20,7 @@ from atariari_data.labels import labels as decode
 from builders.console import say
 from builders.files import new_file
 from builders.manifest import Manifest, load_manifest
+from harness.cache import Cache, default_dir
 from harness.frame_spec import FrameSpec
 from harness.metrics import weighted_f1
 from harness.predictions import Truth
@@ -26,7 +28,7 @@ from harness.protocol import ProbeRun, check_sizes, choose_games, choose_runs
 from harness.scoring import Features, Material, fit_probes
 from harness.splits import SplitRows, open_split
 from harness.trivial import store
-from harness.trivial.encoders import ENCODERS, pixels_pca, random_projection
+from harness.trivial.encoders import DEFINITION, ENCODERS, pixels_pca, random_projection
 
 SPLITS = ("train", "validation", "test")
 
@@ -42,6 +44,7 @@ def make(
     device: str = "cpu",
     cache_dir: str | None = None,
     num_proc: int | None = None,
+    use_cache: bool = True,
     progress: bool = True,
 ) -> list[Path]:
     """Score PCA and random projection of the pixels on games, for all label sets of each.
@@ -55,6 +58,7 @@ def make(
         device: Torch device of the probes.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
         num_proc: Processes to build it with.
+        use_cache: Keep features, and use what an earlier run kept.
         progress: Show it on standard error.
 
     Returns:
@@ -78,10 +82,11 @@ def make(
                 f"{file} is there, and holds other scores than these.",
                 cure="Name another folder, or remove it.",
             )
+    cache = Cache(default_dir() if use_cache else None)
     for name in missing:
         start = time.monotonic()
         rows = {s: open_split(name, s, cache_dir=cache_dir, num_proc=num_proc) for s in SPLITS}
-        scores = _scores(manifests[name], rows, runs, device, progress=progress)
+        scores = _scores(manifests[name], rows, runs, device, cache, progress=progress)
         made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with new_file(files[name]) as part:
             part.write_text(
@@ -90,6 +95,25 @@ def make(
         if progress:
             say(f"{name}: {time.monotonic() - start:.0f} s, {files[name]}")
     return list(files.values())
+
+
+def _features(
+    manifest: Manifest, rows: Mapping[str, SplitRows], cache: Cache, bar: tqdm[Any]
+) -> dict[str, dict[str, Features]]:
+    """Return the features of both encoders, which are kept, since probes may change where pixels do not."""
+    rules = blake3(repr(sorted(DEFINITION.items())).encode()).hexdigest()[:16]
+    digests = {s: split.digest[:32] for s, split in manifest.configs[manifest.game].splits.items()}
+    places = {(e, s): f"{e}-{rules}-{digests[s]}" for e in ENCODERS for s in SPLITS}
+    kept = {place: cache.features(key) for place, key in places.items()}
+    found: dict[str, dict[str, Features]] = {encoder: {} for encoder in ENCODERS}
+    for (encoder, split), features in kept.items():
+        if features is None:
+            found = embed(rows, bar)
+            for at, key in places.items():
+                cache.keep_features(key, found[at[0]][at[1]])
+            return found
+        found[encoder][split] = features
+    return found
 
 
 def embed(rows: Mapping[str, SplitRows], bar: tqdm[Any]) -> dict[str, dict[str, Features]]:
@@ -118,6 +142,7 @@ def _scores(
     rows: Mapping[str, SplitRows],
     runs: Sequence[ProbeRun],
     device: str,
+    cache: Cache,
     *,
     progress: bool,
 ) -> list[dict[str, Any]]:
@@ -128,7 +153,7 @@ def _scores(
         disable=not progress,
         leave=False,
     ) as bar:
-        features = embed(rows, bar)
+        features = _features(manifest, rows, cache, bar)
     label_sets = _label_sets(manifest.game)
     columns, place = _columns(manifest, rows, label_sets)
     names = tuple(f"column_{i}" for i in range(columns["train"].shape[1]))

@@ -35,14 +35,12 @@ class Beside:
     reason: str | None
 
 
-def look_up(manifest: Manifest, label_set: str, run: ProbeRun, *, dry: bool = False) -> Beside:
+def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
     """Return the stored scores of a game, or why there are none.
 
     Raises:
         DataError: The file is damaged or of a newer format.
     """
-    if dry:
-        return Beside(None, "a dry run: the trivial encoders were scored on all rows")
     stored = _read(FOLDER / f"{manifest.game}.json")
     if stored is None:
         return Beside(None, f"not made for {manifest.game}: {COMMAND} makes them")
@@ -55,7 +53,7 @@ def look_up(manifest: Manifest, label_set: str, run: ProbeRun, *, dry: bool = Fa
 
 
 def with_trivial(
-    scores: Mapping[str, Any], manifest: Manifest, label_set: str, *, dry: bool
+    scores: Mapping[str, Any], manifest: Manifest, label_set: str, other_rows: str | None = None
 ) -> dict[str, Any]:
     """Return the scores of a game under a probe with those of the trivial encoders beside each.
 
@@ -63,9 +61,10 @@ def with_trivial(
         scores: As `harness.scoring.score` gives them.
         manifest: Of the game.
         label_set: ``v1`` or ``anand2019``.
-        dry: Whether they are of some rows only, which no stored score goes with.
+        other_rows: Why no stored score goes with them, where they are of other rows than the published.
     """
-    known = look_up(manifest, label_set, ProbeRun(scores["probe"], scores["train_rows"]), dry=dry)
+    run = ProbeRun(scores["probe"], scores["train_rows"])
+    known = Beside(None, other_rows) if other_rows else look_up(manifest, label_set, run)
 
     def beside(name: str) -> dict[str, float | None]:
         f1 = known.f1
