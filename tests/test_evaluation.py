@@ -312,7 +312,7 @@ def test_the_command_writes_a_signed_result_that_verifies(tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert str(out) in done.stdout.splitlines()[-1]
-    for text in ("player_y", "agent localization", "mean over categories", "majority"):
+    for text in ("player_y", "agent localization", "mean over categories", "major."):
         assert text in done.stdout
     assert "dry run" in done.stderr
     assert "frame/s" in done.stderr
