@@ -166,7 +166,11 @@ def test_a_dry_run_has_no_curve_since_it_does_not_say_its_rows(built: str) -> No
     )
     assert curves(load([result]), [{}], "pong") == []
     assert result.to_frame()["rows"].isna().all()
-    assert "dry run: 150 rows" in render(load([result]))
+    page = render(load([result]))
+    assert "dry run: 150 rows" in page
+    for scores in result.signed.games["pong"].scores:
+        assert scores.trivial_reason is not None
+        assert html.unescape(page).count(scores.trivial_reason) >= 3
 
 
 def test_several_results_are_compared(folder: Path, page: str) -> None:

@@ -13,13 +13,14 @@ from atariari_data.errors import UsageError
 from builders.files import new_file
 from harness.comparison import MULTIPLICITY
 from harness.pages.environment import environment
+from harness.pages.words import game_title
 from harness.report.curves import Curves, curves
 from harness.report.intervals import Intervals, mean_intervals
 from harness.report.panels import Panel, game_panel, legend, suite_panel
 from harness.report.pictures import Pictures, pictures
 from harness.report.subject import Subject, games_of, load, runs_of
 from harness.report.versus import against, compared_title, difference_bar
-from harness.result import Result, VariableScores
+from harness.result import Result
 
 _OPEN = 2
 """Most games whose parts are open to begin with."""
@@ -97,8 +98,8 @@ def render(subjects: Sequence[Subject]) -> str:
         suite_reasons=_suite_reasons(subjects),
         games=parts,
         legend=legend(panels),
-        columns=[(field, title) for field, title in _COLUMNS.items() if field in VariableScores.model_fields],
-        notes=_notes(panels),
+        columns=list(_COLUMNS.items()),
+        notes=[*_notes(panels), *_without_trivial(subjects)],
         versus=[against(subjects[0], other) for other in subjects[1:]],
         multiplicity=MULTIPLICITY,
         open_parts=len(games) <= _OPEN,
@@ -115,6 +116,17 @@ def _notes(panels: Iterable[Panel]) -> list[tuple[str, str]]:
                     where = ", ".join([row.title, str(panel.run), bar.subject.name])
                     found.append((f"{panel.about}: {where}", bar.note))
     return found
+
+
+def _without_trivial(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
+    """Return why no trivial encoders stand beside a score."""
+    return [
+        (f"{game_title(name)}: {scores.probe}, {scores.train_rows}, {s.name}", scores.trivial_reason)
+        for s in subjects
+        for name, game in s.signed.games.items()
+        for scores in game.scores
+        if scores.trivial_reason is not None
+    ]
 
 
 def _suite_reasons(subjects: Sequence[Subject]) -> list[tuple[Subject, str]]:
