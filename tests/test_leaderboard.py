@@ -395,8 +395,16 @@ def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> 
 @pytest.mark.parametrize(
     ("where", "value", "match"),
     [
-        (("games", "pong", "scores", 0, "means", "f1"), 0.9999, "contradicts itself at pong: means"),
-        (("games", "pong", "scores", 0, "variables", 0, "f1"), 1, "contradicts itself at pong: means"),
+        (
+            ("games", "pong", "scores", 0, "means", "f1"),
+            0.9999,
+            r"contradicts itself at pong: (means|normalised_f1)",
+        ),
+        (
+            ("games", "pong", "scores", 0, "variables", 0, "f1"),
+            1,
+            r"contradicts itself at pong: (means|normalised_f1)",
+        ),
         (("games", "pong", "scores", 1, "variables", 0, "n"), 100, "variables of every probe"),
         (("games", "pong", "scores", 0, "variables", 0, "majority_f1"), 0, "does not follow|contradicts"),
         (("suite", 0, "means", "f1"), 0.9999, "contradicts itself at suite"),
