@@ -18,7 +18,7 @@ import time
 import numpy as np
 from features import Embedded, embed
 
-from harness.adam_probe import AdamSettings, fit_anand2019
+from harness.adam_probe import SCRIPT_LEARNING_RATE, AdamSettings, fit_anand2019
 from harness.metrics import Bootstrap, interval, majority_class, weighted_f1
 from harness.probes import Split, fit_linear
 
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--adam", action="store_true")
     parser.add_argument("--as-published", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the features by this")
+    parser.add_argument("--learning-rate", type=float, default=SCRIPT_LEARNING_RATE, help="of Adam")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
 
@@ -44,7 +45,8 @@ def main() -> None:
     print(f"{embedded.game}: {n:,} rows, {d} features, {len(embedded.names)} variables", flush=True)
     if options.adam or options.as_published:
         for seed in range(options.seeds):
-            adam(embedded, seed, as_published=options.as_published)
+            settings = AdamSettings(seed=seed, learning_rate=options.learning_rate)
+            adam(embedded, settings, as_published=options.as_published)
     else:
         linear(embedded)
 
@@ -77,17 +79,16 @@ def linear(embedded: Embedded) -> None:
         print(f"F1 {means} across categories", flush=True)
 
 
-def adam(embedded: Embedded, seed: int, *, as_published: bool) -> None:
+def adam(embedded: Embedded, settings: AdamSettings, *, as_published: bool) -> None:
     """Train the published probe, or what it was."""
     train, validation, test = embedded.splits.values()
     drawn = (embedded.episode["train"], embedded.episode["validation"]) if as_published else None
-    settings = AdamSettings(seed=seed)
     cpu = time.process_time()
     probes = fit_anand2019(train, validation, names=embedded.names, settings=settings, episodes=drawn)
     cpu = time.process_time() - cpu
     scores = [weighted_f1(test.labels[:, v], p.predict(test.features)) for v, p in enumerate(probes)]
     each = ", ".join(f"{p.name} {s:.3f} at epoch {p.best_epoch}" for p, s in zip(probes, scores, strict=True))
-    print(f"seed {seed}: F1 {np.mean(scores):.3f} over variables, ", end="")
+    print(f"seed {settings.seed}: F1 {np.mean(scores):.3f} over variables, ", end="")
     print(f"{embedded.across_categories(scores):.3f} across categories, {cpu:.0f} CPU s: {each}", flush=True)
 
 
