@@ -7,7 +7,8 @@ product back. A variable that has ended costs nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -21,6 +22,8 @@ from harness.metrics import weighted_f1
 CHUNK: Final = 2048  # rows a pass handles at once, so that their probabilities stay in the cache
 CURVATURE_ROWS: Final = 8192
 HISTORY_NUMBERS: Final = 2**28  # that L-BFGS may remember of all variables together, at two strengths; 2 GiB
+
+FEW_ROWS: Final = 4096  # that one thread is through with before others are awake
 
 T = TypeVar("T")
 
@@ -36,6 +39,20 @@ class Rows:
 
     features: Coordinates
     classes: Sequence[Tensor]
+
+
+@contextmanager
+def threads_for(rows: int) -> Iterator[None]:
+    """Take one thread where there are few rows: its many small steps would wait for the others.
+
+    On a machine with other work such a wait can be many times the step itself.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if rows <= FEW_ROWS else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def solve_together(
