@@ -40,7 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Record two games for real, a thousand rows each: made in code, and the same on every machine."""
-    del session
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        return  # this process only hands tests out
     from builders.freeze import record_game
     from builders.record import Protocol
     from builders.recording import PRETRAIN_SPLITS, PROBE_SPLITS
