@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import UsageError
+from harness.ahead import ahead
 from harness.features import EncoderError, Features, rounding
 from harness.frame_spec import Frames, FrameSpec
 from harness.splits import SplitRows
@@ -90,7 +90,7 @@ def embed(
     progress(total - len(missing))
     kept, second = _Kept(total, done, keep), []
     try:
-        for batch, frames in _ahead(batches, _decoder(splits, starts, encoder.spec)):
+        for batch, frames in ahead(batches, _decoder(splits, starts, encoder.spec)):
             found = encoder.embed(frames)
             if batch.again:
                 second.append((batch.rows, found))
@@ -155,17 +155,6 @@ def _plan(missing: Rows, total: int, generator: np.random.Generator) -> list[_Ba
     # The first batch is a first look, so that nobody can tell the second from its place.
     mixed = [*first[1:], *again]
     return [*first[:1], *(mixed[i] for i in generator.permutation(len(mixed)))]
-
-
-def _ahead(batches: list[_Batch], decode: Callable[[_Batch], Frames]) -> Iterator[tuple[_Batch, Frames]]:
-    """Decode each batch while the caller works on the one before."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(decode, batches[0])
-        for batch, following in zip(batches, [*batches[1:], None], strict=True):
-            frames = waiting.result()
-            if following is not None:
-                waiting = pool.submit(decode, following)
-            yield batch, frames
 
 
 def _compare(

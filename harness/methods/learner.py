@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import torch
 
 from atariari_data.errors import AtariariError, DataError
 from builders.files import new_file
+from harness.ahead import ahead
 from harness.features import first_line
 from harness.methods.method import Batch, Loss, Method
 from harness.methods.rows import Rows
@@ -205,11 +205,6 @@ def read_batches(rows: Rows, index: Sequence[Any] | Indices, device: torch.devic
         tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
         return tuple(t.pin_memory() for t in tensors) if device.type == "cuda" else tensors
 
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(read, index[0]) if len(index) else None
-        for number in range(len(index)):
-            assert waiting is not None  # noqa: S101  for the type checker
-            frames, actions, ram = (t.to(device, non_blocking=True) for t in waiting.result())
-            if number + 1 < len(index):
-                waiting = pool.submit(read, index[number + 1])
-            yield Batch(frames.float().div_(255), actions.long(), ram)
+    for _, tensors in ahead(index, read):
+        frames, actions, ram = (t.to(device, non_blocking=True) for t in tensors)
+        yield Batch(frames.float().div_(255), actions.long(), ram)
