@@ -127,14 +127,26 @@ def game(name: str) -> Game:
 @cache
 def _read(name: str) -> Game:
     file = resources.files("atariari_data").joinpath("annotations", f"{name}.toml")
+    return parse(name, file.read_bytes(), cure="Reinstall atariari.")
+
+
+def parse(name: str, content: bytes, *, cure: str) -> Game:
+    """Read an annotation file.
+
+    Args:
+        name: Of the game.
+        content: Of the file.
+        cure: What to do if it is broken.
+
+    Raises:
+        DataError: It is.
+    """
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-        sets = {s: _variables(s, content[s]) for s in LABEL_SETS if s in content}
-        return Game(name=name, title=content["title"], label_sets=sets)
+        found = tomllib.loads(content.decode())
+        sets = {s: _variables(s, found[s]) for s in LABEL_SETS if s in found}
+        return Game(name=name, title=found["title"], label_sets=sets)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"The annotation file of {name} cannot be read: {error}", cure="Reinstall atariari."
-        ) from error
+        raise DataError(f"The annotation file of {name} cannot be read: {error}", cure=cure) from error
 
 
 def _variables(label_set: LabelSet, entries: Mapping[str, Mapping[str, Any]]) -> tuple[Variable, ...]:

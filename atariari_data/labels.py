@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atariari_data.errors import UsageError
-from atariari_data.games import DEFAULT_LABEL_SET, game
+from atariari_data.games import DEFAULT_LABEL_SET, Variable, game
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -106,6 +106,12 @@ class Decoder:
         return {name: self.values[i][ram[..., self.addresses[i]]] for i, name in enumerate(self.names)}
 
 
+def values_of(variable: Variable) -> npt.NDArray[np.uint8]:
+    """Return the decoded value of each of the 256 bytes, uint8 [256]."""
+    value = (np.arange(256) & variable.mask) // (variable.mask & -variable.mask)
+    return (value // 16 * 10 + value % 16 if variable.bcd else value).astype(np.uint8)
+
+
 @cache
 def decoder(game_name: str, label_set: str = DEFAULT_LABEL_SET) -> Decoder:
     """Return the decoder of a game and label set.
@@ -117,13 +123,8 @@ def decoder(game_name: str, label_set: str = DEFAULT_LABEL_SET) -> Decoder:
     Raises:
         UnknownNameError: No such game or label set.
     """
-    byte = np.arange(256)
     variables = game(game_name).variables(label_set)
-    values = np.empty((len(variables), 256), np.uint8)
-    for row, variable in zip(values, variables, strict=True):
-        lowest_bit = variable.mask & -variable.mask
-        value = (byte & variable.mask) // lowest_bit
-        row[:] = value // 16 * 10 + value % 16 if variable.bcd else value
+    values = np.array([values_of(variable) for variable in variables], np.uint8).reshape(-1, 256)
     addresses = np.array([variable.address for variable in variables], np.intp)
     names = tuple(variable.name for variable in variables)
     return Decoder(game(game_name).name, label_set, names, addresses, values)

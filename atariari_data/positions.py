@@ -16,7 +16,7 @@ import numpy.typing as npt
 from atariari_data.games import Drawn, Variable, game
 from atariari_data.labels import labels
 
-_AXIS = re.compile(r"(?:^|(?<=_))([xy])(?=\d*(?:_|$))")
+AXIS = re.compile(r"(?:^|(?<=_))([xy])(?=\d*(?:_|$))")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def things(variables: Sequence[Variable]) -> list[Thing]:
     """Pair the variables that hold a column (NAME_x) and a row (NAME_y), in the order of the label set."""
     found: dict[str, dict[str, Axis]] = {}
     for variable in variables:
-        match = _AXIS.search(variable.name)
+        match = AXIS.search(variable.name)
         if match is None or variable.unit not in ("px", "2 px", ""):
             continue
         name = (variable.name[: match.start()] + variable.name[match.end() :]).replace("__", "_").strip("_")

@@ -157,6 +157,62 @@ def info(name: str, label_set: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("names", metavar="[GAME]...", nargs=-1)
+@click.option(
+    "--annotations",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Audit this annotation file (for one GAME; default: the file's name), not the package's.",
+)
+@_label_set
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write GAME.json to; nothing is overwritten. Without it, findings are only printed.",
+)
+@click.option("--rows", type=click.IntRange(min=200), default=6000, show_default=True, help="Of play.")
+@click.option(
+    "--states", type=click.IntRange(min=4), default=20, show_default=True, help="To write into the RAM of."
+)
+@click.option(
+    "--search", type=click.IntRange(min=100), default=3000, show_default=True, help="Steps of the archive."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the archive and the values written.")
+@_json
+def audit(
+    names: tuple[str, ...],
+    annotations: Path | None,
+    label_set: str,
+    out: Path | None,
+    rows: int,
+    states: int,
+    search: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure whether labels are what they say: cause, visibility, alignment, coverage, a verdict each.
+
+    \b
+    atariari-data audit pong
+    atariari-data audit breakout --annotations breakout.toml
+
+    Play, a search and writes into the RAM give the evidence (docs/audit.md). About a minute of one core a
+    game; all games if none is named.
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from builders.audit.audit import Budget, audited, summary
+
+    budget = Budget(rows=rows, shown=rows // 2, search=search, states=states, seed=seed)
+    found = []
+    for name in names or ((annotations.stem,) if annotations else game_names()):
+        say(f"{game(name).name}: looking")
+        found.append(audited(name, label_set, budget, annotations=annotations, out=out))
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            print_table(*summary(one), title=f"{game(one['game']).title}, label set {one['label_set']}")
+
+
+@cli.command()
 @click.argument("name", metavar="GAME")
 @click.option(
     "--out",

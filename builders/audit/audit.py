@@ -1,0 +1,265 @@
+"""The audit of a game: play, archive, writes; then what each variable turns out to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.games import Game, Variable, parse
+from atariari_data.games import game as game_of
+from atariari_data.labels import values_of
+from atariari_data.positions import things
+from builders.audit import facts
+from builders.audit.alignment import Aligner, Alignment
+from builders.audit.archive import Archive, leaves_its_room, search
+from builders.audit.branches import Branches, silenced
+from builders.audit.cause import Cause, State, cause, states_of, values_to_write
+from builders.audit.claims import Seen, axis_of, disputes, seen
+from builders.audit.features import Features, features
+from builders.audit.information import Coverage, coverage
+from builders.audit.play import Play, replay
+from builders.files import new_file
+from builders.manifest import DATASET_VERSION, load_recording
+from builders.statistics import entropy
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is looked at; the findings depend on it and on nothing of the machine.
+
+    Attributes:
+        rows: Of recorded play, at most.
+        shown: Of them with screens, about.
+        search: Steps of the archive search; ten times as many where recorded play never leaves its room.
+        states: To write into, half from play and half from the archive.
+        seed: Of the search and of the choice of values.
+    """
+
+    rows: int = 6000
+    shown: int = 3000
+    search: int = 3000
+    states: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was found of a variable."""
+
+    cause: Cause
+    control: float
+    play: Coverage
+    archive: Coverage
+    alignment: Alignment | None
+    seen: Seen | None
+    disputes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all variables of a game are compared with."""
+
+    play: Play
+    archive: Archive
+    states: Sequence[State]
+    actions: npt.NDArray[np.uint8]
+    asked: Features
+    console: Branches
+
+
+def look(game: str, budget: Budget) -> Scene:
+    """Replay, search and branch, before any variable is looked at."""
+    recording = load_recording(game)
+    half = max(1, budget.states // 2)
+    play = replay(recording, lambda s: Branches(game, s), rows=budget.rows, shown=budget.shown, states=half)
+    console = Branches(game, budget.seed)
+    steps = budget.search * (1 if leaves_its_room(game, play.ram) else 10)
+    archive = search(game, console, steps, budget.seed)
+    chosen = np.unique(np.linspace(0, len(archive.states) - 1, half).round().astype(int))
+    kept = [*play.states, *(archive.states[i] for i in chosen)]
+    actions = facts.controlled(console, kept)
+    return Scene(play, archive, states_of(console, kept), actions, features(play.pooled), console)
+
+
+def audit(game: Game, label_set: str, budget: Budget) -> dict[str, Any]:
+    """Audit a label set.
+
+    Args:
+        game: Whose recording is there; its variables may be those of a file of one's own.
+        label_set: ``v1`` or ``anand2019``.
+        budget: How much to look at.
+
+    Returns:
+        The findings, as `atariari_data/audits` holds them.
+
+    Raises:
+        UnknownNameError: No recording of such a game, or no such label set.
+    """
+    variables = game.variables(label_set)
+    with silenced():
+        scene = look(game.name, budget)
+        evidence = list(_evidence(variables, scene, budget))
+    found = {v.name: (v, e) for v, e in zip(variables, evidence, strict=True)}
+    return {
+        "format": FORMAT,
+        "game": game.name,
+        "label_set": label_set,
+        "dataset_version": DATASET_VERSION,
+        "ale_py": version("ale-py"),
+        "budget": asdict(budget),
+        "rows": len(scene.play.ram),
+        "screens": len(scene.play.shown),
+        "states": len(scene.states),
+        "cells": len(scene.archive.states),
+        "variables": {name: _stored(v, e) for name, (v, e) in found.items()},
+    }
+
+
+def audited(
+    name: str, label_set: str, budget: Budget, *, annotations: Path | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """Audit a game by name and write ``GAME.json`` into a folder, if one is given.
+
+    Args:
+        name: Of the game.
+        label_set: ``v1`` or ``anand2019``.
+        budget: How much to look at.
+        annotations: A file to audit in the place of the package's.
+        out: The folder; nothing is overwritten.
+
+    Raises:
+        UnknownNameError: No such game or label set.
+        DataError: The file of annotations is broken, or a file cannot be written.
+        UsageError: There is such a file already.
+    """
+    known = game_of(name)
+    if annotations:
+        cure = "Compare it with docs/annotations.md."
+        known = parse(known.name, annotations.read_bytes(), cure=cure)
+    if out is None:
+        return audit(known, label_set, budget)
+    with new_file(out / f"{known.name}.json") as part:
+        found = audit(known, label_set, budget)
+        part.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return found
+
+
+def summary(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return the columns and rows of a table for people."""
+    columns = ("variable", "byte", "changes the screen", "lag", "fits best at", "nats", "disputes")
+    rows: list[tuple[object, ...]] = []
+    for name, v in found["variables"].items():
+        lag = v["cause"]["lag_frames"]
+        fits = v["alignment"]["lag_steps"] if v["alignment"] else None
+        nats = v["coverage"]["play"]["nats"]
+        rows.append(
+            (name, v["byte"], v["cause"]["changed"], lag, fits, nats, "; ".join(v["disputes"]) or None)
+        )
+    return columns, rows
+
+
+def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> Iterator[Evidence]:
+    play, archive = scene.play, scene.archive
+    generator = np.random.default_rng(budget.seed)
+    aligner = Aligner(play, scene.asked)
+    beside = _beside(variables, scene.states)
+    for variable in variables:
+        table = values_of(variable)
+        values, reached = table[play.ram[:, variable.address]], table[archive.ram[:, variable.address]]
+        both = np.concatenate([values, reached])
+        writes = values_to_write(variable, both, generator)
+        caused = cause(scene.console, scene.states, variable, table, writes)
+        in_play = seen(variable, values[play.shown], scene.asked) if axis_of(variable) else None
+        moved = facts.control(table[scene.actions[..., variable.address]])
+        met = coverage(both, variable.values)
+        ram = play.ram[:, variable.address]
+        yield Evidence(
+            cause=caused,
+            control=moved,
+            play=coverage(values, variable.values),
+            archive=coverage(reached, variable.values),
+            alignment=aligner.align(values, in_play),
+            seen=in_play,
+            disputes=[
+                *facts.contradictions(variable, values, ram, met, play, moved),
+                *disputes(variable, entropy(values), caused.movement, in_play, beside[variable.name]),
+            ],
+        )
+
+
+def _beside(
+    variables: Sequence[Variable], states: Sequence[State]
+) -> Mapping[str, dict[int, tuple[float, float]]]:
+    """Return, for each variable, where the annotations have its thing in each state."""
+    ram = np.array([state.ram for state in states])
+    values = {v.name: values_of(v)[ram[:, v.address]] for v in variables}
+    found: dict[str, dict[int, tuple[float, float]]] = {v.name: {} for v in variables}
+    for thing in things(variables):
+        if thing.stated:
+            places = thing.places(values)
+            for name in thing.variables:
+                found[name] = {i: (float(x), float(y)) for i, (x, y) in enumerate(places)}
+    return found
+
+
+def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
+    """Bring a variable's evidence into the form of the file: numbers of a few digits, no NaN."""
+    caused, met = evidence.cause, evidence.play
+    stored: dict[str, Any] = {
+        "byte": variable.address,
+        "mask": variable.mask,
+        "cause": {
+            "writes": caused.writes,
+            "changed": round(caused.changed, 3),
+            "changed_states": round(caused.changed_states, 3),
+            "lag_frames": caused.lag,
+            "pixels": caused.pixels,
+            "overwritten": round(caused.overwritten, 3),
+            "side_effects": list(caused.side_effects),
+            "joystick": round(evidence.control, 3),
+        },
+        "coverage": {"play": _covered(met), "archive": _covered(evidence.archive)},
+        "alignment": None,
+        "disputes": list(evidence.disputes),
+    }
+    if caused.movement:
+        stored["cause"]["movement"] = {"pairs": caused.movement.pairs} | {
+            axis: {
+                "scale": found.scale,
+                "share": round(found.share, 3),
+                "offset": found.offset,
+                "size": found.size,
+            }
+            for axis, found in (("x", caused.movement.x), ("y", caused.movement.y))
+        }
+    if evidence.seen:
+        stored["in_play"] = {
+            key: round(value, 3) if isinstance(value, float) else value
+            for key, value in asdict(evidence.seen).items()
+        }
+    if evidence.alignment:
+        stored["alignment"] = {
+            "lag_steps": evidence.alignment.lag,
+            "scores": [round(score, 3) for score in evidence.alignment.scores],
+            "lag_at_edges": evidence.alignment.edges,
+        }
+    return stored
+
+
+def _covered(met: Coverage) -> dict[str, Any]:
+    return {
+        "values": met.count,
+        "low": met.low,
+        "high": met.high,
+        "nats": round(met.nats, 3),
+        "never": [list(run) for run in met.never],
+    }

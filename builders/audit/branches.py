@@ -1,0 +1,80 @@
+"""Branches: an emulator that goes back to a state and on from it in another way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from builders.emulator import NOOP, Emulator
+from builders.frames import HEIGHT, WIDTH
+
+Array = npt.NDArray[np.uint8]
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Keep quiet what the emulator itself prints: a byte written may lead a game into what is no code."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class Branches(Emulator):
+    """One console whose states can be kept, gone back to, and written into."""
+
+    def keep(self) -> Any:
+        """Return the present state."""
+        return self._ale.cloneState()
+
+    def go_back(self, state: Any) -> None:
+        """Go back to a state; what it shows is known only after the next frame."""
+        self._ale.restoreState(state)
+
+    def write(self, address: int, byte: int) -> None:
+        """Write one byte of the RAM."""
+        self._ale.setRAM(address, byte)
+
+    def look(self) -> Array:
+        """Return the last screen, uint8 [210, 160], palette numbers 0 to 127; a copy."""
+        screen: Array = np.right_shift(self._now, 1, dtype=np.uint8)
+        return screen
+
+    def branch(
+        self, state: Any, frames: int, *, write: tuple[int, int] | None = None, action: int = NOOP
+    ) -> tuple[Array, Array]:
+        """Go back to a state, write a byte if asked to, and hold an action.
+
+        Args:
+            state: Of `keep`.
+            frames: How many.
+            write: Address and byte.
+            action: ALE's number.
+
+        Returns:
+            The screens, uint8 [frames, 210, 160], and the RAM after each, uint8 [frames, 128].
+        """
+        self.go_back(state)
+        if write is not None:
+            self.write(*write)
+        screens = np.empty((frames, HEIGHT, WIDTH), np.uint8)
+        ram = np.empty((frames, 128), np.uint8)
+        held = self._actions[action]
+        for i in range(frames):
+            self._ale.act(held)
+            self._ale.getScreen(screens[i])
+            ram[i] = self._ale.getRAM()
+        screens >>= 1
+        return screens, ram

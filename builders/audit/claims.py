@@ -1,0 +1,179 @@
+"""Claims: whether a position is drawn where its annotation says, seen in branches and in play."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.games import Drawn, Variable
+from atariari_data.positions import AXIS
+from builders.audit import places
+from builders.audit.cause import Axis, Movement
+from builders.audit.features import Features
+from builders.audit.places import AXES, SIZE
+
+CLEAR = 0.4  # share of shifts that a scale explains, or lift in play, from which on a movement is clear
+AHEAD = 0.25  # by how much one reading must explain more than another to beat it
+OFF = 8  # pixels that the measured end may be from the claimed one
+ACROSS = 16  # pixels along the other axis
+SEEN = 0.08  # lift in play, the least that says that something is drawn there
+_LEAST = 0.3  # nats of a position below which play says nothing
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where in play something is drawn that goes with a position.
+
+    Attributes:
+        axis: Along which it moves.
+        scale: Pixels a unit.
+        offset: Where its left end or top is at value 0.
+        size: Its extent in pixels.
+        colour: Which of the colours of `builders.audit.features` it has.
+        lift: How much more often foreground is there than over all rows, as a share of rows.
+        claimed: The same lift within a few pixels of where the annotation says; None where it says nothing.
+    """
+
+    axis: str
+    scale: float
+    offset: int
+    size: int
+    colour: int
+    lift: float
+    claimed: float | None
+
+
+def axis_of(variable: Variable) -> str | None:
+    """Return ``x`` or ``y`` for a variable that is a column or a row by its name."""
+    match = AXIS.search(variable.name)
+    return match[1] if match else None
+
+
+def seen(variable: Variable, values: npt.NDArray[np.uint8], asked: Features) -> Seen | None:
+    """Look in play for something that moves with a position.
+
+    Args:
+        variable: A position.
+        values: uint8 [m], on the rows with screens.
+        asked: Of the same rows.
+    """
+    absent = variable.drawn.absent if variable.drawn else ()
+    there = ~np.isin(values, absent)
+    met, row = np.unique(values[there], return_inverse=True)
+    if met.size < 3:  # noqa: PLR2004
+        return None
+    weight = np.bincount(row).astype(float)
+    claim = variable.drawn
+    best: Seen | None = None
+    claimed: list[float] = []
+    for axis in AXES:
+        profile = getattr(asked, axis)[there]
+        order = np.argsort(row, kind="stable")
+        starts = np.flatnonzero(np.diff(row[order], prepend=-1))
+        mean = np.add.reduceat(profile[order], starts, axis=0, dtype=np.int64) / weight[:, None, None]
+        lift = mean - profile.mean(axis=0)
+        for colour in range(lift.shape[1]):
+            for scale in places.SCALES:
+                average = places.aligned(lift[:, colour], met.astype(np.int64), weight, scale)
+                if claim and axis == axis_of(variable) and scale == claim.scale:
+                    start = claim.offset - places.offsets(scale, SIZE[axis]).start
+                    claimed.append(float(average[max(start - OFF, 0) : start + OFF + 1].max(initial=0)))
+                run = places.run(average, scale, SIZE[axis])
+                if run and (best is None or run[2] > best.lift + 1e-9):
+                    best = Seen(axis, scale, *run[:2], colour, run[2], None)
+    if best is None:
+        return None
+    return replace(best, claimed=max(claimed, default=0.0) if claim else None)
+
+
+def there(found: Seen, values: npt.NDArray[np.uint8], profile: npt.NDArray[np.uint8]) -> float:
+    """Return the share of the thing's pixels that show its colour.
+
+    Args:
+        found: Of `seen`.
+        values: uint8 [r], of the position.
+        profile: uint8 [r, size of the axis], the columns or rows in which its colour is.
+    """
+    first = np.floor(found.scale * values.astype(float)).astype(int) + found.offset
+    pixels = first[:, None] + np.arange(found.size)
+    inside = (pixels >= 0) & (pixels < profile.shape[1])
+    shown = np.take_along_axis(profile, np.clip(pixels, 0, profile.shape[1] - 1), axis=1)
+    return float(shown[inside].mean()) if inside.any() else 0.0
+
+
+def disputes(
+    variable: Variable,
+    nats: float,
+    movement: Movement | None,
+    in_play: Seen | None,
+    others: Mapping[int, tuple[float, float]],
+) -> Iterator[str]:
+    """Say where a position is not what its annotation says.
+
+    Args:
+        variable: A position.
+        nats: Its entropy in play.
+        movement: What writing it moves.
+        in_play: What moves with it in play.
+        others: For each state number, the column and row at which the annotations have the thing there;
+            NaN where they say nothing.
+    """
+    axis = axis_of(variable)
+    if axis is None:
+        return
+    along, across = _axes(movement, axis)
+    if movement and across and _moves(across) and across.share > _share(along) + AHEAD:
+        yield f"writing it moves something along {_other(axis)}, not along {axis}"
+    elif movement and along and _moves(along):
+        yield from _along(variable, axis, along)
+        yield from _across(variable, axis, movement, others)
+    elif variable.drawn and nats >= _LEAST and in_play:
+        if in_play.lift >= CLEAR and in_play.axis != axis and (in_play.claimed or 0) < in_play.lift / 2:
+            yield f"in play something moves with it along {in_play.axis}, not along {axis}"
+        elif (in_play.claimed or 0) < SEEN:
+            yield "writing it moves nothing along its axis, and in play nothing is drawn where it says"
+
+
+def _axes(movement: Movement | None, axis: str) -> tuple[Axis | None, Axis | None]:
+    if movement is None:
+        return None, None
+    return (movement.x, movement.y) if axis == "x" else (movement.y, movement.x)
+
+
+def _other(axis: str) -> str:
+    return "y" if axis == "x" else "x"
+
+
+def _share(axis: Axis | None) -> float:
+    return axis.share if axis and axis.scale else 0.0
+
+
+def _moves(axis: Axis) -> bool:
+    return _share(axis) >= CLEAR
+
+
+def _along(variable: Variable, axis: str, along: Axis) -> Iterator[str]:
+    claim: Drawn | None = variable.drawn
+    if claim is None or along.offset is None:
+        return
+    if along.scale != claim.scale:
+        yield f"it moves {along.scale:g} pixels a unit along {axis}, not {claim.scale}"
+    elif abs(along.offset - claim.offset) > OFF:
+        yield f"it is drawn from {axis} = {along.scale:g} value {along.offset:+d}, not {claim.offset:+d}"
+
+
+def _across(
+    variable: Variable, axis: str, movement: Movement, others: Mapping[int, tuple[float, float]]
+) -> Iterator[str]:
+    """Compare the place along the other axis with the thing's other variable, or with ``across``."""
+    column = 3 if axis == "x" else 2  # of `Movement.places`: the top, or the left end
+    wanted = [
+        others.get(int(state), (np.nan, np.nan))[1 if axis == "x" else 0] for state in movement.places[:, 0]
+    ]
+    apart = np.abs(movement.places[:, column] - np.array(wanted))
+    apart = apart[~np.isnan(apart)]
+    if apart.size >= 8 and float(np.median(apart)) > ACROSS:  # noqa: PLR2004
+        yield f"what it moves along {axis} is {np.median(apart):.0f} pixels from {variable.name}'s thing"

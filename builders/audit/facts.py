@@ -1,0 +1,121 @@
+"""Facts: what ALE says of score, lives and joystick, and what a variable says of itself, against its values.
+
+A fact that contradicts a variable is a sentence; none means that nothing contradicts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.games import Variable
+from builders.audit.branches import Branches
+from builders.audit.information import Coverage, Values, unknown_given
+from builders.audit.play import Play
+from builders.statistics import entropy
+
+OUTSIDE = 0.001  # share of rows outside the stated range
+NO_DECIMAL = 0.01  # share of rows on which a BCD byte holds no decimal
+SCORE = 0.9  # share of rows on which a score is what the rewards add up to
+LIVES = 0.8  # share of the entropy of ALE's lives that the variable determines
+LIVES_BACK = 0.5  # share of its own entropy that ALE's lives determine
+CLOCK = 0.9  # share of changes of a clock that are by one
+CONTROLLED = 0.1  # share of states in which the joystick moves what belongs to the agent
+ENEMY_CONTROLLED = 0.6  # and from which on a thing is no enemy
+_HOLD = 8  # frames
+_BASE = {"s": 60, "min": 60}
+_PLACE = re.compile(r"score_(1(?:0+)?)s$")
+
+
+def controlled(console: Branches, states: Sequence[Any]) -> npt.NDArray[np.uint8]:
+    """Hold each action for eight frames from each state; return the RAM, uint8 [states, actions, 128]."""
+    actions = console.minimal_actions
+    ram = [[console.branch(state, _HOLD, action=a)[1][-1] for a in actions] for state in states]
+    return np.array(ram, np.uint8)
+
+
+def control(values: Values) -> float:
+    """Return the share of states in which actions make a difference, from uint8 [states, actions]."""
+    return float((values != values[:, :1]).any(axis=1).mean())
+
+
+def contradictions(
+    variable: Variable, values: Values, ram: Values, met: Coverage, play: Play, moved: float
+) -> Iterator[str]:
+    """Say what contradicts a variable.
+
+    Args:
+        variable: As annotated.
+        values: uint8 [n], on the rows of the play.
+        ram: uint8 [n], its byte.
+        met: Its values in play and archive.
+        play: The rows.
+        moved: Share of states in which actions make a difference, of `control`.
+    """
+    if met.outside > OUTSIDE:
+        low, high = variable.values
+        yield f"its values reach from {met.low} to {met.high}, not from {low} to {high}"
+    if variable.bcd:
+        bits = (ram & variable.mask) // (variable.mask & -variable.mask)
+        if float(((bits & 15 > 9) | (bits >> 4 > 9)).mean()) > NO_DECIMAL:  # noqa: PLR2004  digits end at 9
+            yield "it is said to be BCD, but holds digits above 9"
+    if met.count == 1:
+        return
+    yield from _score(variable, values, play)
+    yield from _lives(variable, values, play)
+    yield from _clock(variable, values, play)
+    if variable.categories == ("agent_localization",) and moved < CONTROLLED:
+        yield f"the joystick changes it in {moved:.0%} of the states, so it is not the agent's place"
+    if "enemy" in variable.name and variable.ordered and moved > ENEMY_CONTROLLED:
+        yield f"the joystick changes it in {moved:.0%} of the states, so it is no enemy's"
+
+
+def _score(variable: Variable, values: Values, play: Play) -> Iterator[str]:
+    place = _PLACE.search(variable.name)
+    sides: Mapping[str, npt.NDArray[np.float64]] = {
+        "player_score": play.gained,
+        "enemy_score": play.lost,
+        "score": play.gained - play.lost,
+    }
+    if variable.unit not in ("points", "digit") or not (place or variable.name in sides):
+        return
+    total = sides.get(variable.name, play.gained - play.lost)
+    worth = int(place[1]) if place else 1
+    base = 10 if variable.unit == "digit" else 100
+    shown = np.where(values > 9, 0, values) if base == 10 else values  # noqa: PLR2004  above: a blank
+    none_yet = shown[(play.gained == 0) & (play.lost == 0)]
+    start = int(np.bincount(none_yet).argmax()) * worth if none_yet.size else 0
+    right = (start + total) // worth % base == shown
+    if np.unique(total // worth).size > 1 or np.unique(shown).size > 1:
+        share = float(right.mean())
+        if share < SCORE:
+            yield f"it is what the rewards add up to on {share:.0%} of the rows only"
+
+
+def _lives(variable: Variable, values: Values, play: Play) -> Iterator[str]:
+    nats = entropy(play.lives)
+    if variable.unit != "lives" or nats < 0.05:  # noqa: PLR2004  nats; hardly a life was lost
+        return
+    told = 1 - unknown_given(play.lives, values) / nats
+    back = 1 - unknown_given(values, play.lives) / max(entropy(values), 1e-9)
+    if told < LIVES or back < LIVES_BACK:
+        yield (
+            f"it tells {max(told, 0):.0%} of the entropy of ALE's lives,"
+            f" and they {max(back, 0):.0%} of its own"
+        )
+
+
+def _clock(variable: Variable, values: Values, play: Play) -> Iterator[str]:
+    base = _BASE.get(variable.unit)
+    inside = np.diff(play.episode) == 0
+    change = np.diff(values.astype(int))[inside]
+    change = change[change != 0]
+    if base is None or change.size < 5:  # noqa: PLR2004
+        return
+    by_one = float(np.isin(change % base, (1, base - 1)).mean())
+    if by_one < CLOCK:
+        yield f"{by_one:.0%} of its changes are by one, so it is no clock"

@@ -1,0 +1,181 @@
+"""The audit: each way of looking, on cases with a known answer, and the command on real games."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atariari_data.evidence import evidence
+from atariari_data.games import Drawn, Game, Variable, game
+from builders.audit import places
+from builders.audit.archive import search
+from builders.audit.audit import Budget, audit
+from builders.audit.branches import Branches
+from builders.audit.claims import seen
+from builders.audit.features import features
+from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
+
+SMALL = Budget(rows=800, shown=480, search=300, states=12)
+
+
+def _screens(columns: list[int], rows: list[int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Draw a block of 8 x 6 pixels on a ground of stripes."""
+    screens = np.tile((np.arange(210) // 40).astype(np.uint8)[:, None], (len(columns), 1, 160))
+    for screen, x, y in zip(screens, columns, rows, strict=True):
+        screen[y : y + 6, x : x + 8] = 77
+    return screens
+
+
+def test_the_scale_and_the_place_of_what_moves() -> None:
+    values = np.array([10, 20, 33, 40, 55, 60])
+    found = places.masks(_screens([int(v) + 30 for v in values], [200 - 2 * int(v) for v in values]))
+    assert found is not None
+    moved = places.shifts(found, values)
+    assert places.scale_of(moved.units, moved.x) == (1.0, 1.0)
+    assert places.scale_of(moved.units, moved.y) == (-2.0, 1.0)
+    profile = (places.profiles(found)["x"] > 0).astype(float)
+    average = places.aligned(profile, values, np.ones(6), 1.0)
+    assert places.run(average, 1.0, 160) == (30, 8, 1.0)
+
+
+def test_screens_that_are_the_same_show_nothing_that_moves() -> None:
+    assert places.masks(_screens([5, 5], [9, 9])) is None
+
+
+def test_a_thing_is_seen_in_play_where_it_is_drawn() -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 120, 600), generator.integers(40, 160, 600)
+    asked = features(_screens(x.tolist(), y.tolist()))
+    claim = Variable("thing_x", 0, drawn=Drawn(offset=20))
+    found = seen(claim, (x - 20 + 100).astype(np.uint8), asked)
+    assert found is not None
+    assert (found.axis, found.scale, found.offset, found.size) == ("x", 1.0, -80, 8)
+    assert found.lift > 0.5
+    assert found.claimed is not None
+    assert found.claimed < 0.1
+    right = replace(claim, drawn=Drawn(offset=-80))
+    again = seen(right, (x + 80).astype(np.uint8), asked)
+    assert again is not None
+    assert again.claimed == again.lift
+
+
+def test_entropies_have_the_known_values() -> None:
+    generator = np.random.default_rng(1)
+    given = generator.integers(0, 4, 20_000).astype(np.uint8)
+    noise = generator.integers(0, 8, 20_000).astype(np.uint8)
+    assert unknown_given(given, given) == 0
+    assert unknown_given(noise, given) == pytest.approx(np.log(8), abs=0.01)
+    assert unknown_given(noise & 1 | given << 1, given) == pytest.approx(np.log(2), abs=0.01)
+
+
+def test_coverage_names_what_was_never_met() -> None:
+    met = coverage(np.array([2, 3, 7, 200], np.uint8), (0, 10))
+    assert (met.count, met.low, met.high) == (4, 2, 200)
+    assert met.never == ((0, 1), (4, 6), (8, 10))
+    assert met.outside == 0.25
+
+
+def test_a_byte_that_holds_the_same_is_found() -> None:
+    generator = np.random.default_rng(2)
+    ram = generator.integers(0, 256, (3000, 128)).astype(np.uint8)
+    ram[:, 5] = ram[:, 9] % 16
+    ram[:, 7] = 255 - ram[:, 5]
+    found = same_bytes(ram[:, 5], ram, 5)
+    assert [s.byte for s in found] == [7, 9]
+    assert found[0].of_byte == pytest.approx(1)
+    assert found[1].of_byte < 0.6
+
+
+def test_of_two_lags_that_fit_the_same_the_nearer_counts() -> None:
+    assert best_lag([0.5, 0.99, 1.0], [-1, 0, 1]) == 0
+    assert best_lag([0.5, 0.8, 1.0], [-1, 0, 1]) == 1
+
+
+def test_the_search_is_the_same_twice_and_goes_back_to_what_it_kept() -> None:
+    console = Branches("pong", 0)
+    first = search("pong", console, 200, seed=3)
+    second = search("pong", Branches("pong", 0), 200, seed=3)
+    assert np.array_equal(first.ram, second.ram)
+    assert len(first.states) > 5
+    console.go_back(first.states[4])
+    assert console.ram() == first.ram[4].tobytes()
+
+
+@pytest.fixture(scope="module")
+def pong() -> dict[str, Any]:
+    return audit(game("pong"), "v1", SMALL)
+
+
+def test_pong_s_ball_moves_when_it_is_written(pong: dict[str, Any]) -> None:
+    ball = pong["variables"]["ball_x"]
+    assert ball["cause"]["changed"] > 0.3
+    assert ball["cause"]["movement"]["x"]["scale"] == 1
+    assert ball["cause"]["movement"]["x"]["offset"] == pytest.approx(-49, abs=2)
+    assert pong["variables"]["enemy_score"]["cause"]["changed"] > 0.9
+
+
+def test_pong_s_paddles_are_seen_in_play_though_writing_them_does_nothing(pong: dict[str, Any]) -> None:
+    for name, offset in (("player_y", -14), ("enemy_y", -15)):
+        found = pong["variables"][name]
+        assert found["cause"]["changed"] < 0.1
+        assert (found["in_play"]["axis"], found["in_play"]["scale"]) == ("y", 1)
+        assert found["in_play"]["offset"] == pytest.approx(offset, abs=3)
+        assert found["alignment"]["lag_steps"] == 0
+    assert pong["variables"]["player_y"]["cause"]["joystick"] > 0.9
+    assert pong["variables"]["enemy_y"]["cause"]["joystick"] < 0.3
+
+
+def test_nothing_disputes_pong(pong: dict[str, Any]) -> None:
+    assert {name: v["disputes"] for name, v in pong["variables"].items() if v["disputes"]} == {}
+
+
+def _with(known: Game, **addresses: int) -> Game:
+    variables = tuple(
+        replace(v, address=addresses.get(v.name, v.address)) for v in known.variables() if v.name in addresses
+    )
+    assert len(variables) == len(addresses)
+    return replace(known, label_sets={"v1": variables})
+
+
+def test_planted_faults_are_disputed() -> None:
+    swapped = _with(
+        game("pong"), player_y=50, enemy_y=51, ball_x=54, ball_y=49, player_score=13, enemy_score=49
+    )
+    found = audit(swapped, "v1", SMALL)["variables"]
+    assert all(v["disputes"] for v in found.values()), {n: v["disputes"] for n, v in found.items()}
+
+
+def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
+    code = "from builders.cli import main; main()"
+    arguments = ["audit", "Pong", "--rows", "400", "--states", "4", "--search", "100"]
+    run = [sys.executable, "-c", code, *arguments, "--out", "audits", "--json"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (printed,) = json.loads(done.stdout)
+    assert printed == json.loads((tmp_path / "audits" / "pong.json").read_text(encoding="utf-8"))
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2
+    assert "there already" in json.loads(done.stdout)["what"]
+
+
+def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pong.toml").write_text('title = "Pong"\n[v1.a]\naddress = 300\n', encoding="utf-8")
+    code = "from builders.cli import main; main()"
+    run = [sys.executable, "-c", code, "audit", "--annotations", "pong.toml"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    assert "annotation file of pong cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_game_without_a_shipped_audit_has_none() -> None:
+    for name in ("pong", "breakout"):
+        found = evidence(name)
+        assert found is None or found["game"] == name
