@@ -16,10 +16,11 @@ from pathlib import Path
 
 from atariari_data.errors import AtariariError
 from harness import allowed_signers, keys
+from harness.consistency import check
 from harness.keys import sign_result
 from harness.result import Result
 from harness.result_file import loads
-from harness.verify import check, check_signatures
+from harness.verify import check_signatures
 from tests.made_results import make
 
 TOKENS = (
@@ -122,8 +123,8 @@ def main() -> None:
         (Path(folder) / "allowed_signers").write_text(line, encoding="ascii")
         for seed in range(4):
             signed = make(seed, games=("pong",), suite=("breakout", "pong"))
-            text = sign_result(Result(signatures=[], signed=signed), Path(folder) / "key").text
-            (Path(folder) / f"{seed}.json").write_text(text, encoding="utf-8")
+            content = sign_result(Result(signatures=[], signed=signed), Path(folder) / "key").content
+            (Path(folder) / f"{seed}.json").write_bytes(content)
         share = -(-options.files // options.processes)
         with ProcessPoolExecutor(options.processes) as pool:
             jobs = [

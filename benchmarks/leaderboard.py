@@ -54,7 +54,7 @@ def make(where: Path, results: int) -> TestBoard:
     for seed in range(results):
         whole = seed % 8 != 7  # noqa: PLR2004  one in eight has not run every game
         skill = 0.35 + 0.6 * (seed * 37 % 101) / 101
-        day = f"2026-{1 + seed % 10:02d}-{1 + seed * 7 % 28:02d}T12:00:00Z"
+        day = f"2026-{1 + seed % 10:02d}-{1 + seed * 7 % 28:02d}T12:34:56Z"
         options = {"encoder": f"{names[seed % 8]} {seed}", "skill": skill, "finished": day}
         person = ("alice@example.org", "bob@example.org")[seed % 2]
         board.place(board.result(seed, person, games=GAMES if whole else GAMES[:3], **options))

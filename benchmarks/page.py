@@ -9,7 +9,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from tests.test_site_browser import start_browser
+from tests.browser import start_browser
 
 _LOADED = """
 const [entry] = performance.getEntriesByType("navigation");

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
 
 import orjson
@@ -66,22 +67,22 @@ def canonical(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def readable(value: Any) -> str:
-    """Return the text of a file: a row to a line, in the order of the fields."""
-    parts: list[str] = []
-    _write(value, "", parts)
-    parts.append("\n")
-    return "".join(parts)
+def readable(value: Any) -> bytes:
+    """Return the content of a file: a row to a line, in the order of the fields."""
+    parts: list[bytes] = []
+    _write(value, b"", parts)
+    parts.append(b"\n")
+    return b"".join(parts)
 
 
-def _write(value: Any, indent: str, parts: list[str]) -> None:
-    if not isinstance(value, dict | list) or not _nested(value):
-        parts.append(_one_line(value))
+def _write(value: Any, indent: bytes, parts: list[bytes]) -> None:
+    if not _nested(value):
+        parts.append(orjson.dumps(value))
         return
-    inner = indent + " "
-    between = f",\n{inner}"
+    inner = indent + b" "
+    between = b",\n" + inner
     if isinstance(value, list):
-        parts.append(f"[\n{inner}")
+        parts.append(b"[\n" + inner)
         rows = _rows(value, between)
         if rows is not None:
             parts.append(rows)
@@ -90,44 +91,50 @@ def _write(value: Any, indent: str, parts: list[str]) -> None:
                 if number:
                     parts.append(between)
                 _write(item, inner, parts)
-        parts.append(f"\n{indent}]")
+        parts.append(b"\n" + indent + b"]")
         return
-    before = f"\n{inner}"
-    parts.append("{")
+    before = b"\n" + inner
+    parts.append(b"{")
     for key, item in value.items():
-        parts.append(f'{before}"{key}": ' if key.isidentifier() else f"{before}{_one_line(key)}: ")
-        _write(item, inner, parts)
+        parts.append(before + _key(key))
+        if isinstance(item, dict | list):
+            _write(item, inner, parts)
+        else:
+            parts.append(orjson.dumps(item))
         before = between
-    parts.append(f"\n{indent}}}")
+    parts.append(b"\n" + indent + b"}")
 
 
-def _nested(value: dict[str, Any] | list[Any]) -> bool:
+@lru_cache(maxsize=4096)
+def _key(key: str) -> bytes:
+    return orjson.dumps(key) + b": "
+
+
+def _nested(value: Any) -> bool:
     """Whether a value takes more than a line: one of its children has objects."""
+    if not isinstance(value, dict | list):
+        return False
     for child in value.values() if isinstance(value, dict) else value:
         if isinstance(child, dict | list) and _has_objects(child):
             return True
     return False
 
 
-def _rows(value: list[Any], between: str) -> str | None:
+def _rows(value: list[Any], between: bytes) -> bytes | None:
     """Write a list of flat objects, a row to a line, in one call; None where it is something else."""
     first = value[0]
     if not isinstance(first, dict) or not first or any(map(_has_objects, first.values())):
         return None
     # A quote inside a string is escaped, and one that closes a string is never followed by a name: so this
     # occurs between two rows only.
-    seam = f"}},{{{_one_line(next(iter(first)))}:"
-    text = _one_line(value)[1:-1]
-    return text.replace(seam, "}" + between + seam[2:]) if text.count(seam) == len(value) - 1 else None
+    seam = b"},{" + orjson.dumps(next(iter(first))) + b":"
+    text = orjson.dumps(value)[1:-1]
+    return text.replace(seam, b"}" + between + seam[2:]) if text.count(seam) == len(value) - 1 else None
 
 
 def _has_objects(value: Any) -> bool:
     # A list of a result holds objects or none.
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
-
-
-def _one_line(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 def parse(data: bytes) -> Any:

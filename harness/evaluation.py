@@ -27,7 +27,6 @@ from harness.encoder import FrameSpec, LoadedEncoder
 from harness.features import Pool
 from harness.fresh import record_test
 from harness.isolation import TIMEOUT, IsolatedEncoder, Limits, open_encoder
-from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.predictions import Predictions
 from harness.protocol import (
     PROTOCOL,
@@ -39,6 +38,7 @@ from harness.protocol import (
     choose_games,
     choose_runs,
     protocol_digest,
+    seeds,
     suite,
     unranked_reason,
 )
@@ -170,11 +170,9 @@ def evaluate(
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
         unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split",
+        "the harness was changed since it was installed" if environment.as_released() is False else None,
     ]
     reason = "; ".join(filter(None, reasons)) or None
-    seeds = {"bootstrap": BOOTSTRAP_SEED}
-    if any(run.probe == "anand2019" for run in runs):
-        seeds = {"anand2019": SETTINGS["anand2019"]["seed"], **seeds}
     signed = Signed.build(
         run_id=secrets.token_hex(16),
         submitter=None if submitter is None else {"name": None, "url": None, **submitter},
@@ -199,7 +197,7 @@ def evaluate(
         encoder=_identity(loaded, pretraining_data),
         environment=environment.describe(loaded.device),
         isolation=guards.as_fields(shuffled=True, second_pass=True),
-        seeds=seeds,
+        seeds=seeds(run.probe for run in runs),
         probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
         games=scored,
     )

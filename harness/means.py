@@ -8,7 +8,9 @@ of F1, of the best trivial encoder and of the ceiling, since a variable with lit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 METRICS = ("f1", "accuracy", "majority_f1", "majority_accuracy")
@@ -17,30 +19,39 @@ METRICS = ("f1", "accuracy", "majority_f1", "majority_accuracy")
 BOUNDS = ("trivial_f1", "ceiling_f1")
 """What F1 is measured against, where it is known."""
 
-_ONE = 10_000
-_LEAST_ROOM = 100
+ONE = 10_000
+"""Scores are whole numbers of ten-thousandths."""
+
+LEAST_ROOM = 100
+"""Of them between the best trivial encoder and the ceiling, for a normalised score."""
+
+_AVERAGED = (*METRICS, *BOUNDS)
+_scores_of = itemgetter(*_AVERAGED)
+_trivial_of = itemgetter("majority_f1", "pixels_pca_f1", "random_projection_f1")
 
 Row = Mapping[str, Any]
+_Values = tuple[float | None, ...]
 
 
 def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of numbers of four decimal places, rounded half to even; None if one is missing."""
     if not values or None in values:
         return None
-    return _divided(sum([round(value * _ONE) for value in values if value is not None]), len(values))
+    # The exact sum of the doubles is nearer to the sum of the decimals than half of the last place.
+    return _divided(round(math.fsum(values) * ONE), len(values))  # type: ignore[arg-type]  # no None
 
 
 def _divided(dividend: int, divisor: int) -> float:
     """Return a quotient in ten-thousandths, rounded half to even, as a number."""
-    quotient, rest = divmod(dividend, divisor)
-    if 2 * rest > divisor or (2 * rest == divisor and quotient % 2):
-        quotient += 1
-    return quotient / _ONE if quotient % _ONE else quotient // _ONE  # 1, not 1.0, as JSON tools write it
+    quotient, rest = divmod(2 * dividend + divisor, 2 * divisor)
+    if not rest and quotient % 2:  # it was half, and went up to odd
+        quotient -= 1
+    return quotient / ONE if quotient % ONE else quotient // ONE  # 1, not 1.0, as JSON tools write it
 
 
 def trivial_f1(variable: Row) -> float | None:
     """Return F1 of the best trivial encoder of a variable; None where one of the three is not known."""
-    known = [variable[f"{name}_f1"] for name in ("majority", "pixels_pca", "random_projection")]
+    known = _trivial_of(variable)
     return None if None in known else max(known)
 
 
@@ -58,27 +69,28 @@ def normalised(f1: float | None, trivial: float | None, ceiling: float | None) -
     """
     if f1 is None or trivial is None or ceiling is None:
         return None
-    above, room = round((f1 - trivial) * _ONE), round((ceiling - trivial) * _ONE)
-    return _divided(above * _ONE, room) if room >= _LEAST_ROOM else None
+    above, room = round((f1 - trivial) * ONE), round((ceiling - trivial) * ONE)
+    return _divided(above * ONE, room) if room >= LEAST_ROOM else None
 
 
 def game_means(variables: Sequence[Row]) -> dict[str, Any]:
     """Return the category means of a game and the mean over its categories."""
-    members: dict[str, list[Row]] = {}
+    members: dict[str, list[_Values]] = {}
+    missing = []
     for variable in variables:
+        scores = _scores_of(variable)
         for category in variable["categories"]:
-            members.setdefault(category, []).append(variable)
+            members.setdefault(category, []).append(scores)
+        if variable["categories"] and None in scores[: len(METRICS)]:
+            missing.append(variable["name"])
     categories = [_category(name, members[name]) for name in sorted(members)]
-    missing = [
-        v["name"] for v in variables if v["categories"] and any(v[metric] is None for metric in METRICS)
-    ]
     if missing:
         reason = "no score for " + ", ".join(missing)
     elif not categories:
         reason = "no variable counts in a category"
     else:
         reason = None
-    return {**_means(categories), "categories": categories, "reason": reason}
+    return {**_means([_scores_of(c) for c in categories]), "categories": categories, "reason": reason}
 
 
 def suite_means(
@@ -86,6 +98,7 @@ def suite_means(
 ) -> list[dict[str, Any]]:
     """Return, for every probe, the means over the games of the suite; None where a game is missing."""
     found = []
+    nothing: dict[str, Any] = dict.fromkeys((*_AVERAGED, "normalised_f1"))
     for number, probe in enumerate(probes):
         rows = {name: game["scores"][number]["means"] for name, game in games.items() if name in suite}
         absent = [name for name in suite if name not in rows]
@@ -94,18 +107,17 @@ def suite_means(
             *([f"not evaluated: {', '.join(absent)}"] if absent else []),
             *([f"no mean for {', '.join(without)}"] if without else []),
         ]
-        members: dict[str, list[Row]] = {}
+        members: dict[str, list[_Values]] = {}
         for row in rows.values():
             for category in row["categories"]:
-                members.setdefault(category["category"], []).append(category)
-        nothing: dict[str, Any] = dict.fromkeys((*METRICS, *BOUNDS, "normalised_f1"))
+                members.setdefault(category["category"], []).append(_scores_of(category))
         categories = [_category(name, members[name]) for name in sorted(members)]
         found.append(
             {
                 "probe": probe["probe"],
                 "train_rows": probe["train_rows"],
                 "means": {
-                    **(nothing if reasons else _means(list(rows.values()))),
+                    **(nothing if reasons else _means([_scores_of(row) for row in rows.values()])),
                     "categories": [{**c, **nothing} if absent else c for c in categories],
                     "reason": "; ".join(reasons) or None,
                 },
@@ -114,13 +126,12 @@ def suite_means(
     return found
 
 
-def _category(name: str, members: Sequence[Row]) -> dict[str, Any]:
+def _category(name: str, members: Sequence[_Values]) -> dict[str, Any]:
     return {**_means(members), "category": name, "count": len(members)}
 
 
-def _means(rows: Sequence[Row]) -> dict[str, float | None]:
-    if len(rows) == 1:
-        return {metric: rows[0][metric] for metric in (*METRICS, *BOUNDS, "normalised_f1")}
-    found = {metric: mean([row[metric] for row in rows]) for metric in (*METRICS, *BOUNDS)}
+def _means(rows: Sequence[_Values]) -> dict[str, float | None]:
+    columns = zip(*rows, strict=True) if rows else [()] * len(_AVERAGED)
+    found = {name: mean(column) for name, column in zip(_AVERAGED, columns, strict=True)}
     found["normalised_f1"] = normalised(found["f1"], found["trivial_f1"], found["ceiling_f1"])
     return found

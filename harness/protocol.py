@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
@@ -64,6 +64,12 @@ SETTINGS: Final[dict[str, dict[str, Any]]] = {
 PROBES: Final = tuple(SETTINGS)
 
 _ROW_ORDER = "atariari train rows"
+
+
+def seeds(probes: Iterable[str]) -> dict[str, int]:
+    """Return the seeds of all that is random under these probes, as a result names them."""
+    own = {probe: SETTINGS[probe]["seed"] for probe in probes if "seed" in SETTINGS[probe]}
+    return dict(sorted({**own, "bootstrap": BOOTSTRAP_SEED}.items()))
 
 
 def protocol_digest(label_set: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -21,7 +22,8 @@ Name: TypeAlias = Annotated[
 ]
 """A name that people see and compare: plain ASCII, so that nothing invisible or look-alike fits in."""
 
-Principal: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,62}[a-z0-9]$")]
+PRINCIPAL = r"^[a-z0-9][a-z0-9._@+-]{0,62}[a-z0-9]$"
+Principal: TypeAlias = Annotated[str, StringConstraints(pattern=PRINCIPAL)]
 """Who someone is in an ``allowed_signers`` file: an address or a handle, in lower case."""
 
 Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_]{0,63}$")]
@@ -37,16 +39,34 @@ def _in_order(value: dict[str, Any]) -> dict[str, Any]:
 SORTED = AfterValidator(_in_order)  # so that there is one file for each result
 
 
-class Model(BaseModel):
-    """Part of a result file: immutable, nothing unknown, nothing left out, nothing converted."""
+class Row(BaseModel):
+    """One of many alike in a list, whose fields' order is looked at for all of them together (`rows`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+def rows(kind: type[Row]) -> BeforeValidator:
+    """Return what keeps the fields of a list's rows in their order; missing and unknown ones it leaves."""
+    names = tuple(kind.model_fields)
+
+    def in_order(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, list) and not info.context:
+            for row in value:
+                if isinstance(row, dict) and tuple(row) != names and set(row) == set(names):
+                    raise ValueError("the fields are not in their order")
+        return value
+
+    return BeforeValidator(in_order)
+
+
+class Model(Row):
+    """Part of a result file: immutable, nothing unknown, nothing left out, nothing converted."""
 
     _names: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """Keep the order of the fields, which is asked for once a row."""
+        """Keep the order of the fields."""
         cls._names = tuple(cls.model_fields)
 
     @model_validator(mode="before")

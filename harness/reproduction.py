@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from atariari_data.errors import UsageError
+from harness.consistency import check
 from harness.evaluation import evaluate
 from harness.frame_spec import FrameSpec
 from harness.protocol import ProbeRun, choose_runs, protocol_digest
 from harness.result import ProbeScores, Result, Signed
-from harness.verify import check
 
 VARIABLE_TOLERANCE: Final = {"linear": 0.02, "anand2019": 0.05}
 """How far F1 of a variable may lie apart where features differ in their last bits, by probe."""

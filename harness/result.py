@@ -40,7 +40,9 @@ from harness.provenance import (
     Isolation,
     Model,
     Protocol,
+    Row,
     Submitter,
+    rows,
 )
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Probe(Model):
     """What else decides its answer."""
 
 
-class _Scores(Model):
+class _Scores(Row):
     f1: Share | None
     """Weighted F1, as scikit-learn defines it."""
     accuracy: Share | None
@@ -90,7 +92,7 @@ class _Scores(Model):
     """Where F1 lies between `trivial_f1` (0) and `ceiling_f1` (1); null if they are not 0.01 apart."""
 
 
-class _VariableHead(Model):
+class _VariableHead(Row):
     name: Identifier
     """Of the variable, as in the label set."""
     categories: Annotated[list[Identifier], Field(max_length=5)]
@@ -106,7 +108,7 @@ class VariableScores(_Scores, _VariableHead):
     """One variable under one probe."""
 
     f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
-    """95 % bootstrap interval of F1 over episodes."""
+    """95 % bootstrap interval of F1 over episodes, widened to F1 where that lies outside."""
     pixels_pca_f1: Share | None
     """F1 of a PCA of the pixels under the same probe and rows."""
     random_projection_f1: Share | None
@@ -125,7 +127,7 @@ class VariableScores(_Scores, _VariableHead):
     """Why a score is null, or what to know about it."""
 
 
-class _CategoryHead(Model):
+class _CategoryHead(Row):
     category: Identifier
     """Of the variables."""
     count: Count
@@ -136,10 +138,10 @@ class CategoryMeans(_Scores, _CategoryHead):
     """The plain mean over the variables of one category, or over the games that have it."""
 
 
-class Means(_Scores):
+class Means(_Scores, Model):
     """The mean over the categories (of a game), or over the games (of the suite)."""
 
-    categories: list[CategoryMeans]
+    categories: Annotated[list[CategoryMeans], rows(CategoryMeans)]
     """One for each category that occurs, sorted."""
     reason: Annotated[str, StringConstraints(max_length=8000)] | None
     """Why a mean is null."""
@@ -158,7 +160,7 @@ class ProbeScores(Model):
     """Why the scores of the trivial encoders are null."""
     means: Means
     """Over the variables, computed from the rounded scores below."""
-    variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200)]
+    variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200), rows(VariableScores)]
     """Every variable that the dataset keeps."""
 
 
@@ -200,7 +202,7 @@ class Signed(Model):
     finished: Utc
     """End of the run."""
     elapsed_seconds: Decimal4
-    """Wall time of the run; of all its parts, where it was resumed."""
+    """Wall time of the run."""
     protocol: Protocol
     """The rules."""
     dataset: Dataset
@@ -304,7 +306,7 @@ class Result(Model):
         return to_frame(self)
 
     @cached_property
-    def text(self) -> str:
+    def content(self) -> bytes:
         """The file's content; there is one for each result."""
         signatures = [signature.model_dump() for signature in self.signatures]
         return readable({"signatures": signatures, "signed": self.signed.plain})

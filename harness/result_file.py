@@ -36,7 +36,7 @@ def _loads(data: bytes, content: Any) -> Result:
     except ValidationError as error:
         raise explain(error) from error
     result.signed.__dict__["plain"] = content["signed"]
-    if (text := result.text.encode()) != data:
+    if (text := result.content) != data:
         at = next(
             (i for i, (a, b) in enumerate(zip(text, data, strict=False)) if a != b), min(len(text), len(data))
         )
@@ -72,7 +72,7 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
         UsageError: The file is there already and ``overwrite`` is false.
         ResultError: It cannot be written (no space, no permission), or could not be read again.
     """
-    path, content = Path(path), result.text.encode()
+    path, content = Path(path), result.content
     loads(content)
     if result.predictions is not None:
         from harness import predictions

@@ -166,6 +166,7 @@ def _scores(
 ) -> dict[str, Any]:
     """Return the fields of `harness.result.VariableScores`."""
     variable = _variable(material, name)
+    low, high = interval(bootstrap.draws(test, fit.predictions).f1())
     ours = Counts.of(test, fit.predictions)
     simple = Counts.of(test, np.full_like(test, majority_class(train)))
     frozen = (
@@ -176,11 +177,11 @@ def _scores(
         "categories": list(variable.categories),
         "n": len(test),
         "classes": len(np.unique(train)),
-        "f1": float(ours.f1()[0]),
+        "f1": (f1 := float(ours.f1()[0])),
         "accuracy": float(ours.accuracy()[0]),
         "majority_f1": float(simple.f1()[0]),
         "majority_accuracy": float(simple.accuracy()[0]),
-        "f1_interval": list(interval(bootstrap.draws(test, fit.predictions).f1())),
+        "f1_interval": [min(low, f1), max(high, f1)],  # of few episodes, the draws can all lie on one side
         "ceiling_f1": None if frozen is None else frozen.ceiling_f1,
         "ceiling_accuracy": None if frozen is None else frozen.ceiling_accuracy,
         "mae": float(ours.absolute_error()[0]) if variable.ordered else None,

@@ -24,7 +24,26 @@ BOARD = "board@example.org"
 
 def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol:
     """Return the protocol that ``fields`` makes results under."""
-    splits = fields(games=suite)["dataset"]["splits"]
+    example = fields(games=suite)
+    splits = example["dataset"]["splits"]
+    ceilings = {
+        (name, row["name"]): {key: round(row[key], 4) for key in ("ceiling_f1", "ceiling_accuracy")}
+        for name in suite
+        for row in example["games"][name]["scores"][0]["variables"]
+    }
+    trivial = [
+        {
+            "game": name,
+            "probe": scores["probe"],
+            "train_rows": scores["train_rows"],
+            **{
+                key: {row["name"]: round(row[key], 4) for row in scores["variables"]}
+                for key in ("pixels_pca_f1", "random_projection_f1")
+            },
+        }
+        for name in suite
+        for scores in example["games"][name]["scores"]
+    ]
     values = {
         "schema_version": 1,
         "name": "v1",
@@ -34,11 +53,14 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         "label_set": LABEL_SET,
         "probes": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[:2]],
         "shown": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[2:]],
+        "settings": {p["probe"]: p["settings"] for p in example["probes"]},
+        "seeds": example["seeds"],
+        "trivial": trivial,
         "games": {
             name: {
                 "splits": splits[name],
                 "variables": [
-                    {"name": v.name, "categories": list(v.categories)}
+                    {"name": v.name, "categories": list(v.categories), **ceilings[name, v.name]}
                     for v in game(name).variables(LABEL_SET)
                     if v.categories
                 ],

@@ -18,26 +18,31 @@ def digest(*parts: object) -> str:
     return "sha256:" + hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def scores(name: str, draw: random.Random, n: int, skill: float) -> dict[str, Any]:
-    """Return one variable's row."""
-    majority = draw.randrange(n // 20, n // 2) / n
-    accuracy = min(1.0, round((majority + (1 - majority) * skill * draw.random()) * n) / n)
-    f1 = max(0.0, accuracy - 0.02 * draw.random())
+def scores(
+    name: str, draw: random.Random, n: int, skill: float, game: str, train_rows: object
+) -> dict[str, Any]:
+    """Return one variable's row; what does not depend on the encoder is the same in all results."""
+    frozen = random.Random(f"{game} {name} {n}")  # noqa: S311  test data
+    fitted = random.Random(f"{game} {name} {n} {train_rows}")  # noqa: S311
+    ceiling = round((0.95 + 0.05 * frozen.random()) * n) / n
+    majority = fitted.randrange(n // 20, n // 2) / n
+    accuracy = round((majority + (ceiling - majority) * skill * draw.random()) * n) / n
+    f1 = max(2 * accuracy**2 / (1 + accuracy), accuracy - 0.02 * draw.random())
     return {
         "name": name,
         "categories": [],
         "n": n,
-        "classes": draw.randrange(2, 200),
+        "classes": fitted.randrange(2, 200),
         "f1": f1,
         "accuracy": accuracy,
         "majority_f1": 2 * majority * majority / (1 + majority),
         "majority_accuracy": majority,
         "f1_interval": [max(0.0, f1 - 0.01), min(1.0, f1 + 0.01)],
-        "ceiling_f1": min(1.0, f1 + 0.3 * draw.random()),
-        "pixels_pca_f1": f1 * draw.random(),
-        "random_projection_f1": f1 * draw.random(),
-        "ceiling_accuracy": None,
-        "mae": draw.random() * 10,
+        "ceiling_f1": ceiling,
+        "pixels_pca_f1": 0.9 * fitted.random(),
+        "random_projection_f1": 0.9 * fitted.random(),
+        "ceiling_accuracy": ceiling,
+        "mae": (1 - accuracy) * (1 + 9 * draw.random()),
         "strength_log10": -float(draw.randrange(2, 6)),
         "gradient_log10": -5.5,
         "epochs": None,
@@ -62,7 +67,8 @@ def game_scores(
                 "trivial_reason": None,
                 "predictions": digest("predictions", name, probe, train_rows, draw.random()),
                 "variables": [
-                    {**scores(v.name, draw, n, skill), "categories": list(v.categories)} for v in variables
+                    {**scores(v.name, draw, n, skill, name, train_rows), "categories": list(v.categories)}
+                    for v in variables
                 ],
             }
             for probe, train_rows in probes

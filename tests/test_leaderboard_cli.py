@@ -36,12 +36,20 @@ def real_result(board: TestBoard, person: str) -> Signed:
     values["protocol"]["digest"] = protocol_digest("v1")
     protocol = json.loads((board.folder / "protocols" / "v1.json").read_text(encoding="utf-8"))
     kept = protocol["games"]["pong"]["variables"]
+    values["seeds"] = protocol["seeds"]
     chosen = [PROBES.index((p["probe"], p["train_rows"])) for p in protocol["probes"]]
-    values["probes"] = [values["probes"][number] for number in chosen]
+    values["probes"] = [
+        {
+            **values["probes"][number],
+            "settings": dict(sorted(protocol["settings"][PROBES[number][0]].items())),
+        }
+        for number in chosen
+    ]
     scores = [values["games"]["pong"]["scores"][number] for number in chosen]
     for part in scores:
-        row = part["variables"][0]
+        row = part["variables"][0] | {"pixels_pca_f1": None, "random_projection_f1": None}
         part["variables"] = [{**row, **variable} for variable in kept]
+        part["trivial_reason"] = "not made"
     values["games"]["pong"]["scores"] = scores
     return Signed.build(**values)
 
@@ -83,6 +91,8 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["findings"][0]["error"] == "SignatureError"
     assert run(cli, ["leaderboard", "build", folder]).exit_code == 1
     assert run(cli, ["leaderboard", "init", folder]).exit_code == 2
+    done = run(cli, ["leaderboard", "init", str(tmp_path / "new"), "--maintainer", "The Board"])
+    assert (done.exit_code, "address or a handle" in done.stderr) == (2, True)
     assert run(cli, ["leaderboard", "verify", str(tmp_path)]).exit_code == 1
 
 

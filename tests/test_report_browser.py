@@ -1,8 +1,7 @@
-"""A report in a real browser, as in `test_site_browser`."""
+"""A report in a real browser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from harness.protocol import ProbeRun
 from harness.report.page import write_html
 from harness.result import Result, Signed
 from harness.result_file import write
+from tests.browser import AUDIT, errors, needs_browser, show
 from tests.made_results import fields
-from tests.test_site_browser import AUDIT, errors, pytestmark, show, start_browser
 
-__all__ = ["pytestmark"]  # skipped where there is no browser
+pytestmark = needs_browser
 
 SIZES = (("linear", "full"), ("linear", "1k"), ("linear", 100), ("anand2019", "full"))
 
@@ -44,13 +43,6 @@ def made(seed: int) -> Result:
             variable["f1_interval"] = [max(0.0, f1 - 0.05), min(1.0, f1 + 0.05)]
     result = Result(signatures=[], signed=Signed.build(**values))
     return result.with_predictions({"pong": Predictions(truth, said)})
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    found = start_browser()
-    yield found
-    found.quit()
 
 
 @pytest.fixture(scope="module")

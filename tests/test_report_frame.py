@@ -53,10 +53,13 @@ def test_a_row_for_each_game_probe_size_and_variable() -> None:
 
 
 def test_null_is_missing_and_numbers_are_numbers() -> None:
-    frame = made().to_frame()
+    values = fields(1)
+    for row in values["games"]["pong"]["scores"][0]["variables"]:
+        row["mae"] = None
+    frame = Result(signatures=[], signed=Signed.build(**values)).to_frame()
     assert frame["epochs"].isna().all()
     assert frame["epochs"].dtype == "Int64"
-    assert frame["ceiling_accuracy"].isna().all()
+    assert frame["mae"].isna().sum() == len(values["games"]["pong"]["scores"][0]["variables"])
     for name in ("f1", "f1_low", "mae", "ceiling_accuracy", "strength_log10"):
         assert frame[name].dtype == "float64", name
 

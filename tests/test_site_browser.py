@@ -1,55 +1,17 @@
-"""The site in a real browser: Debian's packages chromium and chromium-driver, and selenium from PyPI."""
+"""The site in a real browser."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.boards import TestBoard
+from tests.browser import AUDIT, errors, needs_browser, show
 from tests.test_site import make_site
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
-)
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-
-AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
-
-
-def start_browser() -> Any:
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    options = Options()
-    options.binary_location = str(shutil.which("chromium"))
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    found = start_browser()
-    yield found
-    found.quit()
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +29,6 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> TestBoard:
 @pytest.fixture
 def root(board: TestBoard) -> Path:
     return board.folder / "site"
-
-
-def show(driver: Any, path: Path, width: int = 1300, *, scheme: str = "light") -> None:
-    driver.set_window_size(width, 900)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    driver.get(path.as_uri())
-
-
-def errors(driver: Any) -> list[str]:
-    return [
-        entry["message"] for entry in driver.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}
-    ]
 
 
 def column(driver: Any, name: str) -> list[str]:

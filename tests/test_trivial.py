@@ -19,13 +19,14 @@ from atariari_data.errors import DataError, UnknownNameError, UsageError
 from builders.manifest import load_manifest
 from harness import means
 from harness.canonical import ResultError
+from harness.consistency import check
 from harness.encoder import EncoderError
 from harness.protocol import ProbeRun
 from harness.result import Signed
 from harness.trivial import store
 from harness.trivial.encoders import COMPONENTS, ENCODERS, pixels_pca, random_projection
 from harness.trivial.make import make
-from harness.verify import check, check_manifests
+from harness.verify import check_manifests
 
 Pixels = npt.NDArray[np.uint8]
 

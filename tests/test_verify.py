@@ -14,11 +14,12 @@ from builders.manifest import DATASET_VERSION, load_manifest
 from harness import allowed_signers, keys
 from harness.canonical import ResultError, whole_as_integers
 from harness.cli import cli
+from harness.consistency import check
 from harness.keys import sign_result
 from harness.result import Result, Signed
 from harness.result_file import loads, write
 from harness.signing import SignatureError
-from harness.verify import check, check_signatures, verify
+from harness.verify import check_signatures, verify
 from tests.made_results import fields, make
 
 
@@ -133,18 +134,21 @@ FIRST = "games__pong__scores__0__variables__0__"
         ({"games__pong__scores__0__means__reason": "so"}, r"means\.reason"),
         ({"suite__0__means__f1": 0.9}, r"suite\[0\]\.means\.f1"),
         ({"suite": []}, "suite"),
-        ({FIRST + "f1": 0.9999}, "pong: (means|normalised_f1)"),
+        (
+            {FIRST + "f1": 0.9999, FIRST + "f1_interval": None},
+            "no predictions with that accuracy have that f1",
+        ),
         ({"dataset__splits__pong__test__rows": 9872}, "n does not fit(.|\n)*expected: 9872"),
         ({"dataset__splits__pong__test__rows": 9870}, "n does not fit"),
         ({FIRST + "n": 9870}, "variables of every probe"),
-        ({FIRST + "accuracy": 0.12345678}, "no share of 9871"),
+        ({FIRST + "accuracy": 0.12345678}, "accuracy is no share"),
         ({FIRST + "majority_f1": 0.9}, "majority_f1 does not follow"),
         ({FIRST + "f1": None, FIRST + "f1_interval": None}, "does not say why"),
-        ({FIRST + "accuracy": 0}, "pong: means"),
-        ({FIRST + "trivial_f1": 0.0001}, "pong: trivial_f1 of"),
-        ({FIRST + "normalised_f1": 1.5}, "pong: normalised_f1 of"),
-        ({FIRST + "normalised_f1": None}, "pong: normalised_f1 of"),
-        ({FIRST + "pixels_pca_f1": 1}, "pong: trivial_f1 of"),
+        ({FIRST + "accuracy": 0}, "no predictions with that accuracy"),
+        ({FIRST + "trivial_f1": 0.0001}, "trivial_f1 contradicts"),
+        ({FIRST + "normalised_f1": 1.5}, "normalised_f1 contradicts"),
+        ({FIRST + "normalised_f1": None}, "normalised_f1 contradicts"),
+        ({FIRST + "pixels_pca_f1": 1}, "trivial_f1 contradicts"),
         ({"games__pong__scores__0__means__normalised_f1": 1.5}, r"means\.normalised_f1"),
         ({FIRST + "f1_interval": [0.6, 0.5]}, "not an interval"),
         ({FIRST + "categories": ["misc", "misc"]}, "category is there twice|variables of every probe"),
@@ -175,7 +179,9 @@ def test_what_build_makes_follows() -> None:
     for game in limited["games"].values():
         for scores in game["scores"]:
             for row in scores["variables"]:
-                row |= {"n": 100, "accuracy": 0.25, "majority_accuracy": 0.2, "majority_f1": 2 * 0.04 / 1.2}
+                row |= {"n": 100, "accuracy": 0.25, "f1": 0.2, "f1_interval": [0.1, 0.3], "mae": 1.5}
+                row |= {"majority_accuracy": 0.2, "majority_f1": 2 * 0.04 / 1.2}
+                row |= {"ceiling_f1": None, "ceiling_accuracy": None}
     check(Signed.build(**limited))
 
 
@@ -251,6 +257,11 @@ def on_the_installed_dataset() -> dict[str, Any]:
     probed = manifest.probed("anand2019")
     for scores in values["games"]["pong"]["scores"]:
         scores["variables"] = [v for v in scores["variables"] if v["name"] in probed]
+        for row in scores["variables"]:
+            known = manifest.label_sets["anand2019"][row["name"]]
+            row |= {"ceiling_f1": known.ceiling_f1, "ceiling_accuracy": known.ceiling_accuracy}
+            row |= {"pixels_pca_f1": None, "random_projection_f1": None}
+        scores["trivial_reason"] = "not made"
     return values
 
 
@@ -279,3 +290,9 @@ def test_the_installed_manifests_are_compared(folder: Path, tmp_path: Path) -> N
         del scores["variables"][0]
     with pytest.raises(ResultError, match="pong: variables"):
         report(values, "fewer.json")
+    for key in ("ceiling_f1", "ceiling_accuracy"):
+        values = on_the_installed_dataset()
+        for scores in values["games"]["pong"]["scores"]:
+            scores["variables"][0][key] = 1
+        with pytest.raises(ResultError, match=f"pong: {key} of"):
+            report(values, f"{key}.json")

@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -14,9 +15,9 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from atariari_data.errors import DataError
 from harness import allowed_signers
 from harness.allowed_signers import AllowedSigner
-from harness.canonical import MAX_BYTES, Digest, ResultError, Text, Utc
-from harness.provenance import Identifier, Model, Name, Principal, Split
-from harness.result import NAMESPACE, Signed, TrainRows
+from harness.canonical import MAX_BYTES, Count, Digest, ResultError, Share, Text, Utc
+from harness.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
+from harness.result import NAMESPACE, Setting, Signed, TrainRows
 from harness.signing import PublicKey
 
 RESULTS = "results"
@@ -53,6 +54,10 @@ class KeptVariable(Model):
     """As in the label set."""
     categories: list[Identifier]
     """The means it counts in."""
+    ceiling_f1: Share
+    """Best F1 that a function of the single frame reaches on the test split."""
+    ceiling_accuracy: Share
+    """Likewise the best accuracy."""
 
 
 class KeptGame(Model):
@@ -71,6 +76,21 @@ class ProbeChoice(Model):
     """Name."""
     train_rows: TrainRows
     """How many rows it is fitted on."""
+
+
+class TrivialScores(Model):
+    """What the trivial encoders score on one game under a probe and training size."""
+
+    game: Identifier
+    """Its name."""
+    probe: Identifier
+    """Its name."""
+    train_rows: TrainRows
+    """How many rows it is fitted on."""
+    pixels_pca_f1: dict[Identifier, Share]
+    """F1 of a PCA of the pixels, by variable."""
+    random_projection_f1: dict[Identifier, Share]
+    """F1 of a random projection of the pixels, by variable."""
 
 
 class AcceptedProtocol(Model):
@@ -92,8 +112,19 @@ class AcceptedProtocol(Model):
     """What every result has; the first is the one that ranks."""
     shown: list[ProbeChoice]
     """What is shown beside these, of results that have it."""
+    settings: dict[Identifier, dict[Identifier, Setting | list[Setting]]]
+    """What else decides a probe's answer, by probe; no others are taken."""
+    seeds: dict[Identifier, Count]
+    """Of everything random that the protocol fixes."""
+    trivial: list[TrivialScores]
+    """Where they are known."""
     games: dict[Identifier, KeptGame]
     """The suite."""
+
+    @cached_property
+    def trivial_of(self) -> dict[tuple[str, str, TrainRows], TrivialScores]:
+        """The scores of the trivial encoders by game, probe and training size."""
+        return {(known.game, known.probe, known.train_rows): known for known in self.trivial}
 
     @property
     def columns(self) -> list[ProbeChoice]:
@@ -173,9 +204,7 @@ def parse_signers(data: bytes) -> tuple[AllowedSigner, ...]:
     names: dict[str, str] = {}
     for entry in entries:
         where = f"allowed_signers, line {entry.line}"
-        if len(entry.principals) != 1 or not re.fullmatch(
-            r"[a-z0-9][a-z0-9._@+-]{0,62}[a-z0-9]", entry.principals[0]
-        ):
+        if len(entry.principals) != 1 or not re.fullmatch(PRINCIPAL, entry.principals[0]):
             raise BoardError(
                 f"{where}: a line is for one person.",
                 expected="an address or a handle in lower case",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
 
+from atariari_data.errors import UsageError
+from harness.provenance import PRINCIPAL
 from harness.result_cli import as_json
 
 _board = click.argument("board", type=click.Path(path_type=Path), default=".")
@@ -31,6 +34,13 @@ def init(folder: Path, title: str, maintainers: tuple[str, ...], *, json_output:
     """Make a leaderboard in FOLDER, which must be new or empty, for the installed dataset."""
     from harness.leaderboard.create import create, draw_frames, protocols_here
 
+    for name in maintainers:
+        if not re.fullmatch(PRINCIPAL, name):
+            raise UsageError(
+                "This is no maintainer's name.",
+                expected="an address or a handle in lower case",
+                got=ascii(name),
+            )
     protocols = protocols_here()
     create(folder, protocols, title=title, maintainers=maintainers, frames=draw_frames)
     names = [protocol.name for protocol in protocols]

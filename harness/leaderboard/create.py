@@ -13,6 +13,7 @@ from typing import Any
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from atariari_data.games import game as game_of
+from harness.canonical import to_plain
 from harness.leaderboard import repository
 from harness.leaderboard.board import AcceptedProtocol, BoardError, parse_rules
 
@@ -101,17 +102,32 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
     from builders.manifest import DATASET_VERSION, load_manifest
-    from harness.protocol import PROTOCOL, RANKED, SHOWN, protocol_digest
+    from harness.protocol import PROTOCOL, RANKED, SETTINGS, SHOWN, protocol_digest, seeds
+    from harness.trivial.store import look_up
 
     games: dict[str, Any] = {}
+    trivial = []
     for name in names:
         manifest = load_manifest(name)
         categories = {v.name: list(v.categories) for v in game_of(name).variables(label_set)}
         splits = sorted(manifest.configs[name].splits.items())
+        statistics = manifest.label_sets[label_set]
         games[name] = {
             "splits": {s: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for s, split in splits},
-            "variables": [{"name": v, "categories": categories[v]} for v in manifest.probed(label_set)],
+            "variables": [
+                {
+                    "name": v,
+                    "categories": categories[v],
+                    "ceiling_f1": statistics[v].ceiling_f1,
+                    "ceiling_accuracy": statistics[v].ceiling_accuracy,
+                }
+                for v in manifest.probed(label_set)
+            ],
         }
+        for run in (*RANKED, *SHOWN):
+            if (known := look_up(manifest, label_set, run).f1) is not None:
+                scores = {f"{encoder.replace('-', '_')}_f1": dict(f1) for encoder, f1 in known.items()}
+                trivial.append({"game": name, **run._asdict(), **scores})
     found = {
         "schema_version": 1,
         "name": PROTOCOL if label_set == DEFAULT_LABEL_SET else f"{PROTOCOL}-{label_set}",
@@ -121,9 +137,12 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "label_set": label_set,
         "probes": [run._asdict() for run in RANKED],
         "shown": [run._asdict() for run in SHOWN],
+        "settings": SETTINGS,
+        "seeds": seeds(SETTINGS),
+        "trivial": trivial,
         "games": games,
     }
-    return AcceptedProtocol.model_validate(found, context={"any_order": True})
+    return AcceptedProtocol.model_validate(to_plain(found), context={"any_order": True})
 
 
 def draw_frames(folder: Path, games: Sequence[str]) -> None:

@@ -9,20 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
+import orjson
 from blake3 import blake3
 
 from harness import signing
 from harness.allowed_signers import AllowedSigner
-from harness.canonical import MAX_BYTES, ResultError, parse
+from harness.canonical import MAX_BYTES, ResultError
+from harness.consistency import check
 from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, path_of
+from harness.leaderboard.made_on import check_made_on
 from harness.provenance import Encoder
-from harness.result import NAMESPACE, Means, Result, Signed, SuiteMeans
+from harness.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans, TrainRows
 from harness.result_file import loads
 from harness.signing import SignatureError
-from harness.verify import check, whose
+from harness.verify import whose
 
 Tier = Literal["self-reported", "reproduced", "fresh-seed"]
 FRESH_TOLERANCE = 0.03
@@ -31,12 +35,37 @@ FRESH_TOLERANCE = 0.03
 _CLOCK_SKEW = timedelta(days=1)
 
 
+_same_for_all = itemgetter("name", "classes", "majority_f1", "majority_accuracy")
+
+
 @dataclass(frozen=True, slots=True)
 class GameHead:
-    """A game of a result: the mean under each probe, and the digests of what the encoder gave."""
+    """A game of a result.
+
+    Attributes:
+        means: Under each probe.
+        outputs: Digests of what the encoder gave.
+        baselines: By probe and training size, a digest of what is the same for every encoder: the classes
+            and the majority's scores.
+    """
 
     means: tuple[Means, ...]
     outputs: tuple[str, ...]
+    baselines: Mapping[tuple[str, TrainRows], bytes]
+
+    @classmethod
+    def of(cls, game: GameScores, plain: Mapping[str, Any]) -> GameHead:
+        """Take it from a game of a result, and the same as dicts and lists."""
+        return cls(
+            tuple(scores.means for scores in game.scores),
+            (game.embeddings, *(scores.predictions for scores in game.scores)),
+            {
+                (scores["probe"], scores["train_rows"]): blake3(
+                    orjson.dumps(list(map(_same_for_all, scores["variables"])))
+                ).digest()
+                for scores in plain["scores"]
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +79,8 @@ class Head:
     run_id: str
     finished: str
     fresh_seed: int | None
+    as_released: bool | None
+    own_process: bool
     encoder: Encoder
     suite: tuple[SuiteMeans, ...]
     games: Mapping[str, GameHead]
@@ -57,16 +88,19 @@ class Head:
     @classmethod
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
-        games = {
-            name: GameHead(
-                tuple(scores.means for scores in game.scores),
-                (game.embeddings, *(scores.predictions for scores in game.scores)),
-            )
-            for name, game in signed.games.items()
-        }
+        plain = signed.plain["games"]
+        games = {name: GameHead.of(game, plain[name]) for name, game in signed.games.items()}
         seed = signed.dataset.fresh_seed
         return cls(
-            signed.digest, signed.run_id, signed.finished, seed, signed.encoder, tuple(signed.suite), games
+            signed.digest,
+            signed.run_id,
+            signed.finished,
+            seed,
+            signed.harness.as_released,
+            signed.isolation is not None and signed.isolation.own_process,
+            signed.encoder,
+            tuple(signed.suite),
+            games,
         )
 
 
@@ -98,14 +132,14 @@ class Entry:
         Raises:
             BoardError: It is not the one that was checked.
         """
-        data = _read(folder / self.path)
+        data = read_bytes(folder / self.path)
         if blake3(data).hexdigest() != self.file:
             raise BoardError(f"{self.path} was changed while it was read.", cure="Once more.")
         return data
 
-    def signed(self, folder: Path) -> Signed:
-        """Read the whole result again; as `content`."""
-        return Result.model_validate(parse(self.content(folder))).signed
+    def signed(self, folder: Path) -> dict[str, Any]:
+        """Read what is signed again, as dicts and lists; as `content`."""
+        return cast("dict[str, Any]", orjson.loads(self.content(folder))["signed"])
 
 
 @dataclass(frozen=True)
@@ -142,10 +176,10 @@ def read_entry(
 
     Raises:
         BoardError: The place is wrong, or the protocol, or what it was made on.
-        ResultError: As `harness.verify.check`.
+        ResultError: As `harness.consistency.check`.
         SignatureError: A signature does not hold or does not count.
     """
-    result = loads(_read(board.folder / path))
+    result = loads(read_bytes(board.folder / path))
     return check_entry(board, path, result, dates, signers, new=new)
 
 
@@ -167,16 +201,16 @@ def check_entry(
     cosigners = _check_signatures(board, result, submitter, dates, trusted)
     check(signed)
     protocol = _protocol(board, signed, dates, new=new)
-    _check_made_on(signed, protocol)
-    if datetime.fromisoformat(signed.finished) > dates.added + _CLOCK_SKEW:
-        raise BoardError("The run ended in the future.", got=signed.finished)
     if not signed.ranked and signed.dataset.fresh_seed is None:
         raise BoardError(f"The result is not for ranking: {signed.unranked_reason}.")
     _check_whole(signed)
+    check_made_on(signed, protocol)
+    if datetime.fromisoformat(signed.finished) > dates.added + _CLOCK_SKEW:
+        raise BoardError("The run ended in the future.", got=signed.finished)
     place = path_of(signed)
     if path is not None and path != place:
         raise BoardError("The file does not lie where its content belongs.", expected=place, got=path)
-    file = blake3(result.text.encode()).hexdigest()
+    file = blake3(result.content).hexdigest()
     return Entry(place, submitter, Head.of(signed), protocol, cosigners, dates.added, file)
 
 
@@ -207,8 +241,13 @@ def identity(entry: Entry) -> tuple[str, str | None]:
     return entry.head.encoder.source, entry.head.encoder.weights
 
 
-def _read(path: Path) -> bytes:
-    descriptor = -1
+def read_bytes(path: Path) -> bytes:
+    """Read a file that may be anything.
+
+    Raises:
+        BoardError: A link, no plain file, or it cannot be read.
+        ResultError: It is too large for a result.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -247,29 +286,6 @@ def _check_whole(signed: Signed) -> None:
     """Refuse a dry run on a fresh split, which says too little of an encoder to move its tier."""
     if signed.dataset.fresh_seed is not None and "dry run" in (signed.unranked_reason or ""):
         raise BoardError("The result is of a dry run.", expected="all test rows", got=signed.unranked_reason)
-
-
-def _check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
-    dataset = signed.dataset
-    _expect("dataset version", protocol.dataset_version, dataset.version)
-    _expect("label set", protocol.label_set, dataset.label_set)
-    _expect("games of the suite", sorted(protocol.games), dataset.suite)
-    wanted = [(p.probe, p.train_rows) for p in protocol.probes]
-    found = [(p.probe, p.train_rows) for p in signed.probes]
-    _expect("probes", wanted, [run for run in found if run in wanted])
-    _expect("first probe", wanted[0], found[0])
-    for name, game in signed.games.items():
-        kept = protocol.games.get(name)
-        if kept is None:
-            raise BoardError(f"The game {name} is not in the suite.")
-        for split, known in kept.splits.items():
-            if split == "test" and dataset.fresh_seed is not None:
-                continue
-            used = dataset.splits[name][split]
-            _expect(f"{name}: rows of {split}", known.rows, used.rows)
-            _expect(f"{name}: digest of {split}", known.digest, used.digest)
-        variables = [(v.name, list(v.categories)) for v in kept.variables]
-        _expect(f"{name}: variables", variables, [(v.name, v.categories) for v in game.scores[0].variables])
 
 
 def _check_signatures(
@@ -316,12 +332,3 @@ def _signer(key: signing.PublicKey, signers: Sequence[AllowedSigner], dates: Dat
         if person == submitter:
             raise
         return person
-
-
-def _expect(what: str, expected: object, got: object) -> None:
-    if expected != got:
-        raise BoardError(
-            f"The result was not made on what its protocol fixes: {what}.",
-            expected=str(expected)[:300],
-            got=ascii(got)[:300],
-        )

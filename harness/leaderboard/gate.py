@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,8 @@ from harness.leaderboard.board import (
     skeleton,
     slug,
 )
-from harness.leaderboard.entry import Dates, Entry, read_entry, uncollected
+from harness.leaderboard.entry import Dates, Entry, read_bytes, read_entry, uncollected
+from harness.pages.words import probe_title
 from harness.result_file import loads
 
 _RULES = ("allowed_signers",)
@@ -87,7 +88,8 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
                 entries.append(read_entry(board, path, when, signers, new=new))
             except AtariariError as error:
                 findings.append(Finding(path, error))
-    findings += check_together(entries, added)
+    findings += check_together(entries, added, board.rules.withdrawn)
+    notices += _doubts(entry for entry in entries if entry.path in added)
     findings += [
         Finding("board.json", BoardError("A withdrawn result is not there.", got=digest))
         for digest in sorted(set(board.rules.withdrawn) - {entry.head.digest for entry in entries})
@@ -95,14 +97,23 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
     return Verdict(board, tuple(entries), tuple(findings), tuple(sorted(added)), tuple(notices))
 
 
-def check_together(entries: Iterable[Entry], added: Iterable[str] = ()) -> list[Finding]:
-    """Find results that cannot stand beside each other: copies, and names that would be mistaken."""
+def check_together(
+    entries: Iterable[Entry], added: Iterable[str] = (), withdrawn: Container[str] = ()
+) -> list[Finding]:
+    """Find results that cannot stand beside each other: copies, contradictions, names to be mistaken.
+
+    Args:
+        entries: All of them.
+        added: Paths of those that are about to come in, which have to give way.
+        withdrawn: Digests of results that no other has to agree with.
+    """
     late = set(added)
     ordered = sorted(entries, key=lambda entry: (entry.path in late, entry.added, entry.path))
     findings: list[Finding] = []
     runs: dict[str, Entry] = {}
     names: dict[str, Entry] = {}
     outputs: dict[str, Entry] = {}
+    baselines: dict[tuple[object, ...], tuple[Entry, bytes]] = {}
     for entry in ordered:
         head = entry.head
         findings += _clash(entry, runs.setdefault(head.run_id, entry), "is the same run as")
@@ -116,7 +127,32 @@ def check_together(entries: Iterable[Entry], added: Iterable[str] = ()) -> list[
             if first.submitter != entry.submitter and head.fresh_seed is None:
                 findings += _clash(entry, first, f"has the features or predictions of {first.submitter}'s")
                 break
+        if head.fresh_seed is None and head.digest not in withdrawn:
+            findings += _check_baselines(entry, baselines)
     return findings
+
+
+def _check_baselines(entry: Entry, known: dict[tuple[object, ...], tuple[Entry, bytes]]) -> list[Finding]:
+    """Compare what is the same for every encoder with the first result that says it."""
+    for name, game in entry.head.games.items():
+        for run, found in game.baselines.items():
+            first, digest = known.setdefault((entry.protocol.digest, name, *run), (entry, found))
+            if digest != found:
+                error = BoardError(
+                    f"The classes or majority scores of {name} under {probe_title(*run)}, are not those of "
+                    f"{first.path}, though they are the same for every encoder.",
+                    cure="One of the two is forged or broken: run one of them again.",
+                )
+                return [Finding(entry.path, error)]
+    return []
+
+
+def _doubts(entries: Iterable[Entry]) -> Iterator[str]:
+    for entry in entries:
+        if entry.head.as_released is None:
+            yield f"{entry.path} was made from a checkout, which need not be the released harness"
+        if not entry.head.own_process:
+            yield f"{entry.path} was made without keeping the encoder away from the answers"
 
 
 def _clash(entry: Entry, other: Entry, what: str) -> list[Finding]:
@@ -181,7 +217,7 @@ def _check_touched(folder: Path, base: str, path: str, changed: repository.Chang
             expected="a line in `withdrawn` of board.json, by a maintainer",
             got={"D": "removed", "T": "made something else"}.get(changed.status, changed.status),
         )
-    before, after = loads(repository.content(folder, base, path)), loads((folder / path).read_bytes())
+    before, after = loads(repository.content(folder, base, path)), loads(read_bytes(folder / path))
     if before.signed != after.signed:
         raise BoardError("A result that is there must not be changed.")
     kept = after.signatures[: len(before.signatures)]

@@ -56,6 +56,12 @@ def _place(folder: Path, result: Result, path: str, added: str | None) -> Submit
     base = repository.git(folder, "rev-parse", "HEAD").decode().strip()
     before = repository.git(folder, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
     branch = f"submit/{Path(path).parent.name}-{signed.digest[:8]}"
+    if repository.git(folder, "branch", "--list", branch):
+        raise UsageError(
+            "The result has been submitted from this clone already.",
+            got=f"branch {branch}",
+            cure=f"git push origin {branch}, or git branch -D {branch} to do it again.",
+        )
     repository.git(folder, "switch", "--quiet", "--create", branch)
     try:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from markupsafe import Markup, escape
 
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, DASH, score
-from harness.result import GameScores, VariableScores
 
 
-def variable_rows(game: GameScores) -> Markup:
-    """Return a row for each variable of a game: what it is, a bar, F1 under every probe, interval, bounds."""
+def variable_rows(game: Mapping[str, Any]) -> Markup:
+    """Return a row for each variable of a game: what it is, a bar, F1 under every probe, interval, bounds.
+
+    Args:
+        game: A game of a result, as dicts and lists.
+    """
     rows = []
-    for number, first in enumerate(game.scores[0].variables):
-        cells = "".join(_cell(scores.variables[number]) for scores in game.scores)
-        category = first.categories[0] if first.categories else DASH
-        interval = DASH if first.f1_interval is None else " to ".join(score(end) for end in first.f1_interval)
+    for first, *others in zip(*(scores["variables"] for scores in game["scores"]), strict=True):
+        cells = "".join(map(_cell, (first, *others)))
+        category = first["categories"][0] if first["categories"] else DASH
+        ends = first["f1_interval"]
+        interval = DASH if ends is None else f"{score(ends[0])} to {score(ends[1])}"
+        marks = {"majority": first["majority_f1"], "ceiling": first["ceiling_f1"]}
         rows.append(
-            f'<tr><th scope="row">{escape(first.name)}</th>'
-            f"<td>{escape(CATEGORY_TITLES.get(category, category))}</td><td>{_bar(first)}</td>{cells}"
-            f'<td class="num">{interval}</td><td class="num">{score(first.majority_f1)}</td>'
-            f'<td class="num">{score(first.ceiling_f1)}</td></tr>\n'
+            f'<tr><th scope="row">{escape(first["name"])}</th>'
+            f"<td>{escape(CATEGORY_TITLES.get(category, category))}</td>"
+            f"<td>{bar(first['f1'], ends, marks)}</td>{cells}"
+            f'<td class="num">{interval}</td><td class="num">{score(first["majority_f1"])}</td>'
+            f'<td class="num">{score(first["ceiling_f1"])}</td></tr>\n'
         )
     return Markup("".join(rows))  # noqa: S704  every text in it is escaped above, the rest are numbers
 
 
-def _cell(variable: VariableScores) -> str:
-    if variable.note is None:
-        return f'<td class="num">{score(variable.f1)}</td>'
-    return f'<td class="num" title="{escape(variable.note)}">{score(variable.f1)}*</td>'
-
-
-def _bar(variable: VariableScores) -> Markup:
-    marks = {"majority": variable.majority_f1, "ceiling": variable.ceiling_f1}
-    return bar(variable.f1, variable.f1_interval, marks)
+def _cell(variable: Mapping[str, Any]) -> str:
+    if variable["note"] is None:
+        return f'<td class="num">{score(variable["f1"])}</td>'
+    return f'<td class="num" title="{escape(variable["note"])}">{score(variable["f1"])}*</td>'

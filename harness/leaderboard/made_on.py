@@ -1,0 +1,75 @@
+"""What a result was made on, against what its protocol fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import itemgetter
+from typing import Any
+
+from harness.leaderboard.board import AcceptedProtocol, BoardError, KeptGame
+from harness.result import Signed
+
+_kept_of = itemgetter("name", "categories", "ceiling_f1", "ceiling_accuracy")
+_trivial_of = itemgetter("pixels_pca_f1", "random_projection_f1")
+
+
+def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
+    """Refuse a result that was made on something else than its protocol's file says.
+
+    Raises:
+        BoardError: Says what, expected against got.
+    """
+    dataset = signed.dataset
+    if signed.protocol.name not in {protocol.name, protocol.name.removesuffix(f"-{protocol.label_set}")}:
+        _expect("name of the protocol", protocol.name, signed.protocol.name)
+    _expect("dataset version", protocol.dataset_version, dataset.version)
+    _expect("label set", protocol.label_set, dataset.label_set)
+    _expect("games of the suite", sorted(protocol.games), dataset.suite)
+    wanted = [(p.probe, p.train_rows) for p in protocol.probes]
+    found = [(p.probe, p.train_rows) for p in signed.probes]
+    _expect("probes", wanted, [run for run in found if run in wanted])
+    _expect("first probe", wanted[0], found[0])
+    for probe in signed.probes:
+        _expect(f"settings of {probe.probe}", protocol.settings.get(probe.probe), probe.settings)
+    for what, seed in signed.seeds.items():
+        _expect(f"seed of {what}", protocol.seeds.get(what), seed)
+    for name, game in signed.plain["games"].items():
+        kept = protocol.games.get(name)
+        if kept is None:
+            raise BoardError(f"The game {name} is not in the suite.")
+        for split, known in kept.splits.items():
+            if split == "test" and dataset.fresh_seed is not None:
+                continue
+            used = dataset.splits[name][split]
+            _expect(f"{name}: rows of {split}", known.rows, used.rows)
+            _expect(f"{name}: digest of {split}", known.digest, used.digest)
+        for scores in game["scores"]:
+            _check_rows(name, scores, kept, protocol, fresh=dataset.fresh_seed is not None)
+
+
+def _check_rows(
+    name: str, scores: Mapping[str, Any], kept: KeptGame, protocol: AcceptedProtocol, *, fresh: bool
+) -> None:
+    rows = scores["variables"]
+    heads: list[tuple[object, ...]] = [
+        (v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in kept.variables
+    ]
+    if fresh:  # other rows, of which no ceiling is known
+        heads = [(*head[:2], None, None) for head in heads]
+    _expect(f"{name}: variables and their ceilings", heads, list(map(_kept_of, rows)))
+    known = protocol.trivial_of.get((name, scores["probe"], scores["train_rows"]))
+    if known is not None and not fresh and scores["trivial_reason"] is None:
+        trivial = [(known.pixels_pca_f1[v.name], known.random_projection_f1[v.name]) for v in kept.variables]
+        _expect(f"{name}: scores of the trivial encoders", trivial, list(map(_trivial_of, rows)))
+
+
+def _expect(what: str, expected: object, got: object) -> None:
+    if expected == got:
+        return
+    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        expected, got = next((e, g) for e, g in zip(expected, got, strict=True) if e != g)
+    raise BoardError(
+        f"The result was not made on what its protocol fixes: {what}.",
+        expected=str(expected)[:300],
+        got=ascii(got)[:300],
+    )

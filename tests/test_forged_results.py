@@ -1,0 +1,539 @@
+"""A corpus of forged and broken results: each is refused, and for the right reason.
+
+Those of the first part are signed by their author's own key, so that only the content can give them away.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atariari_data.errors import AtariariError
+from harness import keys
+from harness.canonical import canonical, readable
+from harness.leaderboard.board import Board, parse_signers, read_board
+from harness.leaderboard.entry import Dates, check_entry
+from harness.leaderboard.gate import check_together
+from harness.result import NAMESPACE, Signed
+from harness.result_file import loads
+from harness.signing import PublicKey
+from tests.boards import BOARD, TestBoard
+from tests.made_results import digest, fields
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+Plain = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> TestBoard:
+    patch = pytest.MonkeyPatch()
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        patch.setenv(f"{name}_NAME", "Test")
+        patch.setenv(f"{name}_EMAIL", "test@example.org")
+    try:
+        return TestBoard.new(tmp_path_factory.mktemp("forged"))
+    finally:
+        patch.undo()
+
+
+@pytest.fixture(scope="module")
+def board(made: TestBoard) -> Board:
+    return read_board(made.folder)
+
+
+def built(**changes: Any) -> Plain:
+    """Return the signed part of a result whose means and other aggregates follow from what was changed."""
+    values = fields(3, games=("breakout", "pong"), suite=("breakout", "pong"))
+    change(values, changes)
+    return plain_of(Signed.build(**values))
+
+
+def plain_of(signed: Signed) -> Plain:
+    copy: Plain = json.loads(json.dumps(signed.plain))
+    return copy
+
+
+def change(values: Any, changes: dict[str, Any]) -> None:
+    for path, value in changes.items():
+        place, *parents = values, *path.split("__")
+        for key in parents[:-1]:
+            place = place[int(key) if key.isdigit() else key]
+        last = int(parents[-1]) if parents[-1].isdigit() else parents[-1]
+        place[last] = value(place[last]) if callable(value) else value
+
+
+def signed_by(key: Path, plain: Any) -> bytes:
+    """Sign anything and write it as a result is written."""
+    public, sig = keys.sign(canonical(plain), NAMESPACE, key)
+    return readable({"signatures": [{"keyid": public.fingerprint, "sig": sig}], "signed": plain})
+
+
+def judge(board: Board, data: bytes) -> None:
+    check_entry(board, None, loads(data), Dates(NOW, NOW), new=True)
+
+
+def refused(board: Board, data: bytes, match: str) -> None:
+    with pytest.raises(AtariariError, match=match):
+        judge(board, data)
+
+
+def test_the_corpus_starts_from_a_good_result(made: TestBoard, board: Board) -> None:
+    judge(board, signed_by(made.key(ALICE), built()))
+
+
+ROW = "games__pong__scores__0__variables__0__"
+SCORES = "games__pong__scores"
+
+
+def each_probe(edit: Callable[[Plain], object]) -> Callable[[list[Plain]], list[Plain]]:
+    """Return what edits the scores of a game under every probe."""
+
+    def edited(scores: list[Plain]) -> list[Plain]:
+        for part in scores:
+            edit(part)
+        return scores
+
+    return edited
+
+
+def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[Plain]]:
+    return each_probe(lambda part: edit(part["variables"]))
+
+
+# What is wrong though its author computed every mean from it and signed it.
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({ROW + "f1_interval": [0.0, 0.01]}, "not an interval around f1"),
+        ({ROW + "f1_interval": [0.99, 1]}, "not an interval around f1"),
+        ({ROW + "f1_interval": [0.9, 0.1]}, "not an interval around f1"),
+        ({ROW + "f1": 1, ROW + "f1_interval": None}, "no predictions with that accuracy have that f1"),
+        ({ROW + "f1": 0, ROW + "f1_interval": None}, "no predictions with that accuracy have that f1"),
+        ({ROW + "accuracy": 0.5}, r"accuracy is no share of n rows|no predictions"),
+        (
+            {ROW + "majority_accuracy": 0.3333, ROW + "majority_f1": 0.1},
+            "no share|majority_f1 does not follow",
+        ),
+        ({ROW + "majority_f1": lambda f1: f1 + 0.001}, "majority_f1 does not follow"),
+        (
+            {ROW + "accuracy": 1, ROW + "f1": 1, ROW + "f1_interval": [1, 1], ROW + "mae": 0},
+            "accuracy is above what any function of a single frame reaches",
+        ),
+        ({ROW + "mae": 0}, "mae does not fit accuracy"),
+        ({ROW + "mae": 255}, "mae does not fit accuracy"),
+        ({ROW + "mae": -0.5}, "mae does not fit accuracy"),
+        ({SCORES: rows(lambda v: v[0].update(ceiling_f1=1))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=1))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=None))}, "variables and their ceilings"),
+        ({ROW + "pixels_pca_f1": 0}, "scores of the trivial encoders"),
+        ({ROW + "random_projection_f1": 0.0001}, "scores of the trivial encoders"),
+        ({ROW + "pixels_pca_f1": None}, "trivial_reason"),
+        ({SCORES: each_probe(lambda part: part.update(trivial_reason="lost"))}, "trivial_reason"),
+        ({ROW + "n": 9870}, "no share|variables of every probe"),
+        ({SCORES: rows(lambda v: [row.update(n=100) for row in v])}, "n does not fit the test split"),
+        ({SCORES: rows(lambda v: [row.update(n=9872) for row in v])}, "n does not fit the test split"),
+        ({SCORES: rows(lambda v: v.pop(0))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v.append({**v[0], "name": "level"}))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v.append(v[0]))}, "a variable is there twice"),
+        ({SCORES: rows(lambda v: v.reverse())}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(name="Player_y"))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(categories=["misc"]))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(categories=[]))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(categories=["misc", "misc"]))}, "category is there twice"),
+        ({ROW + "f1": None, ROW + "f1_interval": None}, "does not say why"),
+        ({"dataset__suite": ["pong"]}, "breakout is not in the suite"),
+        ({"dataset__suite": ["breakout", "pong", "zaxxon"]}, "games of the suite"),
+        ({"dataset__suite": ["pong", "breakout"]}, r"dataset\.suite"),
+        ({"dataset__version": "1.0.1"}, "dataset version"),
+        ({"dataset__label_set": "v1"}, "label set"),
+        ({"dataset__splits__pong__test__digest": digest("x")}, "pong: digest of test"),
+        ({"dataset__splits__pong__validation__digest": digest("x")}, "pong: digest of validation"),
+        ({"dataset__splits__pong__train__rows": 34607}, "pong: rows of train"),
+        (
+            {"dataset__splits__pong": lambda splits: {"test": splits["test"]}},
+            "splits train, validation are missing",
+        ),
+        ({"protocol__digest": digest("another game's")}, "protocol that this leaderboard does not accept"),
+        ({"protocol__name": "v2"}, "name of the protocol"),
+        ({"probes__0__settings": {"strengths_log10": [-9]}}, "settings of linear"),
+        ({"probes__0__settings": {}}, "settings of linear"),
+        ({"seeds": {"bootstrap": 1}}, "seed of bootstrap"),
+        ({"seeds": {"bootstrap": 0, "luck": 7}}, "seed of luck"),
+        ({"ranked": False, "unranked_reason": "dry run: 500 rows of each split"}, "not for ranking: dry run"),
+        (
+            {"ranked": False, "unranked_reason": "other probes than the protocol's"},
+            "not for ranking: other probes",
+        ),
+        ({"unranked_reason": "dry run: 500 rows of each split"}, "ranked without a reason"),
+        ({"ranked": False}, "ranked without a reason"),
+        ({"harness__as_released": False}, "changed harness is not for ranking"),
+        ({"isolation__second_pass": False}, "other features in a second pass"),
+        ({"dataset__fresh_seed": 7}, "Only maintainers submit results on a fresh split"),
+        (
+            {"dataset__fresh_seed": 7, "ranked": False, "unranked_reason": "fresh"},
+            "Only maintainers submit results on a fresh split",
+        ),
+        ({"started": "2026-01-31T12:40:00Z"}, "ended before it began"),
+        ({"started": "2026-02-29T12:00:00Z", "finished": "2026-03-01T12:00:00Z"}, "not in the calendar"),
+        ({"finished": "2026-01-31T25:00:00Z"}, "not in the calendar"),
+        ({"finished": "2026-06-03T00:00:00Z"}, "ended in the future"),
+        ({"elapsed_seconds": 90_000}, "longer than from its begin to its end"),
+        ({"elapsed_seconds": -1}, "ended before it began"),
+        ({"submitter": None}, "names no submitter"),
+        ({"submitter__principal": BOB}, "submitter did not sign"),
+        ({"submitter__principal": "carol@example.org"}, "submitter did not sign"),
+    ],
+)
+def test_what_its_author_made_consistent(
+    made: TestBoard, board: Board, changes: dict[str, Any], match: str
+) -> None:
+    refused(board, signed_by(made.key(ALICE), built(**changes)), match)
+
+
+PONG = "games__pong__"
+NAME = "encoder__name"
+
+
+# What no run of the harness writes, changed after the means were computed, signed all the same.
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({ROW + "f1": 1.5}, r"f1(.|\n)*less than or equal to 1"),
+        ({ROW + "f1": -0.0001}, r"f1(.|\n)*greater than or equal to 0"),
+        ({ROW + "f1_interval": [-0.1, 1]}, r"f1_interval(.|\n)*greater than or equal to 0"),
+        ({ROW + "f1_interval": [0, 0.5, 1]}, r"f1_interval(.|\n)*at most 2 items"),
+        ({ROW + "n": -1}, r"variables\.0\.n(.|\n)*greater than or equal to 0"),
+        ({ROW + "n": 2**53}, r"variables\.0\.n(.|\n)*less than or equal to"),
+        ({ROW + "n": "9871"}, r"variables\.0\.n(.|\n)*valid integer"),
+        ({ROW + "n": True}, r"variables\.0\.n(.|\n)*valid integer"),
+        ({ROW + "classes": 257}, r"classes(.|\n)*less than or equal to 256"),
+        ({ROW + "note": ""}, r"note(.|\n)*at least 1 character"),
+        ({ROW + "note": "x" * 301}, r"note(.|\n)*at most 300 characters"),
+        ({ROW + "note": "a\u0000b"}, r"note(.|\n)*match pattern"),
+        ({ROW + "note": "zero\u200bwidth"}, r"note(.|\n)*match pattern"),
+        ({ROW + "note": "e\u0301"}, r"note(.|\n)*match pattern"),
+        ({ROW + "name": "player y"}, r"name(.|\n)*match pattern"),
+        ({ROW + "trivial_f1": 0}, "trivial_f1 contradicts"),
+        ({ROW + "normalised_f1": 1}, "normalised_f1 contradicts"),
+        ({PONG + "scores__0__means__f1": 0.9999}, r"contradicts itself at pong: means\.f1"),
+        ({PONG + "scores__0__means__categories__0__f1": 1}, r"at pong: means\.categories\[0\]\.f1"),
+        ({PONG + "scores__0__means__categories__0__count": 9}, r"categories\[0\]\.count"),
+        ({PONG + "scores__0__means__normalised_f1": 1}, r"means\.normalised_f1"),
+        ({PONG + "scores": lambda scores: scores[:1]}, "pong: probes"),
+        ({PONG + "scores": lambda scores: scores[::-1]}, "pong: probes"),
+        ({PONG + "embeddings": "sha256:" + "A" * 64}, r"embeddings(.|\n)*match pattern"),
+        ({PONG + "embeddings": "md5:" + "a" * 32}, r"embeddings(.|\n)*match pattern"),
+        ({PONG + "scores__0__predictions": "sha256:" + "a" * 63}, r"predictions(.|\n)*match pattern"),
+        ({"suite__0__means__f1": 0.9999}, r"contradicts itself at suite\[0\]\.means\.f1"),
+        ({"suite": lambda suite: suite[:1]}, "contradicts itself at suite"),
+        ({"probes": lambda probes: [*probes, probes[0]]}, "probe is there twice"),
+        ({"probes": []}, r"probes(.|\n)*at least 1 item"),
+        ({"games": {}}, r"games(.|\n)*at least 1 item"),
+        ({"games": lambda games: dict(reversed(games.items()))}, "not sorted"),
+        ({"run_id": "E3" * 16}, r"run_id(.|\n)*match pattern"),
+        ({"run_id": "e3" * 15}, r"run_id(.|\n)*match pattern"),
+        ({"schema_version": 0}, r"schema_version(.|\n)*should be 1"),
+        ({"schema_version": 2}, "newer version"),
+        ({"schema_version": "1"}, "not a result of this harness"),
+        ({"extra": 1}, "fields missing or unknown(.|\n)*extra"),
+        (
+            {"encoder": lambda e: {k: v for k, v in e.items() if k != "weights"}},
+            "missing or unknown: 'weights'",
+        ),
+        ({"encoder": lambda e: dict(reversed(e.items()))}, "not in their order"),
+        ({ROW[:-2]: lambda row: dict(reversed(row.items()))}, "not in their order"),
+        ({NAME: "ST\u2011DIM"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "\u0421NN"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "\uff23NN"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "CNN\u202e"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: " CNN"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "CNN\n"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "$(touch pwned)"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "../../x"}, r"encoder\.name(.|\n)*match pattern"),
+        ({NAME: "C" * 65}, r"encoder\.name(.|\n)*match pattern"),
+        ({"encoder__feature_size": 0}, r"feature_size(.|\n)*greater than or equal to 1"),
+        ({"encoder__feature_size": 10**30}, "feature_size|Integer exceeds"),
+        ({"submitter__principal": "Alice@example.org"}, r"principal(.|\n)*match pattern"),
+        ({"submitter__principal": "../alice"}, r"principal(.|\n)*match pattern"),
+        ({"submitter__principal": "-alice"}, r"principal(.|\n)*match pattern"),
+        ({"submitter__principal": "al*"}, r"principal(.|\n)*match pattern"),
+        ({"submitter__principal": "alice@ex\u0430mple.org"}, r"principal(.|\n)*match pattern"),
+        ({"submitter__url": "javascript:alert(1)"}, r"url(.|\n)*match pattern"),
+        ({"submitter__url": "http://example.org"}, r"url(.|\n)*match pattern"),
+        ({"submitter__url": 'https://example.org/" onclick="x'}, r"url(.|\n)*match pattern"),
+    ],
+)
+def test_what_no_run_writes(made: TestBoard, board: Board, changes: dict[str, Any], match: str) -> None:
+    plain = built()
+    change(plain, changes)
+    try:
+        data = signed_by(made.key(ALICE), plain)
+    except TypeError:  # no JSON of ours: written as another program would
+        data = json.dumps({"signatures": [], "signed": plain}).encode()
+    refused(board, data, match)
+
+
+def text(old: str, new: str) -> Callable[[bytes], bytes]:
+    def edited(data: bytes) -> bytes:
+        assert data.count(old.encode()) >= 1
+        return data.replace(old.encode(), new.encode(), 1)
+
+    return edited
+
+
+SECONDS = '"elapsed_seconds": 2096.25'
+
+
+# Other bytes for the same values, or none that is JSON.
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda data: b"\xef\xbb\xbf" + data, "not JSON|byte order mark|BOM"),
+        (lambda data: data.decode().encode("utf-16"), "not UTF-8|not JSON"),
+        (lambda data: data.replace(b"\n", b"\r\n"), "not written as the harness writes it"),
+        (lambda data: data[:-1], "not written as the harness writes it"),
+        (lambda data: data + b"\n", "not written as the harness writes it"),
+        (lambda data: data + b"\0", "not JSON"),
+        (lambda data: data + data, "not JSON"),
+        (lambda data: data[: len(data) // 2], "not JSON|not written as results write"),
+        (lambda data: b"// mine\n" + data, "not JSON"),
+        (
+            lambda data: json.dumps(json.loads(data), ensure_ascii=False).encode(),
+            "not written as the harness",
+        ),
+        (lambda data: canonical(json.loads(data)), "order"),
+        (lambda data: data.replace("Zoë".encode(), b"Zo\\u00eb"), "not written as the harness"),
+        (lambda data: data.replace("Zoë".encode(), b"Zo\\ud800"), r"not JSON|not UTF-8|submitter\.name"),
+        (lambda data: data.replace("Zoë".encode(), b"Zo\xff"), "not UTF-8"),
+        (lambda data: data.replace("Zoë".encode(), b"Zo\0"), "not JSON"),
+        (text(SECONDS, SECONDS + ",\n  " + SECONDS), "key is there twice"),
+        (text(SECONDS, '"elapsed_seconds": 2096.250'), "not written as results write"),
+        (text(SECONDS, '"elapsed_seconds": 2.09625e3'), "not written as results write"),
+        (text(SECONDS, '"elapsed_seconds": -0.0'), "not written as results write"),
+        (text(SECONDS, '"elapsed_seconds": -0'), "not written as the harness"),
+        (text(SECONDS, '"elapsed_seconds": 02096'), "not JSON"),
+        (text(SECONDS, '"elapsed_seconds": +2096'), "not JSON"),
+        (text(SECONDS, '"elapsed_seconds": 0x10'), "not JSON"),
+        (text(SECONDS, '"elapsed_seconds": 1e999'), "not written as results write"),
+        (text(SECONDS, '"elapsed_seconds": NaN'), "no such number"),
+        (text(SECONDS, '"elapsed_seconds": -Infinity'), "no such number"),
+        (text('"feature_size": 256', '"feature_size": 256.0'), "not written as results write"),
+        (text('"schema_version": 1', '"schema_version": 1.0'), "not written as results write|not a result"),
+        (text('"schema_version": 1', '"schema_version": true'), "not a result"),
+        (text('"n":9871', '"n":9870'), "does not hold|signature"),
+        (text('"signed": {', '"signed": [{'), "not JSON"),
+        (lambda data: b"[" + data + b"]", "not a result"),
+        (lambda data: b'{"signed": ' + data + b"}", "not a result|schema"),
+        (lambda _: b"null\n", "not a result"),
+        (lambda _: b"\0" * 4096, "not JSON"),
+        (lambda _: b"\x89PNG\r\n\x1a\n", "not UTF-8"),
+        (lambda _: b'{"signatures": ' + b"[" * 10_000, "nested too deeply|not JSON"),
+        (lambda data: data + b" " * 5_000_000, "too large"),
+    ],
+)
+def test_other_bytes(made: TestBoard, board: Board, edit: Callable[[bytes], bytes], match: str) -> None:
+    refused(board, edit(signed_by(made.key(ALICE), built())), match)
+
+
+def with_sig(plain: Plain, keyid: str, sig: str) -> bytes:
+    return readable({"signatures": [{"keyid": keyid, "sig": sig}], "signed": plain})
+
+
+def by_openssh(
+    folder: Path, plain: Plain, *options: str, kind: tuple[str, ...], namespace: str = NAMESPACE
+) -> bytes:
+    """Sign with OpenSSH, with a new key of some kind."""
+    key = folder / "".join(kind)
+    if not key.exists():
+        command = ["ssh-keygen", "-q", *kind, "-N", "", "-f", str(key)]
+        subprocess.run(command, check=True, capture_output=True)
+    command = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", namespace, *options]
+    done = subprocess.run(command, input=canonical(plain), check=True, capture_output=True)
+    shown = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True)
+    return with_sig(plain, shown.stdout.split()[1], done.stdout.decode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "namespace", "match"),
+    [
+        (("-t", "rsa", "-b", "1024"), (), NAMESPACE, "RSA key has the wrong size"),
+        (("-t", "rsa", "-b", "2048"), (), NAMESPACE, "RSA key has the wrong size"),
+        (("-t", "ecdsa"), (), NAMESPACE, "not signed with keys of this kind"),
+        (("-t", "ed25519"), (), NAMESPACE, "not in the list of allowed signers"),
+        (("-t", "ed25519"), (), "git", "made for another purpose"),
+        (("-t", "ed25519"), (), "atariari-result-v2", "made for another purpose"),
+        (("-t", "ed25519"), (), NAMESPACE + "\n", "made for another purpose"),
+        (("-t", "ed25519"), ("-O", "hashalg=sha256"), NAMESPACE, "uses another hash"),
+    ],
+)
+def test_keys_and_signatures_of_other_kinds(
+    tmp_path: Path, board: Board, kind: tuple[str, ...], options: tuple[str, ...], namespace: str, match: str
+) -> None:
+    try:
+        data = by_openssh(tmp_path, built(), *options, kind=kind, namespace=namespace)
+    except subprocess.CalledProcessError:
+        pytest.skip("this OpenSSH makes no such key")
+    refused(board, data, match)
+
+
+def test_a_certificate_is_no_key(tmp_path: Path) -> None:
+    keys.keygen(tmp_path / "ca")
+    keys.keygen(tmp_path / "key")
+    command = [
+        "ssh-keygen",
+        "-q",
+        "-s",
+        str(tmp_path / "ca"),
+        "-I",
+        "x",
+        "-n",
+        ALICE,
+        str(tmp_path / "key.pub"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    line = (tmp_path / "key-cert.pub").read_text(encoding="ascii")
+    with pytest.raises(AtariariError, match="not signed with keys of this kind"):
+        PublicKey.from_line(line)
+    assert parse_signers(f'{ALICE} namespaces="{NAMESPACE}" {line}'.encode()) == ()
+
+
+def test_signatures_that_were_tampered_with(made: TestBoard, board: Board) -> None:
+    plain = built()
+    public, sig = keys.sign(canonical(plain), NAMESPACE, made.key(ALICE))
+    other, theirs = keys.sign(canonical(built(run_id="0" * 32)), NAMESPACE, made.key(ALICE))
+    bob = keys.sign(canonical(plain), NAMESPACE, made.key(BOB))
+    begin, body, end = sig.partition("\n")[0], sig.split("\n")[1:-2], sig.split("\n")[-2]
+
+    def joined(lines: list[str]) -> str:
+        return "\n".join([begin, *lines, end, ""])
+
+    for keyid, changed, match in [
+        (public.fingerprint, theirs, "does not hold"),
+        (public.fingerprint, bob[1], "another key than it says"),
+        (bob[0].fingerprint, bob[1], "submitter did not sign"),
+        (public.fingerprint.lower(), sig, "keyid"),
+        (public.fingerprint, sig.replace("\n", "\r\n"), r"sig(.|\n)*match pattern"),
+        (public.fingerprint, sig.rstrip("\n"), r"sig(.|\n)*match pattern"),
+        (public.fingerprint, sig * 2, r"sig(.|\n)*match pattern"),
+        (public.fingerprint, joined(["".join(body)]), "not written as OpenSSH writes it"),
+        (public.fingerprint, joined(body[:-1]), "cut short|not base64"),
+        (public.fingerprint, joined(["AAAA", *body]), "version 1"),
+        (public.fingerprint, "", "sig"),
+    ]:
+        refused(board, with_sig(plain, keyid, changed), match)
+    one = {"keyid": public.fingerprint, "sig": sig}
+    for signatures, match in [
+        ([], "not signed"),
+        ([one, one], "One key signed twice"),
+        ([one] * 17, "at most 16 items"),
+        ([one, {"keyid": bob[0].fingerprint, "sig": bob[1]}], "Only maintainers co-sign"),
+        ([{**one, "time": 1}], "missing or unknown"),
+        ([{"sig": sig, "keyid": public.fingerprint}], "not in their order"),
+        ([None], "signatures"),
+    ]:
+        refused(board, readable({"signatures": signatures, "signed": plain}), match)
+    assert other == public
+
+
+def test_a_key_of_small_order_cannot_be_read_as_another(board: Board) -> None:
+    blob = struct.pack(">I", 11) + b"ssh-ed25519" + struct.pack(">I", 31) + b"\0" * 31
+    with pytest.raises(AtariariError, match="ed25519 key is broken"):
+        PublicKey(blob).check()
+    padded = PublicKey(board.signers[0].key.blob + b"\0")
+    with pytest.raises(AtariariError, match="bytes to spare"):
+        padded.check()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (',valid-before="20260501Z"', "expired on 2026-05-01"),
+        (',valid-after="20260701Z"', "not valid before 2026-07-01"),
+    ],
+)
+def test_a_key_outside_its_time(made: TestBoard, board: Board, options: str, match: str) -> None:
+    signers = parse_signers(made.line(ALICE, options).encode())
+    result = loads(signed_by(made.key(ALICE), built()))
+    with pytest.raises(AtariariError, match=match):
+        check_entry(board, None, result, Dates(NOW, NOW), signers, new=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ('* namespaces="N" KEY', "one person"),
+        ('*@example.org namespaces="N" KEY', "one person"),
+        ('alice@example.org,!bob@example.org namespaces="N" KEY', "one person"),
+        ('Alice@example.org namespaces="N" KEY', "one person"),
+        ("alice@example.org KEY", "not limited to results"),
+        ('alice@example.org namespaces="N,git" KEY', "not limited to results"),
+        ('alice@example.org namespaces="atariari-*" KEY', "not limited to results"),
+        ('alice@example.org namespaces="N" KEY\nalice@example.org namespaces="N" KEY', "in line 1 already"),
+        ('alice@example.org namespaces="N" KEY\nbob@example.org namespaces="N" KEY', "in line 1 already"),
+        ('alice@example.org namespaces="N" KEY\na1ice@example.org namespaces="N" OTHER', "looks like"),
+        ('alice@example.org namespaces="N",valid-before="tomorrow" KEY', "time cannot be read"),
+        ("alice@example.org", "no key after the principals"),
+    ],
+)
+def test_a_list_of_keys_that_says_more_than_it_should(made: TestBoard, line: str, match: str) -> None:
+    key, other = (made.line(person).rpartition("ssh-ed25519 ")[2].strip() for person in (ALICE, BOB))
+    content = line.replace("KEY", f"ssh-ed25519 {key}").replace("OTHER", f"ssh-ed25519 {other}")
+    with pytest.raises(AtariariError, match=match):
+        parse_signers(content.replace('"N', f'"{NAMESPACE}').encode() + b"\n")
+
+
+def test_a_fresh_split_has_no_ceiling_and_no_trivial_scores(made: TestBoard, board: Board) -> None:
+    fresh = {
+        "dataset__fresh_seed": 7,
+        "ranked": False,
+        "unranked_reason": "fresh",
+        "submitter__principal": BOARD,
+    }
+    data = signed_by(made.key(BOARD), built(**fresh))
+    refused(board, data, "variables and their ceilings")
+
+
+def test_baselines_that_are_not_those_of_the_others(made: TestBoard, board: Board) -> None:
+    """The majority's scores and the classes are in no manifest, but the same for every encoder."""
+
+    def entry(seed: int, person: str, edit: Callable[[Plain], object]) -> Any:
+        values = fields(seed, games=made.suite, suite=made.suite, principal=person, encoder=f"Method {seed}")
+        edit(values["games"]["pong"]["scores"][1]["variables"][2])
+        result = made.sign(Signed.build(**values), person)
+        return check_entry(board, None, result, Dates(NOW, NOW), new=True)
+
+    def lower(row: Plain) -> None:
+        share = round(row["majority_accuracy"] * row["n"] / 2) / row["n"]
+        row |= {"majority_accuracy": share, "majority_f1": 2 * share * share / (1 + share)}
+
+    honest = entry(1, ALICE, lambda _: None)
+    assert not check_together([honest, entry(2, BOB, lambda _: None)])
+    for edit in (lower, lambda row: row.update(classes=row["classes"] + 1)):
+        forged = entry(3, BOB, edit)
+        (finding,) = check_together([honest, forged], added=[forged.path])
+        assert finding.path == forged.path
+        with pytest.raises(AtariariError, match=r"classes or majority scores of pong under linear, 1k rows"):
+            raise finding.error
+        assert not check_together([honest, forged], withdrawn={honest.head.digest})
+
+
+def test_two_results_of_one_run(made: TestBoard, board: Board) -> None:
+    """The same run with another name: refused though it is its author's own."""
+    entries = []
+    for name in ("Method A", "Other B"):
+        plain = built()
+        plain["encoder"]["name"] = name
+        entries.append(
+            check_entry(board, None, loads(signed_by(made.key(ALICE), plain)), Dates(NOW, NOW), new=True)
+        )
+    findings = check_together(entries)
+    assert [finding.path for finding in findings] == [max(entry.path for entry in entries)]
+    assert "is the same run as" in str(findings[0].error)
