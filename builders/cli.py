@@ -169,12 +169,12 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write GAME.json to; nothing is overwritten. Without it, findings are only printed.",
 )
-@click.option("--rows", type=click.IntRange(min=200), default=6000, show_default=True, help="Of play.")
+@click.option("--rows", type=click.IntRange(min=200), default=4800, show_default=True, help="Of play.")
 @click.option(
-    "--states", type=click.IntRange(min=4), default=20, show_default=True, help="To write into the RAM of."
+    "--states", type=click.IntRange(min=4), default=16, show_default=True, help="To write into the RAM of."
 )
 @click.option(
-    "--search", type=click.IntRange(min=100), default=3000, show_default=True, help="Steps of the archive."
+    "--search", type=click.IntRange(min=100), default=2000, show_default=True, help="Steps of the archive."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the archive and the values written.")
 @_json

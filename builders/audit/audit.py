@@ -25,6 +25,10 @@ from builders.audit.claims import Seen, axis_of, disputes, seen
 from builders.audit.features import Features, features
 from builders.audit.information import Coverage, coverage
 from builders.audit.play import Play, replay
+from builders.audit.sight import Sight, Visibility
+from builders.audit.sources import Redundancy, effects, redundancy
+from builders.audit.verdict import verdict
+from builders.audit.visibility import Guess
 from builders.files import new_file
 from builders.manifest import DATASET_VERSION, load_recording
 from builders.statistics import entropy
@@ -44,10 +48,10 @@ class Budget:
         seed: Of the search and of the choice of values.
     """
 
-    rows: int = 6000
-    shown: int = 3000
-    search: int = 3000
-    states: int = 20
+    rows: int = 4800
+    shown: int = 2400
+    search: int = 2000
+    states: int = 16
     seed: int = 0
 
 
@@ -61,6 +65,8 @@ class Evidence:
     archive: Coverage
     alignment: Alignment | None
     seen: Seen | None
+    visibility: Visibility | None
+    redundancy: Redundancy
     disputes: Sequence[str]
 
 
@@ -73,6 +79,8 @@ class Scene:
     states: Sequence[State]
     actions: npt.NDArray[np.uint8]
     asked: Features
+    sight: Sight
+    changing: dict[int, float]
     console: Branches
 
 
@@ -87,7 +95,10 @@ def look(game: str, budget: Budget) -> Scene:
     chosen = np.unique(np.linspace(0, len(archive.states) - 1, half).round().astype(int))
     kept = [*play.states, *(archive.states[i] for i in chosen)]
     actions = facts.controlled(console, kept)
-    return Scene(play, archive, states_of(console, kept), actions, features(play.pooled), console)
+    states, asked = states_of(console, kept), features(play.pooled)
+    changing = effects(console, states, play.ram, np.random.default_rng(budget.seed))
+    sight = Sight(play, asked, budget.seed)
+    return Scene(play, archive, states, actions, asked, sight, changing, console)
 
 
 def audit(game: Game, label_set: str, budget: Budget) -> dict[str, Any]:
@@ -155,15 +166,23 @@ def audited(
 
 def summary(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Return the columns and rows of a table for people."""
-    columns = ("variable", "byte", "changes the screen", "lag", "fits best at", "nats", "disputes")
+    columns = (
+        "variable",
+        "byte",
+        "verdict",
+        "writes that show",
+        "nats",
+        "left unknown",
+        "fits at lag",
+        "why",
+    )
     rows: list[tuple[object, ...]] = []
     for name, v in found["variables"].items():
-        lag = v["cause"]["lag_frames"]
         fits = v["alignment"]["lag_steps"] if v["alignment"] else None
         nats = v["coverage"]["play"]["nats"]
-        rows.append(
-            (name, v["byte"], v["cause"]["changed"], lag, fits, nats, "; ".join(v["disputes"]) or None)
-        )
+        left = v["visibility"]["one"]["left"] if v["visibility"] else None
+        why = "; ".join(v["disputes"]) or None
+        rows.append((name, v["byte"], v["verdict"], v["cause"]["changed"], nats, left, fits, why))
     return columns, rows
 
 
@@ -189,6 +208,8 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
             archive=coverage(reached, variable.values),
             alignment=aligner.align(values, in_play),
             seen=in_play,
+            visibility=scene.sight.look(variable, values[play.shown], in_play),
+            redundancy=redundancy(values, play.ram, variable.address, scene.changing),
             disputes=[
                 *facts.contradictions(variable, values, ram, met, play, moved),
                 *disputes(variable, entropy(values), caused.movement, in_play, beside[variable.name]),
@@ -229,6 +250,14 @@ def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
         },
         "coverage": {"play": _covered(met), "archive": _covered(evidence.archive)},
         "alignment": None,
+        "visibility": _visible(evidence.visibility) if evidence.visibility else None,
+        "redundancy": {
+            "same": [
+                {"byte": s.byte, "of_variable": round(s.of_variable, 3), "of_byte": round(s.of_byte, 3)}
+                for s in evidence.redundancy.same
+            ],
+            "better_source": evidence.redundancy.better,
+        },
         "disputes": list(evidence.disputes),
     }
     if caused.movement:
@@ -252,7 +281,23 @@ def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
             "scores": [round(score, 3) for score in evidence.alignment.scores],
             "lag_at_edges": evidence.alignment.edges,
         }
-    return stored
+    return {"verdict": verdict(axis_of(variable), stored), **stored}
+
+
+def _visible(found: Visibility) -> dict[str, Any]:
+    def guess(of: Guess) -> dict[str, float]:
+        return {"left": round(of.left, 2), "determined": round(of.determined, 2)}
+
+    return {
+        "without": round(found.one.without, 2),
+        "one": guess(found.one),
+        "two": guess(found.two),
+        "four": guess(found.four),
+        "last_screen": guess(found.last),
+        "at_least": round(found.at_least, 3),
+        "rows_twice": round(found.twice, 3),
+        "examples": [[list(row) for row in pair] for pair in found.examples],
+    }
 
 
 def _covered(met: Coverage) -> dict[str, Any]:
