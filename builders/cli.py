@@ -140,19 +140,25 @@ def list_games(as_json: bool) -> None:
 @_label_set
 @_json
 def info(name: str, label_set: str, as_json: bool) -> None:
-    """Print what the RAM of a game means, and what the manifest says of each variable."""
+    """Print what the RAM of a game means, and what audit and manifest say of each variable."""
+    from atariari_data.evidence import evidence
     from builders.manifest import load_manifest, recorded_games
 
     known = game(name)
+    found = evidence(known.name) if label_set == DEFAULT_LABEL_SET else None
     frozen = load_manifest(known.name).label_sets[label_set] if known.name in recorded_games() else {}
     rows = []
     for v in known.variables(label_set):
         s = frozen.get(v.name)
         code = f"{v.address}" + (f" & 0x{v.mask:02x}" if v.mask != 0xFF else "") + (" bcd" if v.bcd else "")  # noqa: PLR2004
         values = f"{v.values[0]}..{v.values[1]} {v.unit}".strip()
-        numbers = (s.entropy, s.probed, s.ceiling_f1) if s else (None, None, None)
+        verdict = found["variables"].get(v.name, {}).get("verdict") if found else None
+        numbers = (verdict, *((s.entropy, s.probed, s.ceiling_f1) if s else (None, None, None)))
         rows.append((v.name, code, ", ".join(v.categories), values, *numbers, v.description, v.source))
-    columns = ("variable", "byte", "category", "values", "entropy", "probed", "ceiling F1", "what", "source")
+    columns = (
+        *("variable", "byte", "category", "values", "verdict", "entropy", "probed", "ceiling F1", "what"),
+        "source",
+    )
     _print(columns, rows, as_json=as_json, title=f"{known.title}, label set {label_set}")
 
 

@@ -21,14 +21,17 @@ Array = npt.NDArray[np.uint8]
 def silenced() -> Iterator[None]:
     """Keep quiet what the emulator itself prints: a byte written may lead a game into what is no code."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        for number in kept:
+            os.dup2(nowhere, number)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for number, before in kept.items():
+            os.dup2(before, number)
+            os.close(before)
         os.close(nowhere)
 
 

@@ -139,7 +139,7 @@ def cause(
     lags, sizes, overwritten, sides = list[int](), list[int](), 0, Counter[int]()
     states_changed = writes = 0
     movements: list[list[tuple[int, npt.NDArray[np.int64], Array]]] = [[] for _ in range(FRAMES)]
-    moves = AXIS.search(variable.name) is not None
+    moves = variable.ordered and AXIS.search(variable.name) is not None
     for number, state in enumerate(states):
         address, byte = variable.address, int(state.ram[variable.address])
         written = bytes_to_write(variable, table, byte, values)

@@ -19,6 +19,7 @@ CLEAR = 0.4  # share of shifts that a scale explains, or lift in play, from whic
 AHEAD = 0.25  # by how much one reading must explain more than another to beat it
 OFF = 8  # pixels that the measured end may be from the claimed one
 ACROSS = 16  # pixels along the other axis
+PAIRS = 40  # of branches, the least that can contradict a position
 SEEN = 0.08  # lift in play, the least that says that something is drawn there
 _LEAST = 0.3  # nats of a position below which play says nothing
 
@@ -47,9 +48,9 @@ class Seen:
 
 
 def axis_of(variable: Variable) -> str | None:
-    """Return ``x`` or ``y`` for a variable that is a column or a row by its name."""
+    """Return ``x`` or ``y`` for a variable that is a column or a row by its name and has an order."""
     match = AXIS.search(variable.name)
-    return match[1] if match else None
+    return match[1] if match and variable.ordered else None
 
 
 def seen(variable: Variable, values: npt.NDArray[np.uint8], asked: Features) -> Seen | None:
@@ -124,6 +125,8 @@ def disputes(
     axis = axis_of(variable)
     if axis is None:
         return
+    if movement and movement.pairs < PAIRS:
+        movement = None
     along, across = _axes(movement, axis)
     if movement and across and _moves(across) and across.share > _share(along) + AHEAD:
         yield f"writing it moves something along {_other(axis)}, not along {axis}"

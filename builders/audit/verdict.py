@@ -33,7 +33,7 @@ def verdict(axis: str | None, found: Mapping[str, Any]) -> str:
         return CAUSAL
     determined = found["visibility"]["one"]["determined"] if found["visibility"] else 0.0
     place = found.get("in_play")
-    stands = bool(place) and place["axis"] == axis and place["lift"] >= STANDS
+    stands = place is not None and place["axis"] == axis and place["lift"] >= STANDS
     if determined >= DETERMINED or stands:
         return VISIBLE
     return PARTLY if determined >= A_LITTLE or changed >= SOMETIMES else NOT_VISIBLE

@@ -179,7 +179,12 @@ def guess(values: Values, seen: Floats, cut: Parts, place: Floats | None = None)
     x = np.concatenate([seen, np.ones((len(seen), 1), np.float32)], axis=1)
     target = np.zeros((len(label), met.size), np.float32)
     target[np.arange(len(label)), label] = 1
-    best = (nothing, np.zeros((x.shape[1], met.size), np.float32), 0.0, 1.0)
+    best: tuple[float, Floats, float, float] = (
+        nothing,
+        np.zeros((x.shape[1], met.size), np.float32),
+        0.0,
+        1.0,
+    )
     worse = 0
     for weights, trust in _descend(prior, x[cut.train], score[cut.train], target):
         p = _softmax(x[cut.stop] @ weights + trust * score[cut.stop])
@@ -193,7 +198,7 @@ def guess(values: Values, seen: Floats, cut: Parts, place: Floats | None = None)
     return Guess(_mixed(p, test, prior, mixed), stopped, _mixed(prior[None], test, prior, 0))
 
 
-def _descend(prior: Floats, x: Floats, score: Floats, target: Floats) -> Iterator[tuple[Floats, np.float32]]:
+def _descend(prior: Floats, x: Floats, score: Floats, target: Floats) -> Iterator[tuple[Floats, float]]:
     """Descend with Adam on all rows at once; yield weights and the trust in places every few steps."""
     weights = np.zeros((x.shape[1] + 1, prior.size), np.float32)  # the last row is the trust, in one place
     weights[-2] = np.log(prior)
@@ -208,7 +213,7 @@ def _descend(prior: Floats, x: Floats, score: Floats, target: Floats) -> Iterato
         rate = np.float32(_RATE * np.sqrt(1 - 0.99**step) / (1 - 0.9**step))
         weights -= rate * moment / (np.sqrt(square) + np.float32(1e-8))
         if step % _EVERY == 0:
-            yield weights[:-1].copy(), weights[-1, 0]
+            yield weights[:-1].copy(), float(weights[-1, 0])
 
 
 def _softmax(x: Floats) -> Floats:
