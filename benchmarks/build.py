@@ -1,14 +1,16 @@
-"""Build 50,000 rows, against the bare time of emulating the same actions with `ALEInterface.act`.
+"""Build configs, against the bare time of emulating the same actions with `ALEInterface.act`.
 
-    python benchmarks/build.py [CONFIG ...] [--num-proc 1 2] [--turns 3]
+    python benchmarks/build.py [CONFIG ... | --all] [--num-proc 1 2] [--turns 3] [--keep DIR]
 
 All in one run and in turns, of which the median is told, since only ratios mean something on a shared
-machine. With `--num-proc 2` the bare emulation runs in two processes as well.
+machine. With `--num-proc 2` the bare emulation and the reading run in two processes as well. `--keep`
+leaves what was built in DIR, a cache that `HF_DATASETS_CACHE=DIR atariari-data verify --all` reads.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import resource
 import tempfile
 import time
@@ -21,7 +23,7 @@ from joblib import Parallel, delayed
 from atariari_data import load_dataset
 from builders.digest import NULL_ACTION
 from builders.emulator import RESET, rom
-from builders.manifest import PRETRAIN, load_manifest, load_recording
+from builders.manifest import PRETRAIN, load_manifest, load_recording, recorded_games
 
 
 def emulate(config: str, lane: int) -> None:
@@ -49,29 +51,40 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("configs", nargs="*", default=["pong"])
+    parser.add_argument("--all", action="store_true", help="all games, both configs")
     parser.add_argument("--num-proc", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--keep", metavar="DIR", help="keep what is built")
     options = parser.parse_args()
+    if options.all:
+        options.configs = [game + end for end in ("", PRETRAIN) for game in recorded_games()]
+    if options.keep and (options.turns > 1 or len(options.num_proc) > 1):
+        parser.error("--keep is for one turn with one number of processes: a second would find it built")
     datasets.disable_progress_bars()
     print(f"{'config':24}{'processes':>10}{'bare s':>9}{'build s':>9}{'ratio':>7}", end="")
     print(f"{'bytes/row':>11}{'read rows/s':>13}")
+    total = np.zeros((0, 4))
     for config in options.configs:
         splits = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
         rows = sum(split.rows for split in splits.values())
         for processes in options.num_proc:
             bare, build, size, speed = np.median(
-                [turn(config, processes, rows) for _ in range(options.turns)], axis=0
+                [turn(config, processes, rows, options.keep) for _ in range(options.turns)], axis=0
             )
+            total = np.vstack([total, (bare, build, size * rows, rows)])
             print(
                 f"{config:24}{processes:>10}{bare:>9.1f}{build:>9.1f}{build / bare:>7.2f}"
                 f"{size:>11.0f}{speed:>13,.0f}",
                 flush=True,
             )
+    bare, build, size, rows = total.sum(0)
+    print(f"{len(total)} builds: {bare:.0f} s bare, {build:.0f} s built, {build / bare:.2f} times; ", end="")
+    print(f"{size / rows:.0f} bytes/row on average")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB, ", end="")
     print(f"of a worker {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3:.0f} MB")
 
 
-def turn(config: str, processes: int, rows: int) -> tuple[float, float, float, float]:
+def turn(config: str, processes: int, rows: int, keep: str | None) -> tuple[float, float, float, float]:
     """Return seconds of emulating, seconds of building, bytes a row, and rows read a second."""
     lanes = range(len(load_recording(config).lanes))
     with Parallel(processes) as pool:
@@ -79,24 +92,33 @@ def turn(config: str, processes: int, rows: int) -> tuple[float, float, float, f
         start = time.perf_counter()
         pool(delayed(emulate)(config, lane) for lane in lanes)
         bare = time.perf_counter() - start
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = keep or stack.enter_context(tempfile.TemporaryDirectory())
         start = time.perf_counter()
         load_dataset("atariari", config, cache_dir=folder, num_proc=processes)
         build = time.perf_counter() - start
-        size = sum(file.stat().st_size for file in Path(folder).rglob("*.arrow")) / rows
-        return bare, build, size, read(config, folder)
+        (home,) = Path(folder).glob(f"*/{config}/")
+        size = sum(file.stat().st_size for file in home.rglob("*.arrow")) / rows
+        return bare, build, size, read(config, folder, processes)
 
 
-def read(config: str, folder: str) -> float:
-    """Decode the train split to gray, on one core; return rows a second."""
+def read(config: str, folder: str, processes: int) -> float:
+    """Decode the train split to gray in so many processes; return rows a second."""
+    table = load_dataset("atariari", config, split="train", cache_dir=folder).with_format("arrow")
+    with Parallel(processes) as pool:
+        pool(delayed(int)() for _ in range(processes))
+        start = time.perf_counter()
+        pool(delayed(decode)(table.shard(processes, i, contiguous=True)) for i in range(processes))
+        return len(table) / (time.perf_counter() - start)
+
+
+def decode(table: datasets.Dataset) -> None:
+    """Decode all its frames to gray."""
     from builders.frames import gray
 
-    table = load_dataset("atariari", config, split="train", cache_dir=folder).with_format("arrow")
-    start = time.perf_counter()
     for begin in range(0, len(table), 500):
         png = table[begin : begin + 500]["frame"].combine_chunks().field("bytes")
         gray(png.to_pylist())
-    return len(table) / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import atariari_data
 import builders
 import harness
 
-PACKAGES = ("ale-py", "datasets", "isal", "numpy", "pillow", "pyarrow", "scikit-learn", "torch")
+PACKAGES = ("ale-py", "datasets", "numpy", "pillow", "pyarrow", "scikit-learn", "torch", "zlib-ng")
 
 
 @cache
