@@ -75,26 +75,27 @@ class Decoder:
 
         An emulator makes a frame in a little over 100 microseconds, and this must not show beside it. Hence
         ``bytes.translate``, which looks up all variables at once: the addresses in the RAM, and what is found
-        there in the table of decoded values. And hence a copied dict, which need not grow, and a closure.
+        there in the table of decoded values. And hence a dict written out, which the interpreter builds in
+        half the time that zipping names and values takes.
         """
         groups: dict[bytes, list[int]] = {bytes(range(256)): []}
         for i, row in enumerate(self.values):
             groups.setdefault(row.tobytes(), []).append(i)
-        names = [self.names[i] for group in groups.values() for i in group]
         (_, plain), *coded = [
             (values, bytes(self.addresses[group].tolist())) for values, group in groups.items()
         ]
-        template = dict.fromkeys(self.names, 0)
-        padding = bytes(256 - RAM_BYTES)
+        unpacked = "".join(f"v{i}, " for group in groups.values() for i in group)
+        display = ", ".join(f"{name!r}: v{i}" for i, name in enumerate(self.names))
+        space: dict[str, Callable[[bytes], dict[str, int]]] = {}
+        exec(f"def named(decoded):\n    {unpacked}= decoded\n    return {{{display}}}", space)  # noqa: S102
+        named, padding = space["named"], bytes(256 - RAM_BYTES)
 
         def scalars(ram: bytes) -> dict[str, int]:
             ram += padding
             decoded = plain.translate(ram)
             for values, addresses in coded:
                 decoded += addresses.translate(ram).translate(values)
-            labels = template.copy()
-            labels.update(zip(names, decoded))  # noqa: B905  the keyword costs as much as ten variables
-            return labels
+            return named(decoded)
 
         return scalars
 

@@ -71,13 +71,17 @@ class Coordinates:
         """Return the number of rows."""
         return len(self.features)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its chunks are."""
+        return self.basis.variances.device
+
     def chunk(self, start: int, stop: int) -> Tensor:
         """Return float32 [stop - start, r + 1]."""
         if self.ready is not None:
             return self.ready[start:stop]
         basis = self.basis
-        device = basis.variances.device
-        rows = _standardised(self.features[start:stop], basis.mean, basis.scale, device)
+        rows = _standardised(self.features[start:stop], basis.mean, basis.scale, self.device)
         if basis.vectors is not None:
             rows = rows @ basis.vectors
         return torch.nn.functional.pad(rows, (0, 1), value=1.0)

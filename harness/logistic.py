@@ -3,14 +3,20 @@
 Each variable is solved by its own generator (`harness.lbfgs`); the driver here answers all that wait in one
 pass: one product of the features with the weights of all classes, one softmax a variable, and one
 product back. A variable that has ended costs nothing more.
+
+Parts of the rows, and variables, are worked on side by side, each by one thread: nothing waits as the threads
+of one small operation do for one another, and the sums, in an order that the rows decide, are the same to the
+last bit for any number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from itertools import pairwise
+from typing import Final, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,13 +25,23 @@ from harness.basis import Coordinates
 from harness.lbfgs import Answer, Ask, Curvature
 from harness.metrics import weighted_f1
 
-CHUNK: Final = 2048  # rows a pass handles at once, so that their probabilities stay in the cache
+CHUNK: Final = 1024  # rows a thread handles at once, so that their probabilities stay in the cache
+PARTS: Final = 8  # that the rows of a pass are cut into, to be worked on side by side
+PART_NUMBERS: Final = 2**26  # that the sums of all parts may take; 256 MiB
 CURVATURE_ROWS: Final = 8192
 HISTORY_NUMBERS: Final = 2**28  # that L-BFGS may remember of all variables together, at two strengths; 2 GiB
 
 FEW_ROWS: Final = 4096  # that one thread is through with before others are awake
 
 T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Map(Protocol):
+    """Apply a function to each, side by side or one after the other; results in order."""
+
+    def __call__(self, function: Callable[[S], T], each: Iterable[S], /) -> Iterable[T]:
+        """Return what the function gives for each."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +58,21 @@ class Rows:
 
 
 @contextmanager
-def threads_for(rows: int) -> Iterator[None]:
-    """Take one thread where there are few rows: its many small steps would wait for the others.
+def workers(rows: int, device: torch.device) -> Iterator[Map]:
+    """Work on as many things at once as torch has threads, each with one.
 
-    On a machine with other work such a wait can be many times the step itself.
+    One after the other where there are few rows, and on a GPU, which one thread keeps busy.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if rows <= FEW_ROWS else before)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        yield
+        if threads == 1 or rows <= FEW_ROWS or device.type != "cpu":
+            yield map
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                yield pool.map
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 def solve_together(
@@ -72,29 +92,33 @@ def solve_together(
     results: dict[int, T] = {}
     asked: dict[int, Ask] = {}
 
-    def advance(index: int, answer: Answer | None) -> None:
+    def advance(turn: tuple[int, Answer | None]) -> None:
+        """Bring one variable to its next question about the gradient, or to its end."""
+        index, answer = turn
         try:
-            asked[index] = next(solvers[index]) if answer is None else solvers[index].send(answer)
+            ask = next(solvers[index]) if answer is None else solvers[index].send(answer)
+            while ask.wants != "gradient":
+                if ask.wants == "curvature":
+                    answer = Answer(curvature=measure(training, ask.weights))
+                else:
+                    guessed = predict([ask.weights], validation.features)[0]
+                    answer = Answer(score=_score(validation.classes[index], guessed))
+                ask = solvers[index].send(answer)
+            asked[index] = ask
         except StopIteration as end:
             asked.pop(index, None)
             results[index] = end.value
-            done(index)
 
-    for index in range(len(solvers)):
-        advance(index, None)
-    while asked:
-        waiting = list(asked.items())
-        for index, ask in waiting:
-            if ask.wants == "curvature":
-                advance(index, Answer(curvature=measure(training, ask.weights)))
-            elif ask.wants == "validation":
-                guessed = predict([ask.weights], validation.features)[0]
-                advance(index, Answer(score=_score(validation.classes[index], guessed)))
-        group = [index for index in asked if asked[index].wants == "gradient"]
-        if group:
-            answers = evaluate(training, group, [asked[index].weights for index in group])
-            for index, answer in zip(group, answers, strict=True):
-                advance(index, answer)
+    with workers(len(training.features), training.features.device) as each:
+        turns: Sequence[tuple[int, Answer | None]] = [(index, None) for index in range(len(solvers))]
+        while turns:
+            list(each(advance, turns))
+            for index, _ in turns:
+                if index in results:
+                    done(index)
+            group = sorted(asked)
+            answers = evaluate(training, group, [asked[index].weights for index in group], each)
+            turns = list(zip(group, answers, strict=True))
     return [results[index] for index in range(len(solvers))]
 
 
@@ -106,28 +130,46 @@ def _score(classes: Tensor, guessed: Tensor) -> float:
     return weighted_f1(*pair)
 
 
-def evaluate(rows: Rows, variables: Sequence[int], weights: Sequence[Tensor]) -> list[Answer]:
+def evaluate(
+    rows: Rows, variables: Sequence[int], weights: Sequence[Tensor], each: Map = map
+) -> list[Answer]:
     """Return loss and gradient of some variables, from one pass over the rows.
 
     Args:
         rows: Of training.
         variables: Which, as indices into ``rows.classes``.
         weights: Of each of them, float32 [k, d + 1].
+        each: Applies a function to the parts of the rows.
     """
+    if not variables:
+        return []
     joint, sizes, n = torch.cat(list(weights)), [len(w) for w in weights], len(rows.features)
-    losses = torch.zeros(len(sizes), dtype=torch.float64, device=joint.device)
-    total = torch.zeros_like(joint)
-    for start in range(0, n, CHUNK):
-        chunk = rows.features.chunk(start, start + CHUNK)
-        scores = joint @ chunk.T  # a variable is a block of whole rows of it
-        for at, (variable, block) in enumerate(zip(variables, torch.split(scores, sizes), strict=True)):
-            index = rows.classes[variable][start : start + CHUNK][None]
-            torch.softmax(block, 0, out=block)
-            losses[at] -= block.gather(0, index).clamp_min(1e-38).log().sum(dtype=torch.float64)
-            block.scatter_add_(0, index, block.new_full(index.shape, -1.0))
-        total.addmm_(scores, chunk)
+    parts = max(1, min(PARTS, n // CHUNK, PART_NUMBERS // joint.numel()))
+
+    def part(bounds: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        losses = torch.zeros(len(sizes), dtype=torch.float64, device=joint.device)
+        total = torch.zeros_like(joint)
+        for start in range(*bounds, CHUNK):
+            stop = min(start + CHUNK, bounds[1])
+            chunk = rows.features.chunk(start, stop)
+            scores = joint @ chunk.T  # a variable is a block of whole rows of it
+            for at, (variable, block) in enumerate(zip(variables, torch.split(scores, sizes), strict=True)):
+                index = rows.classes[variable][start:stop][None]
+                torch.softmax(block, 0, out=block)
+                losses[at] -= block.gather(0, index).clamp_min(1e-38).log().sum(dtype=torch.float64)
+                block.scatter_add_(0, index, block.new_full(index.shape, -1.0))
+            total.addmm_(scores, chunk)
+        return losses, total
+
+    loss, total = (torch.stack(sums).sum(0) for sums in zip(*each(part, _cut(n, parts)), strict=True))
     gradients = torch.split(total / n, sizes)
-    return [Answer(loss=loss / n, gradient=g) for loss, g in zip(losses.tolist(), gradients, strict=True)]
+    return [Answer(loss=loss / n, gradient=g) for loss, g in zip(loss.tolist(), gradients, strict=True)]
+
+
+def _cut(n: int, parts: int) -> list[tuple[int, int]]:
+    """Cut n rows into parts of whole chunks, as even as they come."""
+    chunks = -(-n // CHUNK)
+    return list(pairwise(min(n, CHUNK * (chunks * i // parts)) for i in range(parts + 1)))
 
 
 def measure(rows: Rows, weights: Tensor) -> Curvature:

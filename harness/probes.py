@@ -115,7 +115,7 @@ def fit_linear(
 
     from harness.basis import Basis
     from harness.lbfgs import AT_THE_END, HISTORY, choose, tolerance
-    from harness.logistic import HISTORY_NUMBERS, Rows, predict, solve_together, threads_for
+    from harness.logistic import HISTORY_NUMBERS, Rows, predict, solve_together
 
     basis = Basis.of(train.features, device)
     classes = [np.unique(column) for column in train.labels.T]
@@ -133,13 +133,12 @@ def fit_linear(
 
     numbers = len(basis.variances) * sum(len(classes[v]) for v in fitted)
     history = max(3, min(HISTORY, HISTORY_NUMBERS // (2 * numbers + 1)))
-    with threads_for(len(train.features)):
-        solved = solve_together(
-            [choose(start(v), STRENGTHS, FIRST_STRENGTH, GAIN, history) for v in fitted],
-            rows_of(train),
-            rows_of(validation),
-            lambda at: progress(names[fitted[at]]) if progress else None,
-        )
+    solved = solve_together(
+        [choose(start(v), STRENGTHS, FIRST_STRENGTH, GAIN, history) for v in fitted],
+        rows_of(train),
+        rows_of(validation),
+        lambda at: progress(names[fitted[at]]) if progress else None,
+    )
     if progress:
         for v in set(range(len(names))) - set(fitted):
             progress(names[v])
