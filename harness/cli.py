@@ -7,18 +7,13 @@ from typing import Any
 
 import click
 
-from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.console import Commands, print_json, say
-from harness import missing_extra
+from harness import missing_extra, options
 from harness.leaderboard.cli import leaderboard, submit
 from harness.methods.cli import methods, run, train
 from harness.report_cli import report
 from harness.reproduction_cli import reproduce
 from harness.result_cli import compare, keygen, sign, verify
-
-PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,47 +46,31 @@ _autocast = click.option(
     is_flag=True,
     help="Run a torch module in half precision: float16 on CUDA, bfloat16 on the CPU.",
 )
+_device = click.option("--device", help="Torch device.  [default: where the encoder is, cpu]")
 _pool = click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
 
 
 @cli.command()
 @click.argument("encoder")
-@click.option("--games", help="Names with commas between.  [default: all]")
-@click.option(
-    "--probe",
-    "probes",
-    type=click.Choice(PROBES),
-    multiple=True,
-    help="linear: converged, the one that ranks. anand2019: the 2019 paper's. May be given twice.  "
-    "[default: linear]",
-)
-@click.option(
-    "--train-sizes",
-    help="Training rows for a learning curve, as 100,1000,10000,all; 1000 is 1k, the frozen rows.  "
-    "[default: all,1k; all for anand2019]",
-)
-@click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
+@options.games
+@options.probes
+@options.train_sizes
+@options.weights
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
 )
-@click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
+@_device
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
 @_pool
 @_spec
 @_autocast
-@click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
+@options.limit
 @click.option(
     "--fresh-seed",
     type=click.IntRange(min=0, max=2**53 - 1),
     help="Score on a test split recorded now from this seed, and say what is lost against the frozen one.",
 )
-@click.option(
-    "--label-set",
-    type=click.Choice(LABEL_SETS),
-    default=DEFAULT_LABEL_SET,
-    show_default=True,
-    help="Ours, or the 2019 paper's.",
-)
+@options.label_set
 @click.option("--name", help="Of the encoder, in the result.  [default: its class or file]")
 @click.option(
     "--pretraining-data",
@@ -99,9 +78,9 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
     show_default=True,
     help="What the encoder was trained on; none for an untrained one.",
 )
-@click.option("--submitter", help="Who vouches for the result: the name in a leaderboard's allowed_signers.")
-@click.option("--key", help="SSH key to sign with.  [default: your own, see harness sign --help]")
-@click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
+@options.submitter
+@options.key
+@options.num_proc
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep features and finished games.")
 @click.option(
     "--no-isolation", is_flag=True, help="Run the encoder in this process, for debugging; the result says so."
@@ -118,8 +97,8 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
     type=click.FloatRange(min=0, min_open=True),
     help="Gigabytes that the encoder's process may take.  [default: most of what is free]",
 )
-@click.option("--quiet", is_flag=True, help="No progress.")
-@_json
+@options.quiet
+@options.as_json
 def evaluate(
     encoder: str,
     games: str | None,
@@ -133,7 +112,7 @@ def evaluate(
     quiet: bool,
     as_json: bool,
     fresh_seed: int | None,
-    **options: Any,
+    **others: Any,
 ) -> None:
     """Evaluate ENCODER and write a signed result.
 
@@ -151,17 +130,17 @@ def evaluate(
     from harness.report.table import metric_note, print_gaps, print_result
 
     check_writable(out)
-    options |= {
-        "games": _items(games),
+    others |= {
+        "games": options.items(games),
         "probes": probes or None,
-        "train_sizes": _items(train_sizes),
+        "train_sizes": options.items(train_sizes),
         "submitter": None if submitter is None else {"principal": submitter},
         "use_cache": not no_cache,
         "isolate": not no_isolation,
         "progress": not quiet,
     }
-    public = None if fresh_seed is None else run_evaluation(encoder, **options)
-    result = run_evaluation(encoder, fresh_seed=fresh_seed, **options)
+    public = None if fresh_seed is None else run_evaluation(encoder, **others)
+    result = run_evaluation(encoder, fresh_seed=fresh_seed, **others)
     path, signed = save(result, out or default_out(result), key)
     if as_json:
         more = {} if public is None else {"gaps": gaps(public, result)}
@@ -178,13 +157,13 @@ def evaluate(
 
 @cli.command()
 @click.argument("encoder")
-@click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
-@click.option("--device", help="Torch device.  [default: cpu]")
+@options.weights
+@_device
 @_pool
 @_spec
 @_autocast
-@_json
-def check(encoder: str, spec: str | None, as_json: bool, **options: Any) -> None:
+@options.as_json
+def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
     """Say which rule ENCODER breaks, if any, before an hour is spent on it.
 
     Exit code 0: it keeps them all. 1: it does not.
@@ -193,7 +172,7 @@ def check(encoder: str, spec: str | None, as_json: bool, **options: Any) -> None
     from harness.conformance import conforms, report
     from harness.frame_spec import FrameSpec
 
-    findings = try_rules(encoder, spec=None if spec is None else FrameSpec.parse(spec), **options)
+    findings = try_rules(encoder, spec=None if spec is None else FrameSpec.parse(spec), **others)
     if as_json:
         print_json([finding.as_dict() for finding in findings])
     else:
@@ -203,17 +182,15 @@ def check(encoder: str, spec: str | None, as_json: bool, **options: Any) -> None
 
 
 @cli.command()
-@click.option("--games", help="Names with commas between.  [default: all]")
+@options.games
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder for GAME.json.")
-@click.option(
-    "--probe", "probes", type=click.Choice(PROBES), multiple=True, help="As for evaluate.  [default: linear]"
-)
-@click.option("--train-sizes", help="As for evaluate.  [default: all,1k; all for anand2019]")
-@click.option("--device", default="cpu", show_default=True, help="Torch device of the probes.")
-@click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
+@options.probes
+@options.train_sizes
+@options.device
+@options.num_proc
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep features.")
-@click.option("--quiet", is_flag=True, help="No progress.")
-@_json
+@options.quiet
+@options.as_json
 def trivial(
     games: str | None,
     to: Path,
@@ -222,7 +199,7 @@ def trivial(
     no_cache: bool,
     quiet: bool,
     as_json: bool,
-    **options: Any,
+    **others: Any,
 ) -> None:
     """Score PCA and random projection of the pixels, which stand beside every score.
 
@@ -231,15 +208,15 @@ def trivial(
     """
     from harness.trivial.make import make
 
-    sizes = _items(train_sizes)
+    sizes = options.items(train_sizes)
     files = make(
-        _items(games),
+        options.items(games),
         to,
         probes=probes or None,
         train_sizes=sizes,
         use_cache=not no_cache,
         progress=not quiet,
-        **options,
+        **others,
     )
     if as_json:
         print_json([str(file) for file in files])
@@ -256,10 +233,6 @@ def cache(clear: bool) -> None:
     kept = Cache(default_dir())
     size = kept.clear() if clear else kept.size()
     click.echo(f"{kept.folder}: {size / 1e6:,.1f} MB" + (" removed" if clear else ""))
-
-
-def _items(text: str | None) -> list[str] | None:
-    return None if text is None else [item.strip() for item in text.split(",") if item.strip()]
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from atariari_data.errors import UnknownNameError, UsageError
 from builders.manifest import Manifest, few_rows, load_manifest
-from harness import cli, protocol
+from harness import options, protocol
 from harness.protocol import RANKED, SHOWN, ProbeRun, choose_runs, training_rows
 
 
@@ -88,8 +88,8 @@ def test_the_digest_says_which_rules() -> None:
     assert protocol.protocol_digest("v1") != protocol.protocol_digest("anand2019")
 
 
-def test_the_command_knows_the_probes() -> None:
-    assert cli.PROBES == protocol.PROBES
+def test_the_commands_know_the_probes() -> None:
+    assert options.PROBES == protocol.PROBES
 
 
 def test_only_the_protocol_s_probes_rank() -> None:

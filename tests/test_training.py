@@ -18,11 +18,9 @@ import torch
 
 import harness
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
-from harness import protocol
 from harness.encoder import EncoderError
 from harness.frame_spec import sample_frames
 from harness.methods import METHODS
-from harness.methods.cli import PROBES
 from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, TrainingError, read_batches
@@ -291,7 +289,3 @@ def test_every_method_is_listed_with_its_options() -> None:
     assert listed["cpc"]["options"]["sequence_length"] == 100
     assert listed["vae"]["options"] == {"beta": 1.0}
     assert all(row["summary"] for row in listed.values())
-
-
-def test_the_command_knows_the_probes_that_there_are() -> None:
-    assert PROBES == protocol.PROBES

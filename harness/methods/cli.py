@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from atariari_data.errors import UsageError
-from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS, game
+from atariari_data.games import game
 from builders.console import print_json, print_table, say
+from harness import options as shared
 from harness.methods import METHODS
-
-PROBES = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
 
 _TRAINING: tuple[Callable[[Any], Any], ...] = (
     click.option("--method", required=True, help="One of those that `harness methods` lists."),
@@ -50,7 +49,7 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--validate-every", type=click.IntRange(min=1), help="Steps between validations.  [default: an epoch]"
     ),
-    click.option("--device", default="cpu", show_default=True, help="Torch device."),
+    shared.device,
     click.option(
         "--mixed-precision/--full-precision", default=None, help="Autocast.  [default: mixed on CUDA]"
     ),
@@ -60,9 +59,9 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
         help="tensorboard, trackio or wandb, besides metrics.jsonl; may be given twice.",
     ),
     click.option("--save-seconds", type=float, default=60.0, show_default=True, help="Between saved states."),
-    click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with."),
-    click.option("--quiet", is_flag=True, help="No progress."),
-    click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the error, as JSON."),
+    shared.num_proc,
+    shared.quiet,
+    shared.as_json,
 )
 
 
@@ -97,26 +96,14 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 @click.command()
 @_training
 @_out
-@click.option(
-    "--probe",
-    "probes",
-    type=click.Choice(PROBES),
-    multiple=True,
-    help="linear: converged. anand2019: the 2019 paper's. May be given twice.  [default: both]",
-)
-@click.option(
-    "--label-set",
-    type=click.Choice(LABEL_SETS),
-    default=DEFAULT_LABEL_SET,
-    show_default=True,
-    help="Ours, or the 2019 paper's.",
-)
+@shared.probes
+@shared.label_set
 @click.option(
     "--result", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
 )
-@click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
-@click.option("--submitter", help="Who vouches for the result: the name in a leaderboard's allowed_signers.")
-@click.option("--key", help="SSH key to sign with.  [default: your own, see harness sign --help]")
+@shared.limit
+@shared.submitter
+@shared.key
 @click.pass_context
 def run(
     context: click.Context,
@@ -147,7 +134,7 @@ def run(
         evaluate,
         encoder=str(folder),
         games=config.settings.game,
-        probes=probes or tuple(PROBES),
+        probes=probes or shared.PROBES,
         out=result,
         device=options["device"],
         limit=limit,
@@ -162,7 +149,7 @@ def run(
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.as_json
 def methods(*, as_json: bool) -> None:
     """List the methods that `harness train` knows, and their own hyperparameters."""
     from dataclasses import fields

@@ -1,0 +1,49 @@
+"""Options that several commands of `harness` have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
+
+PROBES: Final = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
+quiet = click.option("--quiet", is_flag=True, help="No progress.")
+device = click.option("--device", default="cpu", show_default=True, help="Torch device.")
+num_proc = click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
+games = click.option("--games", help="Names with commas between.  [default: all]")
+probes = click.option(
+    "--probe",
+    "probes",
+    type=click.Choice(PROBES),
+    multiple=True,
+    help="linear: converged, the one that ranks. anand2019: the 2019 paper's. May be given twice.  "
+    "[default: linear; both for harness run]",
+)
+train_sizes = click.option(
+    "--train-sizes",
+    help="Training rows for a learning curve, as 100,1000,10000,all; 1000 is 1k, the frozen rows.  "
+    "[default: all,1k; all for anand2019]",
+)
+label_set = click.option(
+    "--label-set",
+    type=click.Choice(LABEL_SETS),
+    default=DEFAULT_LABEL_SET,
+    show_default=True,
+    help="Ours, or the 2019 paper's.",
+)
+limit = click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
+weights = click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
+submitter = click.option(
+    "--submitter", help="Who vouches for the result: the name in a leaderboard's allowed_signers."
+)
+key = click.option("--key", help="SSH key to sign with.  [default: your own, see harness sign --help]")
+
+
+def items(text: str | None) -> list[str] | None:
+    """Split names with commas between."""
+    return None if text is None else [item.strip() for item in text.split(",") if item.strip()]
