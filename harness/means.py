@@ -35,10 +35,12 @@ _Values = tuple[float | None, ...]
 
 def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean of numbers of four decimal places, rounded half to even; None if one is missing."""
-    if not values or None in values:
+    try:
+        total = math.fsum(values)  # type: ignore[arg-type]  # None raises, which costs least
+    except TypeError:
         return None
-    # The exact sum of the doubles is nearer to the sum of the decimals than half of the last place.
-    return _divided(round(math.fsum(values) * ONE), len(values))  # type: ignore[arg-type]  # no None
+    # This sum of the doubles is nearer to the sum of the decimals than half of the last place.
+    return _divided(round(total * ONE), len(values)) if values else None
 
 
 def _divided(dividend: int, divisor: int) -> float:
@@ -76,21 +78,16 @@ def normalised(f1: float | None, trivial: float | None, ceiling: float | None) -
 def game_means(variables: Sequence[Row]) -> dict[str, Any]:
     """Return the category means of a game and the mean over its categories."""
     members: dict[str, list[_Values]] = {}
-    missing = []
     for variable in variables:
         scores = _scores_of(variable)
         for category in variable["categories"]:
             members.setdefault(category, []).append(scores)
-        if variable["categories"] and None in scores[: len(METRICS)]:
-            missing.append(variable["name"])
     categories = [_category(name, members[name]) for name in sorted(members)]
-    if missing:
-        reason = "no score for " + ", ".join(missing)
-    elif not categories:
-        reason = "no variable counts in a category"
-    else:
-        reason = None
-    return {**_means([_scores_of(c) for c in categories]), "categories": categories, "reason": reason}
+    means, reason = _means([_scores_of(c) for c in categories]), None
+    if any(means[metric] is None for metric in METRICS):
+        missing = [v["name"] for v in variables if v["categories"] and None in _scores_of(v)[: len(METRICS)]]
+        reason = "no score for " + ", ".join(missing) if missing else "no variable counts in a category"
+    return {**means, "categories": categories, "reason": reason}
 
 
 def suite_means(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,18 @@ import pytest
 from atariari_data.errors import AtariariError, UsageError
 from harness.canonical import ResultError
 from harness.keys import sign_result
-from harness.leaderboard.board import BoardError, check_place, parse_signers, path_of, read_board, skeleton
+from harness.leaderboard.board import (
+    Board,
+    BoardError,
+    check_place,
+    parse_signers,
+    path_of,
+    read_board,
+    skeleton,
+)
 from harness.leaderboard.create import create
 from harness.leaderboard.entry import tier
-from harness.leaderboard.gate import Verdict, verify
+from harness.leaderboard.gate import Finding, Verdict, verify
 from harness.leaderboard.submit import submit
 from harness.result import Result, Signed
 from harness.result_file import read, write
@@ -557,6 +566,81 @@ def test_results_and_rules_do_not_change_together(board: TestBoard) -> None:
     (board.folder / ".gitattributes").write_text("results/** filter=evil\n", encoding="ascii")
     board.commit()
     refused(verify(board.folder, "main"), "leave the rest of the leaderboard alone")
+
+
+def a_submodule(board: TestBoard) -> None:
+    head = board.git("rev-parse", "HEAD").strip()
+    board.git("update-index", "--add", "--cacheinfo", f"160000,{head},results/{ALICE}/encoder-3")
+
+
+def a_renamed_result(board: TestBoard) -> None:
+    path = path_of(board.result(1).signed)
+    board.git("mv", path, path.replace("0", "1") if "0" in path[-21:] else f"{path[:-6]}0.json")
+
+
+def a_result_and_a_workflow(board: TestBoard) -> None:
+    board.place(board.result(3))
+    (board.folder / ".github" / "workflows" / "mine.yml").write_text("on: push\n", encoding="ascii")
+    board.git("add", "--all")
+
+
+def a_result_and_a_hook_for_pytest(board: TestBoard) -> None:
+    board.place(board.result(3))
+    (board.folder / "tests" / "conftest.py").write_text("1 / 0\n", encoding="ascii")
+    board.git("add", "--all")
+
+
+def attributes_beside_results(board: TestBoard) -> None:
+    (board.folder / "results" / ".gitattributes").write_text("* filter=evil\n", encoding="ascii")
+    board.git("add", "--all")
+
+
+def keys_as_a_link(board: TestBoard) -> None:
+    board.place(board.result(3))
+    (board.folder / "allowed_signers").rename(board.folder / "elsewhere")
+    (board.folder / "allowed_signers").symlink_to("elsewhere")
+    board.git("add", "--all")
+
+
+def a_result_that_is_not_checked_out(board: TestBoard) -> None:
+    path = board.place(board.result(3))
+    board.git("add", "--all")
+    (board.folder / path).unlink()
+
+
+def no_results_at_all(board: TestBoard) -> None:
+    board.git("rm", "-r", "--quiet", "results")
+
+
+@pytest.mark.parametrize(
+    ("attack", "match"),
+    [
+        (a_submodule, "not a plain file"),
+        (a_renamed_result, "must stay|removed"),
+        (a_result_and_a_workflow, "mine.yml: A change with results must leave the rest"),
+        (a_result_and_a_hook_for_pytest, "conftest.py: A change with results must leave the rest"),
+        (attributes_beside_results, "at no result's path"),
+        (keys_as_a_link, "allowed_signers is not a plain file"),
+        (a_result_that_is_not_checked_out, "committed, but not in the working tree"),
+        (no_results_at_all, "must stay|no folder `results`"),
+    ],
+)
+def test_changes_to_what_is_not_ones_own(
+    board: TestBoard, attack: Callable[[TestBoard], None], match: str
+) -> None:
+    board.git("switch", "--quiet", "--create", "attack")
+    attack(board)
+    board.git("commit", "--quiet", "-m", "Attack")
+    try:
+        verdict = verify(board.folder, "main")
+    except AtariariError as error:  # the change may not be made at all
+        verdict = Verdict(read_board_of_main(board), (), (Finding("board", error),))
+    refused(verdict, match)
+
+
+def read_board_of_main(board: TestBoard) -> Board:
+    board.git("switch", "--quiet", "--force", "main")
+    return read_board(board.folder)
 
 
 def test_a_change_of_rules_alone_is_pointed_at(board: TestBoard) -> None:

@@ -40,6 +40,7 @@ def made(seed: int) -> Result:
             counts = Counts.of(truth.labels[:, v].copy(), said[run][:, v].copy())
             f1 = float(counts.f1()[0])
             variable |= {"f1": f1, "accuracy": float(counts.accuracy()[0])}
+            variable["mae"] = float(counts.absolute_error()[0])
             variable["f1_interval"] = [max(0.0, f1 - 0.05), min(1.0, f1 + 0.05)]
     result = Result(signatures=[], signed=Signed.build(**values))
     return result.with_predictions({"pong": Predictions(truth, said)})

@@ -88,6 +88,11 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
                 entries.append(read_entry(board, path, when, signers, new=new))
             except AtariariError as error:
                 findings.append(Finding(path, error))
+    looked_at = {entry.path for entry in entries} | {finding.path for finding in findings}
+    findings += [
+        Finding(path, BoardError("The result is committed, but not in the working tree."))
+        for path in sorted(added - looked_at)
+    ]
     findings += check_together(entries, added, board.rules.withdrawn)
     notices += _doubts(entry for entry in entries if entry.path in added)
     findings += [

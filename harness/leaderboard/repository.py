@@ -15,6 +15,8 @@ from harness.leaderboard.entry import Dates
 # Names that a submission could carry are only ever passed after `--`, NUL-separated, and never to a shell.
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C"}
 
+_RAW = ("--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", "--ignore-submodules=none", "-z")
+
 
 @dataclass(frozen=True)
 class Changed:
@@ -53,19 +55,22 @@ def is_repository(folder: Path) -> bool:
 
 
 def change(folder: Path, base: str) -> dict[str, Changed]:
-    """Return the files that differ between where the branch left ``base`` and the working tree.
+    """Return the files that differ between where the branch left ``base`` and its head or the working tree.
+
+    Both, since a merge takes the head, whose submodules for instance the working tree need not have.
 
     Raises:
         UsageError: There is no such revision.
         BoardError: git failed.
     """
     start = _start(folder, base)
-    raw = git(folder, "diff", "--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", "-z", start, "--")
-    fields = raw.split(b"\0")[:-1]
     found = {}
-    for head, name in zip(fields[::2], fields[1::2], strict=True):
-        _, mode, _, _, status = head.decode().lstrip(":").split(" ")
-        found[name.decode("utf-8", "backslashreplace")] = Changed(status, int(mode, 8))
+    for revisions in ([start, "HEAD"], [start]):
+        raw = git(folder, "diff", *_RAW, *revisions, "--")
+        fields = raw.split(b"\0")[:-1]
+        for head, name in zip(fields[::2], fields[1::2], strict=True):
+            _, mode, _, _, status = head.decode().lstrip(":").split(" ")
+            found[name.decode("utf-8", "backslashreplace")] = Changed(status, int(mode, 8))
     untracked = git(folder, "ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1]
     for name in untracked:
         path = name.decode("utf-8", "backslashreplace")
