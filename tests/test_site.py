@@ -157,7 +157,7 @@ def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
     page = pages(board)["encoders/encoder-1.html"].text
     assert "Earlier runs" in page
     assert "2026-01-30" in page
-    assert "Reproduced by board@example.org" in page
+    assert re.search(r"Rank 1\.\s+Reproduced by board@example\.org\.\s", page)
 
 
 def test_json_and_csv_hold_the_same(board: TestBoard) -> None:
