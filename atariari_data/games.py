@@ -51,6 +51,8 @@ class Variable:
         address: Byte of the 128 (0 to 127) that holds it.
         mask: Bits of the byte that count; the value is shifted down to bit 0.
         bcd: The byte holds two decimal digits, 0x42 meaning 42.
+        motion: For a column kept as the TIA's motion and delay code: the column of each of the 16 delays in
+            the low nibble, from which the signed high nibble is taken, modulo 160; empty for anything else.
         categories: The means it counts in; one in ``v1``, none or two for some of ``anand2019``.
         description: What it is, in words.
         unit: Of the value: ``px``, ``points``, ``lives``, ``code``...
@@ -64,6 +66,7 @@ class Variable:
     address: int
     mask: int = 0xFF
     bcd: bool = False
+    motion: tuple[int, ...] = ()
     categories: tuple[Category, ...] = ()
     description: str = ""
     unit: str = ""
@@ -159,6 +162,8 @@ def _variables(label_set: LabelSet, entries: Mapping[str, Mapping[str, Any]]) ->
         if "values" in fields:
             low, high = fields["values"]
             fields["values"] = (low, high)
+        if "motion" in fields:
+            fields["motion"] = tuple(fields["motion"])
         if "drawn" in fields:
             drawn = dict(fields["drawn"])
             fields["drawn"] = Drawn(**{**drawn, "absent": tuple(drawn.get("absent", ()))})
@@ -173,6 +178,8 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
         raise ValueError(f"{variable.name}: address {variable.address} is not in 0..127")
     if not 1 <= variable.mask <= 0xFF:  # noqa: PLR2004
         raise ValueError(f"{variable.name}: mask {variable.mask} is not in 1..255")
+    if variable.motion and (len(variable.motion) != 16 or variable.mask != 0xFF or variable.bcd):  # noqa: PLR2004
+        raise ValueError(f"{variable.name}: motion wants 16 columns, the whole byte and no bcd")
     if unknown := set(variable.categories) - set(CATEGORIES):
         raise ValueError(f"{variable.name}: unknown category {sorted(unknown)}")
     if label_set == "v1" and (len(variable.categories) != 1 or not variable.description or not variable.unit):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 RAM_BYTES = 128
+SCREEN_WIDTH = 160
 
 
 def labels(
@@ -109,8 +110,12 @@ class Decoder:
 
 def values_of(variable: Variable) -> npt.NDArray[np.uint8]:
     """Return the decoded value of each of the 256 bytes, uint8 [256]."""
+    if variable.motion:
+        delay, fine = np.arange(256) & 15, np.arange(256) >> 4
+        column = np.array(variable.motion)[delay] - np.where(fine < 8, fine, fine - 16)  # noqa: PLR2004  signed
+        return np.array(column % SCREEN_WIDTH, np.uint8)
     value = (np.arange(256) & variable.mask) // (variable.mask & -variable.mask)
-    return (value // 16 * 10 + value % 16 if variable.bcd else value).astype(np.uint8)
+    return np.array(value // 16 * 10 + value % 16 if variable.bcd else value, np.uint8)
 
 
 @cache

@@ -16,6 +16,9 @@ RAM = np.random.default_rng(0).integers(256, size=(3, 5, 128), dtype=np.uint8)
 
 def by_hand(variable: Variable, ram: bytes) -> int:
     """Keep the digits of the byte, as text, that the mask has."""
+    if variable.motion:
+        fine, delay = divmod(ram[variable.address], 16)
+        return (variable.motion[delay] - fine + (16 if fine >= 8 else 0)) % 160
     bits = [
         bit
         for bit, kept in zip(f"{ram[variable.address]:08b}", f"{variable.mask:08b}", strict=True)

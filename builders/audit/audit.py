@@ -29,6 +29,7 @@ from builders.audit.sight import Sight, Visibility
 from builders.audit.sources import Redundancy, effects, redundancy
 from builders.audit.verdict import verdict
 from builders.audit.visibility import Guess
+from builders.digest import bytes_digest
 from builders.files import new_file
 from builders.manifest import DATASET_VERSION, load_recording
 from builders.statistics import entropy
@@ -43,7 +44,7 @@ class Budget:
     Attributes:
         rows: Of recorded play, at most.
         shown: Of them with screens, about.
-        search: Steps of the archive search; ten times as many where recorded play never leaves its room.
+        search: Steps of the archive search; twenty times as many where recorded play never leaves its room.
         states: To write into, half from play and half from the archive.
         seed: Of the search and of the choice of values.
     """
@@ -90,7 +91,7 @@ def look(game: str, budget: Budget) -> Scene:
     half = max(1, budget.states // 2)
     play = replay(recording, lambda s: Branches(game, s), rows=budget.rows, shown=budget.shown, states=half)
     console = Branches(game, budget.seed)
-    steps = budget.search * (1 if leaves_its_room(game, play.ram) else 10)
+    steps = budget.search * (1 if leaves_its_room(game, play.ram) else 20)
     archive = search(game, console, steps, budget.seed)
     chosen = np.unique(np.linspace(0, len(archive.states) - 1, half).round().astype(int))
     kept = [*play.states, *(archive.states[i] for i in chosen)]
@@ -190,17 +191,20 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
     play, archive = scene.play, scene.archive
     generator = np.random.default_rng(budget.seed)
     aligner = Aligner(play, scene.asked)
-    beside = _beside(variables, scene.states)
+    ram = np.array([state.ram for state in scene.states])
+    beside = _beside(variables, ram)
+    on_shown = _beside(variables, play.ram[play.shown])
     for variable in variables:
         table = values_of(variable)
         values, reached = table[play.ram[:, variable.address]], table[archive.ram[:, variable.address]]
         both = np.concatenate([values, reached])
         writes = values_to_write(variable, both, generator)
         caused = cause(scene.console, scene.states, variable, table, writes)
-        in_play = seen(variable, values[play.shown], scene.asked) if axis_of(variable) else None
+        present = _present(on_shown[variable.name])
+        in_play = seen(variable, values[play.shown], scene.asked, present) if axis_of(variable) else None
         moved = facts.control(table[scene.actions[..., variable.address]])
         met = coverage(both, variable.values)
-        ram = play.ram[:, variable.address]
+        own = play.ram[:, variable.address]
         yield Evidence(
             cause=caused,
             control=moved,
@@ -208,28 +212,31 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
             archive=coverage(reached, variable.values),
             alignment=aligner.align(values, in_play),
             seen=in_play,
-            visibility=scene.sight.look(variable, values[play.shown], in_play),
+            visibility=scene.sight.look(variable, values[play.shown], in_play, present),
             redundancy=redundancy(values, play.ram, variable.address, scene.changing),
             disputes=[
-                *facts.contradictions(variable, values, ram, met, play, moved),
+                *facts.contradictions(variable, values, own, met, play, moved),
                 *disputes(variable, entropy(values), caused.movement, in_play, beside[variable.name]),
             ],
         )
 
 
-def _beside(
-    variables: Sequence[Variable], states: Sequence[State]
-) -> Mapping[str, dict[int, tuple[float, float]]]:
-    """Return, for each variable, where the annotations have its thing in each state."""
-    ram = np.array([state.ram for state in states])
+Place = npt.NDArray[np.float32]
+
+
+def _beside(variables: Sequence[Variable], ram: npt.NDArray[np.uint8]) -> Mapping[str, Place | None]:
+    """Return where the annotations have each variable's thing: [n, 2]; None where they say nothing."""
     values = {v.name: values_of(v)[ram[:, v.address]] for v in variables}
-    found: dict[str, dict[int, tuple[float, float]]] = {v.name: {} for v in variables}
+    found: dict[str, Place | None] = dict.fromkeys(values)
     for thing in things(variables):
         if thing.stated:
-            places = thing.places(values)
-            for name in thing.variables:
-                found[name] = {i: (float(x), float(y)) for i, (x, y) in enumerate(places)}
+            found.update(dict.fromkeys(thing.variables, thing.places(values)))
     return found
+
+
+def _present(places: Place | None) -> npt.NDArray[np.bool_] | None:
+    """Return on which rows there is such a thing."""
+    return None if places is None else np.array(~np.isnan(places).all(axis=1))
 
 
 def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
@@ -238,6 +245,7 @@ def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
     stored: dict[str, Any] = {
         "byte": variable.address,
         "mask": variable.mask,
+        "decoded": bytes_digest(values_of(variable).tobytes())[:8],
         "cause": {
             "writes": caused.writes,
             "changed": round(caused.changed, 3),
@@ -286,7 +294,8 @@ def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
 
 def _visible(found: Visibility) -> dict[str, Any]:
     def guess(of: Guess) -> dict[str, float]:
-        return {"left": round(of.left, 2), "determined": round(of.determined, 2)}
+        # A model that no pixels help may do worse than none, on episodes unlike those it learnt from.
+        return {"left": round(min(of.left, of.without), 2), "determined": round(of.determined, 2)}
 
     return {
         "without": round(found.one.without, 2),

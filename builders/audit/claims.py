@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ OFF = 8  # pixels that the measured end may be from the claimed one
 ACROSS = 16  # pixels along the other axis
 PAIRS = 40  # of branches, the least that can contradict a position
 SEEN = 0.08  # lift in play, the least that says that something is drawn there
+_FEW = 100  # rows on which a thing is there
 _LEAST = 0.3  # nats of a position below which play says nothing
 
 
@@ -53,16 +54,33 @@ def axis_of(variable: Variable) -> str | None:
     return match[1] if match and variable.ordered else None
 
 
-def seen(variable: Variable, values: npt.NDArray[np.uint8], asked: Features) -> Seen | None:
+def seen(
+    variable: Variable,
+    values: npt.NDArray[np.uint8],
+    asked: Features,
+    present: npt.NDArray[np.bool_] | None = None,
+) -> Seen | None:
     """Look in play for something that moves with a position.
 
     Args:
         variable: A position.
         values: uint8 [m], on the rows with screens.
         asked: Of the same rows.
+        present: bool [m], where the annotations say that the thing is there; by default everywhere.
     """
-    absent = variable.drawn.absent if variable.drawn else ()
-    there = ~np.isin(values, absent)
+    everywhere = ~np.isin(values, variable.drawn.absent if variable.drawn else ())
+    found = [_seen(variable, values, asked, everywhere)]
+    if present is not None and (everywhere & ~present).any():
+        # What the thing's other variable says of it may be wrong, so the clearer of the two counts.
+        found.append(_seen(variable, values, asked, everywhere & present))
+    return max((f for f in found if f), key=lambda f: f.lift, default=None)
+
+
+def _seen(
+    variable: Variable, values: npt.NDArray[np.uint8], asked: Features, there: npt.NDArray[np.bool_]
+) -> Seen | None:
+    if there.sum() < _FEW:
+        return None
     met, row = np.unique(values[there], return_inverse=True)
     if met.size < 3:  # noqa: PLR2004
         return None
@@ -75,7 +93,7 @@ def seen(variable: Variable, values: npt.NDArray[np.uint8], asked: Features) -> 
         order = np.argsort(row, kind="stable")
         starts = np.flatnonzero(np.diff(row[order], prepend=-1))
         mean = np.add.reduceat(profile[order], starts, axis=0, dtype=np.int64) / weight[:, None, None]
-        lift = mean - profile.mean(axis=0)
+        lift = mean - getattr(asked, axis).mean(axis=0)
         for colour in range(lift.shape[1]):
             for scale in places.SCALES:
                 average = places.aligned(lift[:, colour], met.astype(np.int64), weight, scale)
@@ -110,7 +128,7 @@ def disputes(
     nats: float,
     movement: Movement | None,
     in_play: Seen | None,
-    others: Mapping[int, tuple[float, float]],
+    others: npt.NDArray[np.float32] | None,
 ) -> Iterator[str]:
     """Say where a position is not what its annotation says.
 
@@ -119,8 +137,7 @@ def disputes(
         nats: Its entropy in play.
         movement: What writing it moves.
         in_play: What moves with it in play.
-        others: For each state number, the column and row at which the annotations have the thing there;
-            NaN where they say nothing.
+        others: Where the annotations have the thing in each state, [states, 2]; NaN where it is not there.
     """
     axis = axis_of(variable)
     if axis is None:
@@ -169,14 +186,13 @@ def _along(variable: Variable, axis: str, along: Axis) -> Iterator[str]:
 
 
 def _across(
-    variable: Variable, axis: str, movement: Movement, others: Mapping[int, tuple[float, float]]
+    variable: Variable, axis: str, movement: Movement, others: npt.NDArray[np.float32] | None
 ) -> Iterator[str]:
     """Compare the place along the other axis with the thing's other variable, or with ``across``."""
-    column = 3 if axis == "x" else 2  # of `Movement.places`: the top, or the left end
-    wanted = [
-        others.get(int(state), (np.nan, np.nan))[1 if axis == "x" else 0] for state in movement.places[:, 0]
-    ]
-    apart = np.abs(movement.places[:, column] - np.array(wanted))
+    if others is None:
+        return
+    column, across = (3, 1) if axis == "x" else (2, 0)  # of `Movement.places`, and of a place
+    apart = np.abs(movement.places[:, column] - others[movement.places[:, 0], across])
     apart = apart[~np.isnan(apart)]
     if apart.size >= 8 and float(np.median(apart)) > ACROSS:  # noqa: PLR2004
         yield f"what it moves along {axis} is {np.median(apart):.0f} pixels from {variable.name}'s thing"

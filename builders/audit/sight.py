@@ -17,6 +17,7 @@ from builders.audit.play import Play
 from builders.audit.visibility import Guess, Values
 from builders.statistics import entropy
 
+Present = npt.NDArray[np.bool_] | None
 LEAST = 0.02  # nats of a variable below which nothing is asked
 _FRAMES: dict[str, tuple[int, ...]] = {"one": (), "two": (1,), "four": (1, 2, 3)}
 
@@ -55,13 +56,16 @@ class Sight:
         self._frame = np.unique(pixels.view(f"V{pixels.shape[1]}").reshape(-1), return_inverse=True)[1]
         self._twice = float((np.bincount(self._frame)[self._frame] > 1).mean())
 
-    def look(self, variable: Variable, values: Values, seen: Seen | None) -> Visibility | None:
+    def look(
+        self, variable: Variable, values: Values, seen: Seen | None, present: Present
+    ) -> Visibility | None:
         """Look for a variable.
 
         Args:
             variable: As annotated.
             values: uint8 [m], on the rows with screens.
             seen: What moves with it in play, if it is a position.
+            present: bool [m], where the annotations say that the thing is there; None for everywhere.
 
         Returns:
             None where it is nearly constant.
@@ -76,7 +80,7 @@ class Sight:
             # Whoever sees more frames may ignore them, so the better model counts.
             best[name] = min(guesses, key=lambda g: g.stopped)
         at_last = visibility.questions(values, self._last.asked, self._cut.train)
-        seen_last = find(variable, values, self._last) if seen else None
+        seen_last = find(variable, values, self._last, present) if seen else None
         last = self._guesses(values, self._last, at_last, (), seen_last)
         pairs = visibility.examples(values, self._frame)
         return Visibility(
