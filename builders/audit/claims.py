@@ -19,7 +19,8 @@ CLEAR = 0.4  # share of shifts that a scale explains, or lift in play, from whic
 AHEAD = 0.25  # by how much one reading must explain more than another to beat it
 OFF = 8  # pixels that the measured end may be from the claimed one
 ACROSS = 16  # pixels along the other axis
-PAIRS = 40  # of branches, the least that can contradict a position
+PAIRS = 40  # of branches, the least that can contradict the axis of a position
+PLACED = 150  # and the least that can contradict its scale or offset
 SEEN = 0.08  # lift in play, the least that says that something is drawn there
 _FEW = 100  # rows on which a thing is there
 _LEAST = 0.3  # nats of a position below which play says nothing
@@ -148,7 +149,8 @@ def disputes(
     if movement and across and _moves(across) and across.share > _share(along) + AHEAD:
         yield f"writing it moves something along {_other(axis)}, not along {axis}"
     elif movement and along and _moves(along):
-        yield from _along(variable, axis, along)
+        if movement.pairs >= PLACED:
+            yield from _along(variable, axis, along)
         yield from _across(variable, axis, movement, others)
     elif variable.drawn and nats >= _LEAST and in_play:
         if in_play.lift >= CLEAR and in_play.axis != axis and (in_play.claimed or 0) < in_play.lift / 2:
