@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import atariari_data
 from atariari_data.evidence import evidence
 from atariari_data.games import Drawn, Game, Variable, game
 from atariari_data.labels import values_of
@@ -26,6 +27,13 @@ from builders.audit.verdict import OF_CONCERN, VERDICTS, verdict
 from builders.digest import bytes_digest
 from builders.show import episode_of
 
+# An asteroid of the last slots flies on too few rows to be met by 16 states.
+KNOWN = {("asteroids", "enemy_asteroids_x_12")}
+SHIPPED = Path(atariari_data.__file__).parent / "manifests"
+PROBED = {
+    file.stem: {name: of["probed"] for name, of in json.loads(file.read_text())["label_sets"]["v1"].items()}
+    for file in SHIPPED.glob("*.json")
+}
 SMALL = Budget(rows=800, shown=480, search=300, states=12)
 
 
@@ -313,6 +321,13 @@ def test_the_shipped_audit_is_of_the_shipped_annotations(found: dict[str, Any]) 
         v.name: (v.address, bytes_digest(values_of(v).tobytes())[:8]) for v in game(found["game"]).variables()
     }
     assert {name: (v["byte"], v["decoded"]) for name, v in found["variables"].items()} == ours
+
+
+@pytest.mark.parametrize("found", page.audits(), ids=lambda found: found["game"])
+def test_nothing_that_is_probed_is_of_concern(found: dict[str, Any]) -> None:
+    names = [name for name, frozen in PROBED[found["game"]].items() if frozen]
+    concern = {name: found["variables"][name]["verdict"] for name in names}
+    assert {n: v for n, v in concern.items() if v in OF_CONCERN and (found["game"], n) not in KNOWN} == {}
 
 
 def test_a_game_without_a_shipped_audit_has_none() -> None:

@@ -314,6 +314,6 @@ def _covered(met: Coverage) -> dict[str, Any]:
         "values": met.count,
         "low": met.low,
         "high": met.high,
-        "nats": round(met.nats, 3),
+        "nats": round(met.nats, 3) + 0.0,  # never -0.0
         "never": [list(run) for run in met.never],
     }

@@ -8,15 +8,16 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from atariari_data.errors import DataError
 from atariari_data.evidence import evidence
-from atariari_data.games import game, game_names
+from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
 from builders.audit.claims import CLEAR
 from builders.audit.verdict import OF_CONCERN, VERDICTS
-from builders.manifest import load_manifest
+from builders.manifest import Manifest
 
 BEGIN, END = "<!-- audits -->", "<!-- end of audits -->"
 
@@ -37,7 +38,7 @@ def _games(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     yield "| --- |" + " ---: |" * len(VERDICTS) + " --- |"
     for one in games:
         variables = one["variables"]
-        probed = set(load_manifest(one["game"]).probed(one["label_set"]))
+        probed = _probed(one["game"])
         count = Counter(v["verdict"] for v in variables.values())
         concern = [
             f"`{name}`" if name in probed else f"(`{name}`)"
@@ -46,6 +47,12 @@ def _games(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         ]
         numbers = " | ".join(str(count[verdict] or "") for verdict in VERDICTS)
         yield f"| {game(one['game']).title} | {numbers} | {', '.join(concern)} |"
+
+
+def _probed(name: str) -> tuple[str, ...]:
+    """Return what the package's manifest has probed, whatever recordings are in use."""
+    file = resources.files("atariari_data").joinpath("manifests", f"{name}.json")
+    return Manifest.from_bytes(file.read_bytes(), name).probed(DEFAULT_LABEL_SET)
 
 
 def _variables(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
