@@ -149,10 +149,12 @@ def evaluate(
     def part(bounds: tuple[int, int]) -> tuple[Tensor, Tensor]:
         losses = torch.zeros(len(sizes), dtype=torch.float64, device=joint.device)
         total = torch.zeros_like(joint)
+        space = joint.new_empty(len(joint) * CHUNK)  # once, since fresh memory costs as much as softmax
         for start in range(*bounds, CHUNK):
             stop = min(start + CHUNK, bounds[1])
             chunk = rows.features.chunk(start, stop)
-            scores = joint @ chunk.T  # a variable is a block of whole rows of it
+            scores = space[: len(joint) * (stop - start)].view(len(joint), stop - start)
+            torch.mm(joint, chunk.T, out=scores)  # a variable is a block of whole rows of it
             for at, (variable, block) in enumerate(zip(variables, torch.split(scores, sizes), strict=True)):
                 index = rows.classes[variable][start:stop][None]
                 torch.softmax(block, 0, out=block)
