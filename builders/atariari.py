@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
@@ -162,7 +163,9 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             delayed(build_lane)(self.config.name, lane, folder, self.config.label_set, schema, self._fresh)
             for lane, folder in todo
         )
-        done = Parallel(self._processes, return_as="generator_unordered")(jobs)
+        # Ctrl-C goes to every process in the foreground: this one ends the others, which say nothing.
+        deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+        done = Parallel(self._processes, return_as="generator_unordered", **deaf)(jobs)
         bar = tqdm(
             done,
             total=len(todo),

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from atariari_data.errors import UsageError
-from harness.provenance import PRINCIPAL
 from harness.result_cli import as_json
 
 _board = click.argument("board", type=click.Path(path_type=Path), default=".")
@@ -33,6 +32,7 @@ def leaderboard() -> None:
 def init(folder: Path, title: str, maintainers: tuple[str, ...], *, json_output: bool) -> None:
     """Make a leaderboard in FOLDER, which must be new or empty, for the installed dataset."""
     from harness.leaderboard.create import create, draw_frames, protocols_here
+    from harness.provenance import PRINCIPAL
 
     for name in maintainers:
         if not re.fullmatch(PRINCIPAL, name):
