@@ -114,7 +114,7 @@ def read(config: str, folder: str, processes: int) -> float:
 
 def decode(table: datasets.Dataset) -> None:
     """Decode all its frames to gray."""
-    from builders.frames import gray
+    from builders.png import gray
 
     for begin in range(0, len(table), 500):
         png = table[begin : begin + 500]["frame"].combine_chunks().field("bytes")

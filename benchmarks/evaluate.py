@@ -16,7 +16,7 @@ import torch
 
 import harness
 from atariari_data import load_dataset
-from builders.frames import gray
+from builders.png import gray
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"
 BATCH = 128

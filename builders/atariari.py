@@ -32,7 +32,7 @@ from builders.lane import PARTIAL, Source, build_lane, frozen, row_schema, strea
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
 from builders.policies import Policy, random_agent
 
-CODE = ("atariari", "digest", "emulator", "frames", "lane", "recording", "replay")
+CODE = ("atariari", "digest", "emulator", "frames", "lane", "png", "recording", "replay")
 """Modules that decide the rows of a frozen config."""
 FRESH_CODE = ("agents", "fresh", "policies", "record")
 """Modules that decide, too, the rows of a config that is recorded on the spot."""

@@ -26,8 +26,8 @@ from atariari_data.dataset import NAME
 from atariari_data.errors import DataError, MissingExtraError, UsageError
 from builders.card import write_card
 from builders.files import new_file
-from builders.frames import from_png
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest
+from builders.png import from_png
 from builders.verify import split_digest_of
 
 _GROUP_ROWS = 1000

@@ -16,8 +16,8 @@ from atariari_data.errors import DriftError
 from atariari_data.labels import RAM_BYTES
 from atariari_data.labels import labels as decode
 from builders.digest import episode_digest
-from builders.frames import to_png
 from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
+from builders.png import to_png
 from builders.recording import Recording
 from builders.replay import Replayed, replay
 

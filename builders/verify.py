@@ -12,8 +12,8 @@ import pyarrow as pa
 from atariari_data.errors import AtariariError, DataError
 from atariari_data.labels import labels as decode
 from builders.digest import NULL_ACTION, Row, episode_digest, split_digest
-from builders.frames import from_png
 from builders.manifest import PRETRAIN, load_manifest, load_recording
+from builders.png import from_png
 
 _TABLE_ROWS = 1000
 

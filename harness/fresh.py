@@ -17,8 +17,8 @@ from blake3 import blake3
 
 from atariari_data.dataset import load_dataset
 from atariari_data.errors import UsageError
-from builders.frames import rgb
 from builders.manifest import Manifest
+from builders.png import rgb
 from harness.result import Result
 from harness.splits import SplitRows, rows_of
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atariari_data.dataset import load_dataset
-from builders.frames import gray, rgb
+from builders.png import gray, rgb
 from harness.frame_spec import FrameSpec
 
 _BATCH = 512

@@ -20,9 +20,9 @@ import atariari_data
 from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, DataError, UnknownNameError
 from builders.atariari import CODE, FRESH_CODE, Atariari
-from builders.frames import from_png
 from builders.lane import build_lane
 from builders.manifest import load_manifest
+from builders.png import from_png
 from builders.replay import replay
 from builders.verify import verify
 

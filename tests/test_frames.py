@@ -11,6 +11,7 @@ from PIL import Image
 
 from atariari_data import AtariariError, game_names
 from builders import frames
+from builders import png as png_of
 from builders.emulator import Emulator
 
 Screens = npt.NDArray[np.uint8]
@@ -51,29 +52,29 @@ def test_pooling_is_the_pixelwise_maximum_whatever_came_before(screens: list[tup
 def test_a_png_gives_back_its_frame_to_us_and_to_pillow(seed: int, colours: int) -> None:
     first, last = _screens(seed, colours)
     frame = _pool(frames.Pooler(), first, last)
-    png = frames.to_png(frame)
-    assert frames.from_png(png) == frame
+    png = png_of.to_png(frame)
+    assert png_of.from_png(png) == frame
     with Image.open(io.BytesIO(png)) as image:
         pillow = np.asarray(image.convert("RGB"))
         luma = np.asarray(image.convert("RGB").convert("L"))
     assert np.array_equal(pillow, frame.rgb())
-    assert np.array_equal(frames.rgb([png])[0], pillow)
-    assert np.array_equal(frames.gray([png])[0], luma)
+    assert np.array_equal(png_of.rgb([png])[0], pillow)
+    assert np.array_equal(png_of.gray([png])[0], luma)
 
 
 def test_a_png_of_another_hand_has_the_same_canonical_form() -> None:
     frame = _pool(frames.Pooler(), *_screens(0, 20))
     file = io.BytesIO()
     Image.fromarray(frame.rgb()).save(file, "png")
-    assert frames.from_png(file.getvalue()) == frame
-    assert np.array_equal(frames.gray([file.getvalue()]), frames.gray([frames.to_png(frame)]))
+    assert png_of.from_png(file.getvalue()) == frame
+    assert np.array_equal(png_of.gray([file.getvalue()]), png_of.gray([png_of.to_png(frame)]))
 
 
 def test_more_than_256_colours_are_kept_as_they_are() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (210, 160, 3)).astype(np.uint8)
     frame = frames.canonical(rgb)
     assert frame.colours == b""
-    assert np.array_equal(frames.from_png(frames.to_png(frame)).rgb(), rgb)
+    assert np.array_equal(png_of.from_png(png_of.to_png(frame)).rgb(), rgb)
     # So many mixtures that no palette holds them.
     noise = np.random.default_rng(1).integers(0, 128, (2, 210, 160)).astype(np.uint8) * 2
     few = _screens(4, 9)
@@ -92,17 +93,17 @@ def test_the_digest_covers_every_pixel() -> None:
     assert frames.canonical(rgb).content() != frame.content()
 
 
-@pytest.mark.parametrize("png", [b"", b"nonsense", frames.to_png(frames.Frame(b"\0\0\0", bytes(33600)))[:60]])
+@pytest.mark.parametrize("png", [b"", b"nonsense", png_of.to_png(frames.Frame(b"\0\0\0", bytes(33600)))[:60]])
 def test_bytes_that_are_no_frame_are_refused(png: bytes) -> None:
     with pytest.raises(AtariariError, match="PNG"):
-        frames.from_png(png)
+        png_of.from_png(png)
 
 
 def test_a_frame_of_another_size_is_refused() -> None:
     file = io.BytesIO()
     Image.new("RGB", (84, 84)).save(file, "png")
     with pytest.raises(AtariariError, match="wrong size"):
-        frames.gray([file.getvalue()])
+        png_of.gray([file.getvalue()])
 
 
 @pytest.mark.parametrize("game", game_names())
