@@ -49,14 +49,15 @@ def coverage(values: Values, stated: tuple[int, int]) -> Coverage:
     )
 
 
-def unknown_given(values: Values, given: npt.NDArray[np.intp] | Values) -> float:
-    """Return H(values | given) in nats, plug-in plus the correction of Miller and Madow."""
+def unknown_given(values: Values, given: npt.NDArray[np.intp] | Values, *, corrected: bool = True) -> float:
+    """Return H(values | given) in nats, plug-in, by default plus the correction of Miller and Madow."""
     given = np.unique(given, return_inverse=True)[1]
     joint = np.unique(given.astype(np.int64) * 256 + values, return_counts=True)[1]
     alone = np.bincount(given)
     n = len(values)
     plug_in = float((alone * np.log(alone)).sum() - (joint * np.log(joint)).sum()) / n
-    return max(0.0, plug_in + (len(joint) - np.count_nonzero(alone)) / (2 * n))
+    correction = (len(joint) - np.count_nonzero(alone)) / (2 * n) if corrected else 0.0
+    return max(0.0, plug_in + correction)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builders.audit.claims import Seen
-from builders.audit.information import shared, tables
+from builders.audit.information import shared, tables, unknown_given
 
 QUESTIONS = 160
 _A_VALUE = 3  # questions that are kept for each value, those that tell it best
@@ -82,10 +82,7 @@ def at_least(values: Values, frame: npt.NDArray[np.intp]) -> float:
         values: uint8 [m].
         frame: int [m], the same number for equal pixels.
     """
-    group = np.unique(frame, return_inverse=True)[1]
-    joint = np.unique(group.astype(np.int64) * 256 + values, return_counts=True)[1]
-    size = np.bincount(group)
-    return max(0.0, float((size * np.log(size)).sum() - (joint * np.log(joint)).sum()) / len(values))
+    return unknown_given(values, frame, corrected=False)
 
 
 def examples(values: Values, frame: npt.NDArray[np.intp], most: int = 3) -> list[tuple[int, int]]:
