@@ -80,6 +80,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
+def git_identity() -> Iterator[None]:
+    """A name and an address for git, which a machine may not have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+            patch.setenv(f"{name}_NAME", "Test")
+            patch.setenv(f"{name}_EMAIL", "test@example.org")
+        yield
+
+
+@pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
     """A browser for the tests of one file."""
     from tests.browser import start_browser

@@ -33,15 +33,9 @@ Plain = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> TestBoard:
-    patch = pytest.MonkeyPatch()
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        patch.setenv(f"{name}_NAME", "Test")
-        patch.setenv(f"{name}_EMAIL", "test@example.org")
-    try:
-        return TestBoard.new(tmp_path_factory.mktemp("forged"))
-    finally:
-        patch.undo()
+def made(tmp_path_factory: pytest.TempPathFactory, git_identity: None) -> TestBoard:
+    del git_identity
+    return TestBoard.new(tmp_path_factory.mktemp("forged"))
 
 
 @pytest.fixture(scope="module")

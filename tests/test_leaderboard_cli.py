@@ -14,12 +14,7 @@ from harness.result_file import write
 from tests.boards import BOARD, TestBoard
 from tests.made_results import PROBES, fields
 
-
-@pytest.fixture(autouse=True)
-def git_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        monkeypatch.setenv(f"{name}_NAME", "Test")
-        monkeypatch.setenv(f"{name}_EMAIL", "test@example.org")
+pytestmark = pytest.mark.usefixtures("git_identity")
 
 
 def real_result(board: TestBoard, person: str) -> Signed:

@@ -52,16 +52,9 @@ def make_site(where: Path) -> TestBoard:
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> TestBoard:
-    where = tmp_path_factory.mktemp("site")
-    patch = pytest.MonkeyPatch()
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        patch.setenv(f"{name}_NAME", "Test")
-        patch.setenv(f"{name}_EMAIL", "test@example.org")
-    try:
-        return make_site(where)
-    finally:
-        patch.undo()
+def board(tmp_path_factory: pytest.TempPathFactory, git_identity: None) -> TestBoard:
+    del git_identity
+    return make_site(tmp_path_factory.mktemp("site"))
 
 
 class Page(html.parser.HTMLParser):
@@ -210,10 +203,8 @@ def test_only_what_holds_is_shown(board: TestBoard, tmp_path: Path) -> None:
         site.build(gate.verify(board.folder), tmp_path / "mine")
 
 
-def test_an_empty_leaderboard_has_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        monkeypatch.setenv(f"{name}_NAME", "Test")
-        monkeypatch.setenv(f"{name}_EMAIL", "test@example.org")
+@pytest.mark.usefixtures("git_identity")
+def test_an_empty_leaderboard_has_a_site(tmp_path: Path) -> None:
     empty = TestBoard.new(tmp_path)
     assert site.build(gate.verify(empty.folder), tmp_path / "site") > 2
     assert "Be the first" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")

@@ -15,15 +15,9 @@ pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> TestBoard:
-    patch = pytest.MonkeyPatch()
-    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
-        patch.setenv(f"{name}_NAME", "Test")
-        patch.setenv(f"{name}_EMAIL", "test@example.org")
-    try:
-        return make_site(tmp_path_factory.mktemp("site"))
-    finally:
-        patch.undo()
+def board(tmp_path_factory: pytest.TempPathFactory, git_identity: None) -> TestBoard:
+    del git_identity
+    return make_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
