@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
@@ -50,7 +51,7 @@ class Network:
     feature_size: int = FEATURE_SIZE
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Base of all methods: made of an encoder and options, it gives a loss.
 
     Attributes:
@@ -87,9 +88,9 @@ class Method(nn.Module):
             UsageError: Something is missing.
         """
 
+    @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
         """Compute the loss of a batch; chance comes from ``generator`` alone."""
-        raise NotImplementedError
 
 
 def parse_options(method: type[Method], given: Mapping[str, Any]) -> Any:
