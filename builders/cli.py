@@ -10,10 +10,9 @@ from pathlib import Path
 import click
 
 from atariari_data.errors import UsageError
-from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS, game, game_names
-from builders.console import Commands, print_json, print_table, say
+from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
+from builders.console import Commands, json_option, label_set_option, print_json, print_table, say
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 _processes = click.option(
     "--num-proc",
     type=click.IntRange(min=1),
@@ -23,13 +22,6 @@ _processes = click.option(
 )
 _cache_dir = click.option(
     "--cache-dir", type=click.Path(), help="Where to build (default: HF_DATASETS_CACHE)."
-)
-_label_set = click.option(
-    "--label-set",
-    type=click.Choice(LABEL_SETS),
-    default=DEFAULT_LABEL_SET,
-    show_default=True,
-    help="Ours, or the 2019 paper's.",
 )
 _to = click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
@@ -53,7 +45,7 @@ def cli() -> None:
 @_processes
 @_cache_dir
 @click.option("--rebuild", is_flag=True, help="Build again what is there already.")
-@_json
+@json_option
 def build(
     configs: tuple[str, ...],
     everything: bool,
@@ -95,7 +87,7 @@ def build(
     type=click.Path(file_okay=False, path_type=Path),
     help="Check what `export` wrote to this folder, not what is built.",
 )
-@_json
+@json_option
 def verify(
     configs: tuple[str, ...], everything: bool, cache_dir: str | None, copy: Path | None, as_json: bool
 ) -> None:
@@ -112,7 +104,7 @@ def verify(
 
 
 @cli.command("list")
-@_json
+@json_option
 def list_games(as_json: bool) -> None:
     """List the games: rows and episodes of the probing splits, variables kept."""
     from builders.manifest import load_manifest, recorded_games
@@ -137,8 +129,8 @@ def list_games(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("name", metavar="GAME")
-@_label_set
-@_json
+@label_set_option
+@json_option
 def info(name: str, label_set: str, as_json: bool) -> None:
     """Print what the RAM of a game means, and what audit and manifest say of each variable."""
     from atariari_data.evidence import evidence
@@ -169,7 +161,7 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="Audit this annotation file (for one GAME; default: the file's name), not the package's.",
 )
-@_label_set
+@label_set_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -183,7 +175,7 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     "--search", type=click.IntRange(min=100), default=2000, show_default=True, help="Steps of the archive."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the archive and the values written.")
-@_json
+@json_option
 def audit(
     names: tuple[str, ...],
     annotations: Path | None,
@@ -225,9 +217,9 @@ def audit(
     type=click.Path(dir_okay=False, path_type=Path),
     help="PNG to write (default: GAME.png); nothing is overwritten.",
 )
-@_label_set
+@label_set_option
 @click.option("--episode", type=int, help="Which episode to show (default: the longest of the test split).")
-@_json
+@json_option
 def show(name: str, out: Path | None, label_set: str, episode: int | None, as_json: bool) -> None:
     """Draw a game's labels: on its frames, over an episode, and how often each value occurs.
 
@@ -250,7 +242,7 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
 )
 @_processes
 @_cache_dir
-@_json
+@json_option
 def export(
     configs: tuple[str, ...],
     everything: bool,
@@ -286,7 +278,7 @@ def export(
 @click.argument("name", metavar="GAME")
 @_processes
 @_to
-@_json
+@json_option
 def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
     """Play a game with the published protocol and freeze it: two recordings and a manifest.
 
@@ -303,7 +295,7 @@ def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
 @click.argument("name", metavar="GAME")
 @_processes
 @_to
-@_json
+@json_option
 def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
     """Write a game's manifest anew after its annotations were changed; the recordings stay."""
     from builders.freeze import relabel_game

@@ -1,4 +1,4 @@
-"""What both command lines share: errors as one message and an exit code, tables, JSON.
+"""What both command lines share: two options, errors as one message and an exit code, tables, JSON.
 
 Standard output carries the result, standard error the narration and the progress. Exit codes: 0 ok, 1 failed
 or not verified, 2 wrong usage, 130 interrupted.
@@ -17,8 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from atariari_data.errors import AtariariError
+from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 
 _WIDE = 10_000
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
+label_set_option = click.option(
+    "--label-set",
+    type=click.Choice(LABEL_SETS),
+    default=DEFAULT_LABEL_SET,
+    show_default=True,
+    help="Ours, or the 2019 paper's.",
+)
 
 
 class Commands(click.Group):

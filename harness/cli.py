@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from builders.console import Commands, print_json, say
+from builders.console import Commands, json_option, label_set_option, print_json, say
 from harness import missing_extra, options
 from harness.leaderboard.cli import leaderboard, submit
 from harness.methods.cli import methods, run, train
@@ -70,7 +70,7 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
     type=click.IntRange(min=0, max=2**53 - 1),
     help="Score on a test split recorded now from this seed, and say what is lost against the frozen one.",
 )
-@options.label_set
+@label_set_option
 @click.option("--name", help="Of the encoder, in the result.  [default: its class or file]")
 @click.option(
     "--pretraining-data",
@@ -98,7 +98,7 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
     help="Gigabytes that the encoder's process may take.  [default: most of what is free]",
 )
 @options.quiet
-@options.as_json
+@json_option
 def evaluate(
     encoder: str,
     games: str | None,
@@ -162,7 +162,7 @@ def evaluate(
 @_pool
 @_spec
 @_autocast
-@options.as_json
+@json_option
 def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
     """Say which rule ENCODER breaks, if any, before an hour is spent on it.
 
@@ -190,7 +190,7 @@ def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
 @options.num_proc
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep features.")
 @options.quiet
-@options.as_json
+@json_option
 def trivial(
     games: str | None,
     to: Path,

@@ -1,4 +1,4 @@
-"""Options that several commands of `harness` have."""
+"""Options that several commands of `harness` have; `builders.console` has those of `atariari-data`, too."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Final
 
 import click
 
-from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
-
 PROBES: Final = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
 quiet = click.option("--quiet", is_flag=True, help="No progress.")
 device = click.option("--device", default="cpu", show_default=True, help="Torch device.")
 num_proc = click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
@@ -28,13 +25,6 @@ train_sizes = click.option(
     "--train-sizes",
     help="Training rows for a learning curve, as 100,1000,10000,all; 1000 is 1k, the frozen rows.  "
     "[default: all,1k; all for anand2019]",
-)
-label_set = click.option(
-    "--label-set",
-    type=click.Choice(LABEL_SETS),
-    default=DEFAULT_LABEL_SET,
-    show_default=True,
-    help="Ours, or the 2019 paper's.",
 )
 limit = click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
 weights = click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")

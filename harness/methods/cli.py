@@ -10,7 +10,7 @@ import click
 
 from atariari_data.errors import UsageError
 from atariari_data.games import game
-from builders.console import print_json, print_table, say
+from builders.console import json_option, label_set_option, print_json, print_table, say
 from harness import options as shared
 from harness.methods import METHODS
 
@@ -61,7 +61,7 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
     click.option("--save-seconds", type=float, default=60.0, show_default=True, help="Between saved states."),
     shared.num_proc,
     shared.quiet,
-    shared.as_json,
+    json_option,
 )
 
 
@@ -97,7 +97,7 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 @_training
 @_out
 @shared.probes
-@shared.label_set
+@label_set_option
 @click.option(
     "--result", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
 )
@@ -149,7 +149,7 @@ def run(
 
 
 @click.command()
-@shared.as_json
+@json_option
 def methods(*, as_json: bool) -> None:
     """List the methods that `harness train` knows, and their own hyperparameters."""
     from dataclasses import fields
