@@ -79,30 +79,39 @@ def _write(value: Any, indent: bytes, parts: list[bytes]) -> None:
     if not _nested(value):
         parts.append(orjson.dumps(value))
         return
-    inner = indent + b" "
-    between = b",\n" + inner
+    before, between = b"\n" + indent + b" ", b",\n" + indent + b" "
     if isinstance(value, list):
-        parts.append(b"[\n" + inner)
+        parts.append(b"[")
         rows = _rows(value, between)
         if rows is not None:
-            parts.append(rows)
+            parts += before, rows
         else:
-            for number, item in enumerate(value):
-                if number:
-                    parts.append(between)
-                _write(item, inner, parts)
+            for item in value:
+                parts.append(before)
+                _write(item, indent + b" ", parts)
+                before = between
         parts.append(b"\n" + indent + b"]")
         return
-    before = b"\n" + inner
     parts.append(b"{")
+    plain: dict[str, Any] = {}  # neighbours that take a line each, written in one call
     for key, item in value.items():
-        parts.append(before + _key(key))
-        if isinstance(item, dict | list):
-            _write(item, inner, parts)
-        else:
-            parts.append(orjson.dumps(item))
+        if not isinstance(item, dict | list):
+            plain[key] = item
+            continue
+        if plain:
+            parts += before, _lines(plain, between)
+            before, plain = between, {}
+        parts += before, _key(key)
+        _write(item, indent + b" ", parts)
         before = between
+    if plain:
+        parts += before, _lines(plain, between)
     parts.append(b"\n" + indent + b"}")
+
+
+def _lines(plain: dict[str, Any], between: bytes) -> bytes:
+    """Write what is inside of a flat object, a line to each: no text holds a line's end unescaped."""
+    return orjson.dumps(plain, option=orjson.OPT_INDENT_2)[4:-2].replace(b",\n  ", between)
 
 
 @lru_cache(maxsize=4096)
@@ -112,29 +121,27 @@ def _key(key: str) -> bytes:
 
 def _nested(value: Any) -> bool:
     """Whether a value takes more than a line: one of its children has objects."""
-    if not isinstance(value, dict | list):
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
         return False
-    for child in value.values() if isinstance(value, dict) else value:
-        if isinstance(child, dict | list) and _has_objects(child):
-            return True
-    return False
+    kinds = set(map(type, value))
+    if list not in kinds:
+        return dict in kinds
+    # A list of a result holds objects or none.
+    return dict in kinds or any(isinstance(v, list) and bool(v) and isinstance(v[0], dict) for v in value)
 
 
 def _rows(value: list[Any], between: bytes) -> bytes | None:
     """Write a list of flat objects, a row to a line, in one call; None where it is something else."""
     first = value[0]
-    if not isinstance(first, dict) or not first or any(map(_has_objects, first.values())):
+    if not isinstance(first, dict) or not first or _nested(first):
         return None
     # A quote inside a string is escaped, and one that closes a string is never followed by a name: so this
     # occurs between two rows only.
     seam = b"},{" + orjson.dumps(next(iter(first))) + b":"
     text = orjson.dumps(value)[1:-1]
     return text.replace(seam, b"}" + between + seam[2:]) if text.count(seam) == len(value) - 1 else None
-
-
-def _has_objects(value: Any) -> bool:
-    # A list of a result holds objects or none.
-    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
 def parse(data: bytes) -> Any:

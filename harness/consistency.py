@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.canonical import ResultError
-from harness.means import BOUNDS, LEAST_ROOM, METRICS, ONE, game_means, suite_means
+from harness.means import (
+    BOUNDS,
+    METRICS,
+    ONE,
+    Floats,
+    all_means,
+    all_variables,
+    best_trivial,
+    columns_of,
+    normalised,
+)
 from harness.result import Signed
 
 _ROUNDING = 0.0002
@@ -34,10 +44,8 @@ _NUMBERS = (
     "normalised_f1",
     "mae",
 )
-_numbers_of = itemgetter(*_NUMBERS)
 _head_of = itemgetter("name", "categories", "n", "ceiling_f1", "ceiling_accuracy")
 
-_Floats = npt.NDArray[np.float64]
 _Flags = npt.NDArray[np.bool_]
 
 
@@ -56,11 +64,12 @@ def check(signed: Signed) -> None:
     plain = signed.plain
     for name, game in plain["games"].items():
         _check_game(signed, name, game, probes)
-    _check_rows(_Rows.of(plain["games"]), signed)
+    rows = _Rows.of(plain["games"])
+    _check_rows(rows, signed)
+    means, suite = all_means(plain["games"], signed.dataset.suite, plain["probes"], rows.columns)
     for name, game in plain["games"].items():
-        for scores in game["scores"]:
-            expect(f"{name}: means", game_means(scores["variables"]), scores["means"])
-    expect("suite", suite_means(plain["probes"], signed.dataset.suite, plain["games"]), plain["suite"])
+        expect(f"{name}: means", means[name], [scores["means"] for scores in game["scores"]])
+    expect("suite", suite, plain["suite"])
 
 
 def expect(what: str, expected: object, got: object) -> None:
@@ -157,24 +166,21 @@ class _Rows:
 
     games: Sequence[str]
     plain: Sequence[Mapping[str, Any]]
-    columns: Mapping[str, _Floats]
+    columns: Mapping[str, Floats]
 
     @classmethod
     def of(cls, games: Mapping[str, Any]) -> _Rows:
         """Gather them."""
-        found = [(name, v) for name, game in games.items() for s in game["scores"] for v in s["variables"]]
-        plain = [row for _, row in found]
-        columns = np.array(list(map(_numbers_of, plain)), np.float64).T
-        ends = [row["f1_interval"] or (np.nan, np.nan) for row in plain]
-        low, high = np.array(ends, np.float64).T
+        plain = all_variables(games)
+        low, high = np.array([row["f1_interval"] or (np.nan, np.nan) for row in plain], np.float64).T
         return cls(
-            [name for name, _ in found],
+            [name for name, game in games.items() for s in game["scores"] for _ in s["variables"]],
             plain,
-            {**dict(zip(_NUMBERS, columns, strict=True)), "low": low, "high": high},
+            {**columns_of(plain, _NUMBERS), "low": low, "high": high},
         )
 
     def refuse(
-        self, bad: _Flags, what: str, got: str, expected: _Floats | None = None, to: Any = None
+        self, bad: _Flags, what: str, got: str, expected: Floats | None = None, to: Any = None
     ) -> None:
         """Refuse the result if a row is bad, and name the first.
 
@@ -238,25 +244,20 @@ def _check_rows(rows: _Rows, signed: Signed) -> None:
 
 
 def _check_relative(rows: _Rows) -> None:
-    """Check the best trivial encoder and the normalised score, as `harness.means.relative` makes them."""
+    """Check the best trivial encoder and the normalised score."""
     c = rows.columns
-    best = np.maximum(np.maximum(c["majority_f1"], c["pixels_pca_f1"]), c["random_projection_f1"])
+    best = best_trivial(c)
     rows.refuse(_differ(best, c["trivial_f1"]), "trivial_f1 contradicts the others.", "trivial_f1", best)
-    room, above = np.rint((c["ceiling_f1"] - best) * ONE), np.rint((c["f1"] - best) * ONE)
-    known = ~np.isnan(above) & (room >= LEAST_ROOM)
-    divisor = np.where(known, room, 1).astype(np.int64)
-    quotient, rest = np.divmod(np.where(known, above, 0).astype(np.int64) * ONE, divisor)
-    quotient += (2 * rest > divisor) | ((2 * rest == divisor) & (quotient % 2 == 1))
-    normalised = np.where(known, quotient / ONE, np.nan)
-    bad = _differ(normalised, c["normalised_f1"])
-    rows.refuse(bad, "normalised_f1 contradicts the others.", "normalised_f1", normalised)
+    relative = normalised(c["f1"], best, c["ceiling_f1"])
+    bad = _differ(relative, c["normalised_f1"])
+    rows.refuse(bad, "normalised_f1 contradicts the others.", "normalised_f1", relative)
 
 
-def _differ(a: _Floats, b: _Floats) -> _Flags:
+def _differ(a: Floats, b: Floats) -> _Flags:
     return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
 
 
-def _least_f1(accuracy: _Floats) -> _Floats:
+def _least_f1(accuracy: Floats) -> Floats:
     """Return the least weighted F1 at an accuracy a, 2a^2 / (1 + a): that of one answer for all rows.
 
     With n_c rows and p_c predictions of class c, t_c of them right, F1 is the sum of 2 n_c t_c / (n_c + p_c)
@@ -266,7 +267,7 @@ def _least_f1(accuracy: _Floats) -> _Floats:
     return 2 * accuracy * accuracy / (1 + accuracy)
 
 
-def _are_shares(values: _Floats, n: _Floats) -> _Flags:
+def _are_shares(values: Floats, n: Floats) -> _Flags:
     """Whether numbers of four places are k/n, rounded, for a whole k."""
     whole = np.rint(values * ONE)
     near = 2 * np.abs(np.rint(values * n) * ONE - whole * n) <= n

@@ -4,20 +4,28 @@ Each level is the plain mean of the printed, rounded numbers one level below, ro
 fourth place, in whole numbers (ten-thousandths): anyone can follow it with a pocket calculator. A mean over
 something missing is null, with the reason. A normalised score is not averaged: it is computed from the means
 of F1, of the best trivial encoder and of the ceiling, since a variable with little room would rule the mean.
+
+A leaderboard checks hundreds of thousands of rows, so all of a result are computed at once, as float64 arrays
+with NaN for what is missing.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
 
 METRICS = ("f1", "accuracy", "majority_f1", "majority_accuracy")
 """What a mean says why it is missing."""
 
 BOUNDS = ("trivial_f1", "ceiling_f1")
 """What F1 is measured against, where it is known."""
+
+TRIVIAL = ("majority_f1", "pixels_pca_f1", "random_projection_f1")
+"""F1 of the trivial encoders."""
 
 ONE = 10_000
 """Scores are whole numbers of ten-thousandths."""
@@ -26,109 +34,199 @@ LEAST_ROOM = 100
 """Of them between the best trivial encoder and the ceiling, for a normalised score."""
 
 _AVERAGED = (*METRICS, *BOUNDS)
-_scores_of = itemgetter(*_AVERAGED)
-_trivial_of = itemgetter("majority_f1", "pixels_pca_f1", "random_projection_f1")
+_PRINTED = (*_AVERAGED, "normalised_f1")
 
 Row = Mapping[str, Any]
-_Values = tuple[float | None, ...]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
-def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of numbers of four decimal places, rounded half to even; None if one is missing."""
-    try:
-        total = math.fsum(values)  # type: ignore[arg-type]  # None raises, which costs least
-    except TypeError:
-        return None
-    # This sum of the doubles is nearer to the sum of the decimals than half of the last place.
-    return _divided(round(total * ONE), len(values)) if values else None
+def all_variables(games: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the variables of all games under all probes, in the order of the result."""
+    return [row for game in games.values() for scores in game["scores"] for row in scores["variables"]]
 
 
-def _divided(dividend: int, divisor: int) -> float:
-    """Return a quotient in ten-thousandths, rounded half to even, as a number."""
-    quotient, rest = divmod(2 * dividend + divisor, 2 * divisor)
-    if not rest and quotient % 2:  # it was half, and went up to odd
-        quotient -= 1
-    return quotient / ONE if quotient % ONE else quotient // ONE  # 1, not 1.0, as JSON tools write it
+def columns_of(rows: Iterable[Row], keys: Sequence[str]) -> dict[str, Floats]:
+    """Return the numbers of rows by name, each float64 [rows]."""
+    table = np.array(list(map(itemgetter(*keys), rows)), np.float64).reshape(-1, len(keys))
+    return dict(zip(keys, table.T, strict=True))
 
 
-def trivial_f1(variable: Row) -> float | None:
-    """Return F1 of the best trivial encoder of a variable; None where one of the three is not known."""
-    known = _trivial_of(variable)
-    return None if None in known else max(known)
+def best_trivial(columns: Mapping[str, Floats]) -> Floats:
+    """Return F1 of the best trivial encoder of each row; NaN where one of the three is not known."""
+    return np.asarray(np.max([columns[key] for key in TRIVIAL], axis=0))
 
 
-def relative(variable: Row) -> dict[str, float | None]:
-    """Return what follows from the other scores of a variable: best trivial encoder and normalised score."""
-    best = trivial_f1(variable)
-    return {"trivial_f1": best, "normalised_f1": normalised(variable["f1"], best, variable["ceiling_f1"])}
-
-
-def normalised(f1: float | None, trivial: float | None, ceiling: float | None) -> float | None:
+def normalised(f1: Floats, trivial: Floats, ceiling: Floats) -> Floats:
     """Return where F1 lies between the best trivial encoder (0) and the ceiling (1).
 
-    Under the trivial encoder it is negative. None where one of them is not known, and where the ceiling is
+    Under the trivial encoder it is negative. NaN where one of them is not known, and where the ceiling is
     less than 0.01 above the trivial encoder, so that there is no room to tell encoders apart.
     """
-    if f1 is None or trivial is None or ceiling is None:
-        return None
-    above, room = round((f1 - trivial) * ONE), round((ceiling - trivial) * ONE)
-    return _divided(above * ONE, room) if room >= LEAST_ROOM else None
+    above, room = np.rint((f1 - trivial) * ONE), np.rint((ceiling - trivial) * ONE)
+    return _divided(above * ONE, np.where(room >= LEAST_ROOM, room, 0))
 
 
-def game_means(variables: Sequence[Row]) -> dict[str, Any]:
-    """Return the category means of a game and the mean over its categories."""
-    members: dict[str, list[_Values]] = {}
-    for variable in variables:
-        scores = _scores_of(variable)
-        for category in variable["categories"]:
-            members.setdefault(category, []).append(scores)
-    categories = [_category(name, members[name]) for name in sorted(members)]
-    means, reason = _means([_scores_of(c) for c in categories]), None
-    if any(means[metric] is None for metric in METRICS):
-        missing = [v["name"] for v in variables if v["categories"] and None in _scores_of(v)[: len(METRICS)]]
-        reason = "no score for " + ", ".join(missing) if missing else "no variable counts in a category"
-    return {**means, "categories": categories, "reason": reason}
+def grouped(values: Floats, groups: Numbers, count: int) -> Floats:
+    """Return the means of the rows of each group.
+
+    Args:
+        values: float64 [rows, k], numbers of four decimal places, NaN for what is missing.
+        groups: int64 [rows], the group of each row.
+        count: Number of groups.
+
+    Returns:
+        float64 [count, k], rounded half to even; NaN for a group without rows, or with one that is missing.
+    """
+    sizes = np.bincount(groups, minlength=count)
+    units = np.rint(values * ONE)  # whole numbers, so that their sums are exact
+    totals = np.array([np.bincount(groups, column, minlength=count) for column in units.T], np.float64)
+    return _divided(totals.T, sizes[:, None])
 
 
-def suite_means(
-    probes: Sequence[Row], suite: Sequence[str], games: Mapping[str, Row]
+def _divided(dividend: Floats, divisor: npt.NDArray[Any]) -> Floats:
+    """Return quotients of whole numbers in ten-thousandths, rounded half to even; NaN over 0 or of NaN."""
+    known = ~np.isnan(dividend) & (divisor > 0)
+    above = np.where(known, dividend, 0).astype(np.int64)
+    below = np.broadcast_to(np.where(divisor > 0, divisor, 1), above.shape).astype(np.int64)
+    quotient, rest = np.divmod(2 * above + below, 2 * below)
+    quotient -= (rest == 0) & (quotient % 2 == 1)  # it was half, and went up to odd
+    return np.where(known, quotient / ONE, np.nan)
+
+
+def fill(signed: dict[str, Any]) -> None:
+    """Put what follows from the scores into the signed part of a result, as dicts and lists."""
+    games = signed["games"]
+    variables = all_variables(games)
+    columns = columns_of(variables, ("f1", "accuracy", "majority_accuracy", "ceiling_f1", *TRIVIAL))
+    best = best_trivial(columns)
+    relative = normalised(columns["f1"], best, columns["ceiling_f1"])
+    for row, *values in zip(variables, _plain(best), _plain(relative), strict=True):
+        row["trivial_f1"], row["normalised_f1"] = values
+    means, signed["suite"] = all_means(
+        games, signed["dataset"]["suite"], signed["probes"], {**columns, "trivial_f1": best}
+    )
+    for name, game in games.items():
+        for scores, mean in zip(game["scores"], means[name], strict=True):
+            scores["means"] = mean
+
+
+def all_means(
+    games: Mapping[str, Any], suite: Sequence[str], probes: Sequence[Row], columns: Mapping[str, Floats]
+) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
+    """Return the means of every game under every probe, and those of the suite.
+
+    Args:
+        games: As in a result.
+        suite: All games of the suite.
+        probes: As in a result.
+        columns: Of `all_variables`: what is averaged.
+
+    Returns:
+        ``means`` of each game's ``scores``, by game; and ``suite``, whose means are null where a game is
+        missing.
+    """
+    parts = [(name, n, s["variables"]) for name, game in games.items() for n, s in enumerate(game["scores"])]
+    members: dict[tuple[int, str], list[int]] = {}
+    first = 0
+    for part, (_, _, variables) in enumerate(parts):
+        for number, variable in enumerate(variables, first):
+            for category in variable["categories"]:
+                members.setdefault((part, category), []).append(number)
+        first += len(variables)
+    keys = sorted(members)
+    part_of = np.array([part for part, _ in keys], np.int64)
+    values = np.stack([columns[key] for key in _AVERAGED], axis=1)
+    rows = np.array([row for key in keys for row in members[key]], np.int64)
+    sizes = [len(members[key]) for key in keys]
+    of_categories = grouped(values[rows], np.repeat(np.arange(len(keys)), sizes), len(keys))
+    of_parts = grouped(of_categories, part_of, len(parts))
+    found = _means(of_parts, part_of, keys, _printed(of_categories), sizes)
+    means: dict[str, list[dict[str, Any]]] = {}
+    for (name, _, variables), mean in zip(parts, found, strict=True):
+        means.setdefault(name, []).append({**mean, "reason": _reason(mean, variables)})
+
+    inside = [name in suite for name, _, _ in parts]
+    counted = np.array([inside[part] for part, _ in keys], np.bool_)
+    probe_of = np.array([number for _, number, _ in parts], np.int64)
+    wide = [(int(probe_of[part]), category) for part, category in keys if inside[part]]
+    both = sorted(set(wide))
+    place = {key: number for number, key in enumerate(both)}
+    groups = np.array([place[key] for key in wide], np.int64)
+    of_suite = _means(
+        grouped(of_parts[inside], probe_of[inside], len(probes)),
+        np.array([number for number, _ in both], np.int64),
+        both,
+        _printed(grouped(of_categories[counted], groups, len(both))),
+        np.bincount(groups, minlength=len(both)).tolist(),
+    )
+    return means, [
+        _of_probe(probe, number, mean, means, suite)
+        for number, (probe, mean) in enumerate(zip(probes, of_suite, strict=True))
+    ]
+
+
+def _means(
+    values: Floats,
+    part_of: Numbers,
+    keys: Sequence[tuple[int, str]],
+    below: Sequence[Any],
+    sizes: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Return, for every probe, the means over the games of the suite; None where a game is missing."""
-    found = []
-    nothing: dict[str, Any] = dict.fromkeys((*_AVERAGED, "normalised_f1"))
-    for number, probe in enumerate(probes):
-        rows = {name: game["scores"][number]["means"] for name, game in games.items() if name in suite}
-        absent = [name for name in suite if name not in rows]
-        without = [name for name, row in rows.items() if any(row[metric] is None for metric in METRICS)]
-        reasons = [
-            *([f"not evaluated: {', '.join(absent)}"] if absent else []),
-            *([f"no mean for {', '.join(without)}"] if without else []),
-        ]
-        members: dict[str, list[_Values]] = {}
-        for row in rows.values():
-            for category in row["categories"]:
-                members.setdefault(category["category"], []).append(_scores_of(category))
-        categories = [_category(name, members[name]) for name in sorted(members)]
-        found.append(
-            {
-                "probe": probe["probe"],
-                "train_rows": probe["train_rows"],
-                "means": {
-                    **(nothing if reasons else _means([_scores_of(row) for row in rows.values()])),
-                    "categories": [{**c, **nothing} if absent else c for c in categories],
-                    "reason": "; ".join(reasons) or None,
-                },
-            }
-        )
-    return found
+    """Put means and the categories under them together, without a reason."""
+    categories: list[list[dict[str, Any]]] = [[] for _ in values]
+    for part, (_, name), row, count in zip(part_of.tolist(), keys, below, sizes, strict=True):
+        categories[part].append({**row, "category": name, "count": count})
+    return [{**row, "categories": c} for row, c in zip(_printed(values), categories, strict=True)]
 
 
-def _category(name: str, members: Sequence[_Values]) -> dict[str, Any]:
-    return {**_means(members), "category": name, "count": len(members)}
+def _printed(values: Floats) -> list[dict[str, Any]]:
+    """Return rows of means as dicts, with the normalised score."""
+    f1, trivial, ceiling = (values[:, _AVERAGED.index(key)] for key in ("f1", *BOUNDS))
+    table = _plain(np.column_stack([values, normalised(f1, trivial, ceiling)]))
+    return [dict(zip(_PRINTED, row, strict=True)) for row in table]
 
 
-def _means(rows: Sequence[_Values]) -> dict[str, float | None]:
-    columns = zip(*rows, strict=True) if rows else [()] * len(_AVERAGED)
-    found = {name: mean(column) for name, column in zip(_AVERAGED, columns, strict=True)}
-    found["normalised_f1"] = normalised(found["f1"], found["trivial_f1"], found["ceiling_f1"])
-    return found
+def _plain(values: Floats) -> list[Any]:
+    """Return an array as lists: None for NaN and 1 for 1.0, as JSON tools write it."""
+    plain = values.astype(object)
+    plain[np.isnan(values)] = None
+    whole = values == np.rint(values)
+    plain[whole] = values[whole].astype(np.int64)
+    return cast("list[Any]", plain.tolist())
+
+
+def _reason(mean: Row, variables: Sequence[Row]) -> str | None:
+    """Say why a mean over the variables of a game is missing."""
+    if all(mean[metric] is not None for metric in METRICS):
+        return None
+    missing = [
+        v["name"] for v in variables if v["categories"] and any(v[metric] is None for metric in METRICS)
+    ]
+    return "no score for " + ", ".join(missing) if missing else "no variable counts in a category"
+
+
+def _of_probe(
+    probe: Row, number: int, mean: dict[str, Any], games: Mapping[str, Sequence[Row]], suite: Sequence[str]
+) -> dict[str, Any]:
+    """Return the means of the suite under a probe; null, with the reason, where a game is missing."""
+    nothing = dict.fromkeys(_PRINTED)
+    absent = [name for name in suite if name not in games]
+    without = [
+        name
+        for name, means in games.items()
+        if name in suite and any(means[number][metric] is None for metric in METRICS)
+    ]
+    reasons = [
+        *([f"not evaluated: {', '.join(absent)}"] if absent else []),
+        *([f"no mean for {', '.join(without)}"] if without else []),
+    ]
+    if reasons:
+        mean = {**mean, **nothing}
+    if absent:
+        mean["categories"] = [{**category, **nothing} for category in mean["categories"]]
+    return {
+        "probe": probe["probe"],
+        "train_rows": probe["train_rows"],
+        "means": {**mean, "reason": "; ".join(reasons) or None},
+    }

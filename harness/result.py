@@ -29,7 +29,7 @@ from harness.canonical import (
     to_plain,
     whole_as_integers,
 )
-from harness.means import game_means, relative, suite_means
+from harness.means import fill
 from harness.provenance import (
     SORTED,
     Dataset,
@@ -237,12 +237,7 @@ class Signed(Model):
         """
         plain = to_plain({"schema_version": SCHEMA_VERSION, **fields})
         try:
-            for game in plain["games"].values():
-                for scores in game["scores"]:
-                    for variable in scores["variables"]:
-                        variable.update(relative(variable))
-                    scores["means"] = game_means(scores["variables"])
-            plain["suite"] = suite_means(plain["probes"], plain["dataset"]["suite"], plain["games"])
+            fill(plain)
             return cls.model_validate(plain, context={"any_order": True})
         except ValidationError as error:
             raise explain(error) from error

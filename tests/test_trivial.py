@@ -136,15 +136,22 @@ def test_a_dry_run_has_none_and_says_why(made: Path, built: str, monkeypatch: py
     check(dry)
 
 
-def test_normalised_score() -> None:
-    assert means.normalised(0.75, 0.5, 1.0) == 0.5
-    assert means.normalised(0.4, 0.5, 1.0) == -0.2
-    assert means.normalised(0.9, 0.9, 0.9) is None
-    assert means.normalised(0.9, 0.9, 0.9099) is None, "no room to tell"
-    assert means.normalised(0.91, 0.9, 0.91) == 1
-    assert means.normalised(0.99, 0.95, 0.9) is None, "a ceiling under the trivial encoder"
-    assert means.normalised(0.9, None, 1.0) is None
-    assert means.normalised(0.5001, 0.5, 0.8) == 0.0003
+@pytest.mark.parametrize(
+    ("f1", "trivial", "ceiling", "expected"),
+    [
+        (0.75, 0.5, 1.0, 0.5),
+        (0.4, 0.5, 1.0, -0.2),
+        (0.91, 0.9, 0.91, 1),
+        (0.5001, 0.5, 0.8, 0.0003),
+        pytest.param(0.9, 0.9, 0.9, np.nan, id="no room"),
+        pytest.param(0.9, 0.9, 0.9099, np.nan, id="no room to tell"),
+        pytest.param(0.99, 0.95, 0.9, np.nan, id="a ceiling under the trivial encoder"),
+        pytest.param(0.9, np.nan, 1.0, np.nan, id="unknown"),
+    ],
+)
+def test_normalised_score(f1: float, trivial: float, ceiling: float, expected: float) -> None:
+    made = means.normalised(np.array([f1]), np.array([trivial]), np.array([ceiling]))
+    np.testing.assert_array_equal(made, [expected])
 
 
 @pytest.mark.parametrize("key", ["trivial_f1", "normalised_f1", "pixels_pca_f1"])

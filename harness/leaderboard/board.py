@@ -68,6 +68,11 @@ class KeptGame(Model):
     variables: list[KeptVariable]
     """Those that it probes, in order."""
 
+    @cached_property
+    def heads(self) -> list[tuple[str, list[str], float | None, float | None]]:
+        """What results repeat of the variables: name, categories, ceilings of F1 and of accuracy."""
+        return [(v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in self.variables]
+
 
 class ProbeChoice(Model):
     """A probe and its training size."""
@@ -122,9 +127,15 @@ class AcceptedProtocol(Model):
     """The suite."""
 
     @cached_property
-    def trivial_of(self) -> dict[tuple[str, str, TrainRows], TrivialScores]:
-        """The scores of the trivial encoders by game, probe and training size."""
-        return {(known.game, known.probe, known.train_rows): known for known in self.trivial}
+    def trivial_of(self) -> dict[tuple[str, str, TrainRows], list[tuple[float | None, float | None]]]:
+        """By game, probe and training size, for each variable F1 of the PCA and of the random projection."""
+        return {
+            (known.game, known.probe, known.train_rows): [
+                (known.pixels_pca_f1[v.name], known.random_projection_f1[v.name])
+                for v in self.games[known.game].variables
+            ]
+            for known in self.trivial
+        }
 
     @property
     def columns(self) -> list[ProbeChoice]:

@@ -51,16 +51,13 @@ def _check_rows(
     name: str, scores: Mapping[str, Any], kept: KeptGame, protocol: AcceptedProtocol, *, fresh: bool
 ) -> None:
     rows = scores["variables"]
-    heads: list[tuple[object, ...]] = [
-        (v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in kept.variables
-    ]
+    heads = kept.heads
     if fresh:  # other rows, of which no ceiling is known
-        heads = [(*head[:2], None, None) for head in heads]
+        heads = [(name, categories, None, None) for name, categories, *_ in heads]
     _expect(f"{name}: variables and their ceilings", heads, list(map(_kept_of, rows)))
     known = protocol.trivial_of.get((name, scores["probe"], scores["train_rows"]))
     if known is not None and not fresh and scores["trivial_reason"] is None:
-        trivial = [(known.pixels_pca_f1[v.name], known.random_projection_f1[v.name]) for v in kept.variables]
-        _expect(f"{name}: scores of the trivial encoders", trivial, list(map(_trivial_of, rows)))
+        _expect(f"{name}: scores of the trivial encoders", known, list(map(_trivial_of, rows)))
 
 
 def _expect(what: str, expected: object, got: object) -> None:
