@@ -51,8 +51,8 @@ TOKENS = (
         b"\\",
     ),
     *(
-        b'"schema_version": 2',
-        b'"ranked": false',
+        b'"schema_version":2',
+        b'"ranked":false',
         b"-----BEGIN SSH SIGNATURE-----",
         b"AAAA",
         b"==",

@@ -68,7 +68,8 @@ def check(signed: Signed) -> None:
     _check_rows(rows, signed)
     means, suite = all_means(plain["games"], signed.dataset.suite, plain["probes"], rows.columns)
     for name, game in plain["games"].items():
-        expect(f"{name}: means", means[name], [scores["means"] for scores in game["scores"]])
+        for mean, scores in zip(means[name], game["scores"], strict=True):
+            expect(f"{name}: means", mean, scores["means"])
     expect("suite", suite, plain["suite"])
 
 

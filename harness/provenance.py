@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationInfo,
-    model_validator,
 )
 
 from harness.canonical import Count, Digest, Text
@@ -30,54 +26,10 @@ Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][
 """Name of a game, a variable, a category, a probe or a label set."""
 
 
-def _in_order(value: dict[str, Any]) -> dict[str, Any]:
-    if list(value) != sorted(value):
-        raise ValueError("the keys are not sorted")
-    return value
-
-
-SORTED = AfterValidator(_in_order)  # so that there is one file for each result
-
-
-class Row(BaseModel):
-    """One of many alike in a list, whose fields' order is looked at for all of them together (`rows`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-def rows(kind: type[Row]) -> BeforeValidator:
-    """Return what keeps the fields of a list's rows in their order; missing and unknown ones it leaves."""
-    names = tuple(kind.model_fields)
-
-    def in_order(value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, list) and not info.context:
-            for row in value:
-                if isinstance(row, dict) and tuple(row) != names and set(row) == set(names):
-                    raise ValueError("the fields are not in their order")
-        return value
-
-    return BeforeValidator(in_order)
-
-
-class Model(Row):
+class Model(BaseModel):
     """Part of a result file: immutable, nothing unknown, nothing left out, nothing converted."""
 
-    _names: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """Keep the order of the fields."""
-        cls._names = tuple(cls.model_fields)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fields_in_order(cls, data: Any, info: ValidationInfo) -> Any:
-        # So that there is one file for each result, and what was read need not be written to see that.
-        if isinstance(data, dict) and tuple(data) != cls._names and not info.context:
-            if odd := set(data) ^ set(cls._names):
-                raise ValueError(f"fields missing or unknown: {', '.join(sorted(map(ascii, odd)))[:200]}")
-            raise ValueError("the fields are not in their order")
-        return data
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Protocol(Model):
@@ -110,9 +62,8 @@ class Dataset(Model):
     fresh_seed: Count | None
     """Seed of a test split recorded on the spot; null for the published split."""
     splits: Annotated[
-        dict[Identifier, Annotated[dict[Literal["train", "validation", "test"], Split], SORTED]],
+        dict[Identifier, dict[Literal["train", "validation", "test"], Split]],
         Field(min_length=1, max_length=200),
-        SORTED,
     ]
     """Per evaluated game, the splits that were used."""
 
@@ -200,7 +151,6 @@ class Environment(Model):
     packages: Annotated[
         dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")], Text],
         Field(max_length=200),
-        SORTED,
     ]
     """Versions of what decides the numbers."""
 

@@ -25,13 +25,12 @@ from harness.canonical import (
     Text,
     Utc,
     canonical,
-    readable,
+    file_form,
     to_plain,
     whole_as_integers,
 )
 from harness.means import fill
 from harness.provenance import (
-    SORTED,
     Dataset,
     Encoder,
     Environment,
@@ -40,9 +39,7 @@ from harness.provenance import (
     Isolation,
     Model,
     Protocol,
-    Row,
     Submitter,
-    rows,
 )
 
 if TYPE_CHECKING:
@@ -70,12 +67,11 @@ class Probe(Model):
     settings: Annotated[
         dict[Identifier, Setting | Annotated[list[Setting], Field(max_length=100)]],
         Field(max_length=100),
-        SORTED,
     ]
     """What else decides its answer."""
 
 
-class _Scores(Row):
+class _Scores(Model):
     f1: Share | None
     """Weighted F1, as scikit-learn defines it."""
     accuracy: Share | None
@@ -92,7 +88,7 @@ class _Scores(Row):
     """Where F1 lies between `trivial_f1` (0) and `ceiling_f1` (1); null if they are not 0.01 apart."""
 
 
-class _VariableHead(Row):
+class _VariableHead(Model):
     name: Identifier
     """Of the variable, as in the label set."""
     categories: Annotated[list[Identifier], Field(max_length=5)]
@@ -103,7 +99,7 @@ class _VariableHead(Row):
     """Different values in training."""
 
 
-# Fields are written in the order of the classes read from the right, so that a row begins with its name.
+# Fields are documented in the order of the classes read from the right, so that a row begins with its name.
 class VariableScores(_Scores, _VariableHead):
     """One variable under one probe."""
 
@@ -127,7 +123,7 @@ class VariableScores(_Scores, _VariableHead):
     """Why a score is null, or what to know about it."""
 
 
-class _CategoryHead(Row):
+class _CategoryHead(Model):
     category: Identifier
     """Of the variables."""
     count: Count
@@ -138,10 +134,10 @@ class CategoryMeans(_Scores, _CategoryHead):
     """The plain mean over the variables of one category, or over the games that have it."""
 
 
-class Means(_Scores, Model):
+class Means(_Scores):
     """The mean over the categories (of a game), or over the games (of the suite)."""
 
-    categories: Annotated[list[CategoryMeans], rows(CategoryMeans)]
+    categories: list[CategoryMeans]
     """One for each category that occurs, sorted."""
     reason: Annotated[str, StringConstraints(max_length=8000)] | None
     """Why a mean is null."""
@@ -160,7 +156,7 @@ class ProbeScores(Model):
     """Why the scores of the trivial encoders are null."""
     means: Means
     """Over the variables, computed from the rounded scores below."""
-    variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200), rows(VariableScores)]
+    variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200)]
     """Every variable that the dataset keeps."""
 
 
@@ -215,13 +211,13 @@ class Signed(Model):
     """The machine."""
     isolation: Isolation | None
     """Guards between encoder and answers; null where none was tried."""
-    seeds: Annotated[dict[Identifier, Count], Field(max_length=50), SORTED]
+    seeds: Annotated[dict[Identifier, Count], Field(max_length=50)]
     """Of everything random, by what it was used for."""
     probes: Annotated[list[Probe], Field(min_length=1, max_length=16)]
     """Probes and training sizes."""
     suite: list[SuiteMeans]
     """Means over the games, one for each of ``probes``."""
-    games: Annotated[dict[Identifier, GameScores], Field(min_length=1, max_length=200), SORTED]
+    games: Annotated[dict[Identifier, GameScores], Field(min_length=1, max_length=200)]
     """The scores, by game."""
 
     @classmethod
@@ -238,7 +234,7 @@ class Signed(Model):
         plain = to_plain({"schema_version": SCHEMA_VERSION, **fields})
         try:
             fill(plain)
-            return cls.model_validate(plain, context={"any_order": True})
+            return cls.model_validate(plain)
         except ValidationError as error:
             raise explain(error) from error
         except (KeyError, TypeError, AttributeError) as error:
@@ -304,7 +300,7 @@ class Result(Model):
     def content(self) -> bytes:
         """The file's content; there is one for each result."""
         signatures = [signature.model_dump() for signature in self.signatures]
-        return readable({"signatures": signatures, "signed": self.signed.plain})
+        return file_form(signatures, self.signed.payload)
 
 
 def explain(error: ValidationError) -> ResultError:

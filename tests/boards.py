@@ -69,7 +69,7 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         },
         **changes,
     }
-    return AcceptedProtocol.model_validate(values, context={"any_order": True})
+    return AcceptedProtocol.model_validate(values)
 
 
 @dataclass

@@ -393,12 +393,12 @@ def test_a_result_with_fewer_variables(board: TestBoard) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        (b'"ranked": true', b'"ranked": true,\n  "ranked": true', "key is there twice"),
-        (b'"elapsed_seconds": 2096.25', b'"elapsed_seconds": NaN', "no such number"),
-        (b'"elapsed_seconds": 2096.25', b'"elapsed_seconds": 1e999', "not written as results write"),
-        (b'"feature_size": 256', b'"feature_size": ' + b"9" * 4000, "feature_size|out of bounds"),
-        (b'"feature_size": 256', b'"feature_size": ' + b"9" * 9000, "out of bounds"),
-        (b'"seeds": {', b'"seeds": ' + b"[" * 200_000 + b"{", "nested too deeply"),
+        (b'"ranked":true', b'"ranked":true,"ranked":true', "key is there twice"),
+        (b'"elapsed_seconds":2096.25', b'"elapsed_seconds":NaN', "no such number"),
+        (b'"elapsed_seconds":2096.25', b'"elapsed_seconds":1e999', "not written as results write"),
+        (b'"feature_size":256', b'"feature_size":' + b"9" * 4000, "feature_size|out of bounds"),
+        (b'"feature_size":256', b'"feature_size":' + b"9" * 9000, "out of bounds"),
+        (b'"seeds":{', b'"seeds": ' + b"[" * 200_000 + b"{", "nested too deeply"),
         (b'"f1":0.', b'"f1":7.', "less than or equal to 1"),
         (b'"f1":0.', b'"f1":-0.', "greater than or equal to 0"),
         ("Zoë".encode(), "Z\u202eoe".encode(), r"submitter\.name"),
@@ -555,7 +555,7 @@ def test_anothers_result_changed_or_removed(board: TestBoard) -> None:
     write(swapped, path, overwrite=True)
     board.commit()
     refused(verify(board.folder, "main"), "signatures are only added to")
-    path.write_bytes(data.replace(b'"feature_size": 256', b'"feature_size": 255'))
+    path.write_bytes(data.replace(b'"feature_size":256', b'"feature_size":255'))
     board.commit()
     refused(verify(board.folder, "main"), "must not be changed")
 

@@ -78,7 +78,7 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     assert board.git("status", "--porcelain") == ""  # the site is not in git
 
     (found,) = board.folder.glob("results/*/*/*.json")
-    found.write_bytes(found.read_bytes().replace(b'"feature_size": 256', b'"feature_size": 255'))
+    found.write_bytes(found.read_bytes().replace(b'"feature_size":256', b'"feature_size":255'))
     done = run(cli, ["leaderboard", "verify", folder])
     assert done.exit_code == 1
     assert "does not hold" in done.stderr

@@ -88,7 +88,7 @@ def test_the_documents_commands_agree_with_us(folder: Path) -> None:
 
 def test_the_documents_commands_refuse_a_changed_result(folder: Path) -> None:
     path = folder / "result.json"
-    path.write_bytes(path.read_bytes().replace(b'"feature_size": 256', b'"feature_size": 128'))
+    path.write_bytes(path.read_bytes().replace(b'"feature_size":256', b'"feature_size":128'))
     assert run(folder).returncode != 0
 
 

@@ -328,7 +328,7 @@ def read_file(folder: Path, name: str) -> bytes:
 
 def _parse(model: type[M], data: bytes, name: str) -> M:
     try:
-        return model.model_validate_json(data, context={"any_order": True})
+        return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -142,7 +142,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "trivial": trivial,
         "games": games,
     }
-    return AcceptedProtocol.model_validate(to_plain(found), context={"any_order": True})
+    return AcceptedProtocol.model_validate(to_plain(found))
 
 
 def draw_frames(folder: Path, games: Sequence[str]) -> None:
