@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.canonical import ResultError
-from harness.means import (
-    BOUNDS,
-    METRICS,
-    ONE,
-    Floats,
-    all_means,
-    all_variables,
-    best_trivial,
-    columns_of,
-    normalised,
-)
+from harness.means import METRICS, ONE, Floats, all_means, best_trivial, normalised
 from harness.result import Signed
+from harness.rows import Rows
 
 _ROUNDING = 0.0002
 """How far two figures may differ that follow from each other, after rounding to four places."""
@@ -34,17 +24,8 @@ _SLOW_CLOCK = 60
 _FURTHEST = 255
 """From one label to another."""
 
-_NUMBERS = (
-    "n",
-    *METRICS,
-    *BOUNDS,
-    "ceiling_accuracy",
-    "pixels_pca_f1",
-    "random_projection_f1",
-    "normalised_f1",
-    "mae",
-)
-_head_of = itemgetter("name", "categories", "n", "ceiling_f1", "ceiling_accuracy")
+_HEAD = ("name", "categories", "n", "ceiling_f1", "ceiling_accuracy")
+"""What is the same under every probe."""
 
 _Flags = npt.NDArray[np.bool_]
 
@@ -62,11 +43,12 @@ def check(signed: Signed) -> None:
     if len(set(probes)) != len(probes):
         raise ResultError("A probe is there twice.", got=probes)
     plain = signed.plain
+    rows = signed.rows
     for name, game in plain["games"].items():
         _check_game(signed, name, game, probes)
-    rows = _Rows.of(plain["games"])
-    _check_rows(rows, signed)
-    means, suite = all_means(plain["games"], signed.dataset.suite, plain["probes"], rows.columns)
+    numbers = rows.numbers()
+    _check_rows(rows, numbers, signed)
+    means, suite = all_means(plain["games"], signed.dataset.suite, plain["probes"], numbers)
     for name, game in plain["games"].items():
         for mean, scores in zip(means[name], game["scores"], strict=True):
             expect(f"{name}: means", mean, scores["means"])
@@ -134,89 +116,68 @@ def _check_game(
 ) -> None:
     """Check what the scores of a game are of."""
     expect(f"{name}: probes", probes, [(s["probe"], s["train_rows"]) for s in game["scores"]])
-    heads = [list(map(_head_of, scores["variables"])) for scores in game["scores"]]
-    if len({head[0] for head in heads[0]}) != len(heads[0]):
-        raise ResultError(f"{name}: a variable is there twice.")
+    heads = [signed.rows.part(name, number, _HEAD) for number in range(len(probes))]
     for head in heads[1:]:
-        expect(f"{name}: variables of every probe", heads[0], head)
+        if head != heads[0]:
+            one, other = (list(zip(*columns, strict=True)) for columns in (heads[0], head))
+            expect(f"{name}: variables of every probe", one, other)
+    names, categories, sizes, *_ = heads[0]
+    if len(set(names)) != len(names):
+        raise ResultError(f"{name}: a variable is there twice.")
     rows = signed.dataset.splits[name]["test"].rows
-    for variable, categories, n, *_ in heads[0]:
+    for variable, members, n in zip(names, categories, sizes, strict=True):
         if n > rows or (signed.ranked and n != rows):
             raise ResultError(f"{name}.{variable}: n does not fit the test split.", expected=rows, got=n)
-        if len(set(categories)) != len(categories):
-            raise ResultError(f"{name}.{variable}: a category is there twice.", got=categories)
-    for scores in game["scores"]:
-        keys = ("pixels_pca_f1", "random_projection_f1")
-        unknown = {variable[key] is None for variable in scores["variables"] for key in keys}
-        if unknown != {scores["trivial_reason"] is not None}:
+        if len(set(members)) != len(members):
+            raise ResultError(f"{name}.{variable}: a category is there twice.", got=members)
+    for number, scores in enumerate(game["scores"]):
+        pca, projection = signed.rows.part(name, number, ("pixels_pca_f1", "random_projection_f1"))
+        unknown = 0 if scores["trivial_reason"] is None else len(names)
+        if (pca.count(None), projection.count(None)) != (unknown, unknown):
             raise ResultError(
                 f"{name}: `trivial_reason` says why the trivial scores are null, all or none of them.",
                 got=scores["trivial_reason"],
             )
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The variables of all games under all probes.
+def _refuse(
+    rows: Rows, bad: _Flags, what: str, got: str, expected: Floats | None = None, to: Floats | None = None
+) -> None:
+    """Refuse the result if a row is bad, and name the first.
 
-    Attributes:
-        games: Of each row.
-        plain: The rows.
-        columns: Its numbers by name, each float64 [rows], NaN for null.
+    Args:
+        rows: Of the result.
+        bad: bool [rows].
+        what: What is wrong with it.
+        got: The field that is.
+        expected: What it should be, or the least that it may be, by row.
+        to: The most that it may be, by row.
     """
-
-    games: Sequence[str]
-    plain: Sequence[Mapping[str, Any]]
-    columns: Mapping[str, Floats]
-
-    @classmethod
-    def of(cls, games: Mapping[str, Any]) -> _Rows:
-        """Gather them."""
-        plain = all_variables(games)
-        low, high = np.array([row["f1_interval"] or (np.nan, np.nan) for row in plain], np.float64).T
-        return cls(
-            [name for name, game in games.items() for s in game["scores"] for _ in s["variables"]],
-            plain,
-            {**columns_of(plain, _NUMBERS), "low": low, "high": high},
-        )
-
-    def refuse(
-        self, bad: _Flags, what: str, got: str, expected: Floats | None = None, to: Any = None
-    ) -> None:
-        """Refuse the result if a row is bad, and name the first.
-
-        Args:
-            bad: bool [rows].
-            what: What is wrong with it.
-            got: The field that is.
-            expected: What it should be, or the least that it may be, by row.
-            to: The most that it may be, by row.
-        """
-        if not bad.any():
-            return
-        at = int(bad.argmax())
-        least = None if expected is None else f"{expected[at]:.4f}"
-        raise ResultError(
-            f"{self.games[at]}.{self.plain[at]['name']}: {what}",
-            expected=least if to is None else f"{least} to {to[at]:.4f}",
-            got=self.plain[at][got],
-        )
+    if not bad.any():
+        return
+    at = int(bad.argmax())
+    least = None if expected is None else f"{expected[at]:.4f}"
+    raise ResultError(
+        f"{rows.where(at)}: {what}",
+        expected=least if to is None else f"{least} to {to[at]:.4f}",
+        got=rows.columns[got][at],
+    )
 
 
-def _check_rows(rows: _Rows, signed: Signed) -> None:
-    """Check that each row can be that of one set of predictions on one set of rows."""
-    c = rows.columns
+def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
+    """Check that each row, with its numbers, can be that of one set of predictions on one set of rows."""
+    refuse = partial(_refuse, rows)
     f1, accuracy = c["f1"], c["accuracy"]
-    unnoted = np.array([row["note"] is None for row in rows.plain])
+    unnoted = np.array([note is None for note in rows.columns["note"]])
     missing = np.isnan([c[metric] for metric in METRICS]).any(axis=0)
-    rows.refuse(missing & unnoted, "a score is null and `note` does not say why.", "note")
+    refuse(missing & unnoted, "a score is null and `note` does not say why.", "note")
     outside = ~np.isnan(c["low"]) & ~((c["low"] <= f1) & (f1 <= c["high"]))
-    rows.refuse(outside, "f1_interval is not an interval around f1.", "f1_interval", f1)
+    refuse(outside, "f1_interval is not an interval around f1.", "f1_interval", f1)
     for metric in ("accuracy", "majority_accuracy", "ceiling_accuracy"):
         odd = ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
-        rows.refuse(odd, f"{metric} is no share of n rows.", metric)
+        refuse(odd, f"{metric} is no share of n rows.", metric)
     majority = _least_f1(c["majority_accuracy"])
-    rows.refuse(
+    refuse(
         np.abs(majority - c["majority_f1"]) > _ROUNDING,
         "majority_f1 does not follow from majority_accuracy.",
         "majority_f1",
@@ -224,9 +185,9 @@ def _check_rows(rows: _Rows, signed: Signed) -> None:
     )
     least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
     beyond = (f1 < least - _ROUNDING) | (f1 > most + _ROUNDING)
-    rows.refuse(beyond, "no predictions with that accuracy have that f1.", "f1", least, most)
+    refuse(beyond, "no predictions with that accuracy have that f1.", "f1", least, most)
     if signed.encoder.frames.stack == 1:
-        rows.refuse(
+        refuse(
             accuracy > c["ceiling_accuracy"] + _CEILING_SLACK,
             "accuracy is above what any function of a single frame reaches.",
             "accuracy",
@@ -234,24 +195,18 @@ def _check_rows(rows: _Rows, signed: Signed) -> None:
             c["ceiling_accuracy"],
         )
     wrong = 1 - accuracy
-    rows.refuse(
+    refuse(
         (c["mae"] < wrong - _ROUNDING) | (c["mae"] > _FURTHEST * (wrong + _ROUNDING)),
         f"mae does not fit accuracy: every wrong row is off by 1 to {_FURTHEST}.",
         "mae",
         wrong,
         _FURTHEST * wrong,
     )
-    _check_relative(rows)
-
-
-def _check_relative(rows: _Rows) -> None:
-    """Check the best trivial encoder and the normalised score."""
-    c = rows.columns
     best = best_trivial(c)
-    rows.refuse(_differ(best, c["trivial_f1"]), "trivial_f1 contradicts the others.", "trivial_f1", best)
+    refuse(_differ(best, c["trivial_f1"]), "trivial_f1 contradicts the others.", "trivial_f1", best)
     relative = normalised(c["f1"], best, c["ceiling_f1"])
     bad = _differ(relative, c["normalised_f1"])
-    rows.refuse(bad, "normalised_f1 contradicts the others.", "normalised_f1", relative)
+    refuse(bad, "normalised_f1 contradicts the others.", "normalised_f1", relative)
 
 
 def _differ(a: Floats, b: Floats) -> _Flags:

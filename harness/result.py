@@ -41,6 +41,7 @@ from harness.provenance import (
     Protocol,
     Submitter,
 )
+from harness.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -244,6 +245,11 @@ class Signed(Model):
     def plain(self) -> dict[str, Any]:
         """The same as dicts and lists, which are not to be changed."""
         return cast("dict[str, Any]", whole_as_integers(self.model_dump()))
+
+    @cached_property
+    def rows(self) -> Rows:
+        """All variables of all games under all probes, by column."""
+        return Rows.of(self.plain["games"])
 
     @cached_property
     def payload(self) -> bytes:

@@ -18,6 +18,7 @@ from harness.allowed_signers import AllowedSigner
 from harness.canonical import MAX_BYTES, Count, Digest, ResultError, Share, Text, Utc
 from harness.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
 from harness.result import NAMESPACE, Setting, Signed, TrainRows
+from harness.rows import Columns
 from harness.signing import PublicKey
 
 RESULTS = "results"
@@ -69,9 +70,10 @@ class KeptGame(Model):
     """Those that it probes, in order."""
 
     @cached_property
-    def heads(self) -> list[tuple[str, list[str], float | None, float | None]]:
-        """What results repeat of the variables: name, categories, ceilings of F1 and of accuracy."""
-        return [(v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in self.variables]
+    def columns(self) -> Columns:
+        """What results repeat of the variables: their names, categories, ceilings of F1 and of accuracy."""
+        rows = [(v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in self.variables]
+        return list(zip(*rows, strict=True))
 
 
 class ProbeChoice(Model):
@@ -127,12 +129,12 @@ class AcceptedProtocol(Model):
     """The suite."""
 
     @cached_property
-    def trivial_of(self) -> dict[tuple[str, str, TrainRows], list[tuple[float | None, float | None]]]:
-        """By game, probe and training size, for each variable F1 of the PCA and of the random projection."""
+    def trivial_of(self) -> dict[tuple[str, str, TrainRows], Columns]:
+        """By game, probe and training size, F1 of the variables with the PCA and the random projection."""
         return {
             (known.game, known.probe, known.train_rows): [
-                (known.pixels_pca_f1[v.name], known.random_projection_f1[v.name])
-                for v in self.games[known.game].variables
+                tuple(scores[v.name] for v in self.games[known.game].variables)
+                for scores in (known.pixels_pca_f1, known.random_projection_f1)
             ]
             for known in self.trivial
         }

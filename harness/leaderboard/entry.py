@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,6 +24,7 @@ from harness.leaderboard.made_on import check_made_on
 from harness.provenance import Encoder
 from harness.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans, TrainRows
 from harness.result_file import loads
+from harness.rows import Rows
 from harness.signing import SignatureError
 from harness.verify import whose
 
@@ -35,7 +35,7 @@ FRESH_TOLERANCE = 0.03
 _CLOCK_SKEW = timedelta(days=1)
 
 
-_same_for_all = itemgetter("name", "classes", "majority_f1", "majority_accuracy")
+_SAME_FOR_ALL = ("name", "classes", "majority_f1", "majority_accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,16 @@ class GameHead:
     baselines: Mapping[tuple[str, TrainRows], bytes]
 
     @classmethod
-    def of(cls, game: GameScores, plain: Mapping[str, Any]) -> GameHead:
-        """Take it from a game of a result, and the same as dicts and lists."""
+    def of(cls, game: GameScores, name: str, rows: Rows) -> GameHead:
+        """Take it from a game of a result."""
         return cls(
             tuple(scores.means for scores in game.scores),
             (game.embeddings, *(scores.predictions for scores in game.scores)),
             {
-                (scores["probe"], scores["train_rows"]): blake3(
-                    orjson.dumps(list(map(_same_for_all, scores["variables"])))
+                (scores.probe, scores.train_rows): blake3(
+                    orjson.dumps(rows.part(name, number, _SAME_FOR_ALL))
                 ).digest()
-                for scores in plain["scores"]
+                for number, scores in enumerate(game.scores)
             },
         )
 
@@ -88,8 +88,7 @@ class Head:
     @classmethod
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
-        plain = signed.plain["games"]
-        games = {name: GameHead.of(game, plain[name]) for name, game in signed.games.items()}
+        games = {name: GameHead.of(game, name, signed.rows) for name, game in signed.games.items()}
         seed = signed.dataset.fresh_seed
         return cls(
             signed.digest,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import Any
 
-from harness.leaderboard.board import AcceptedProtocol, BoardError, KeptGame
+from harness.leaderboard.board import AcceptedProtocol, BoardError
 from harness.result import Signed
+from harness.rows import Columns
 
-_kept_of = itemgetter("name", "categories", "ceiling_f1", "ceiling_accuracy")
-_trivial_of = itemgetter("pixels_pca_f1", "random_projection_f1")
+_KEPT = ("name", "categories", "ceiling_f1", "ceiling_accuracy")
+_TRIVIAL = ("pixels_pca_f1", "random_projection_f1")
 
 
 def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
@@ -43,21 +43,27 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
             used = dataset.splits[name][split]
             _expect(f"{name}: rows of {split}", known.rows, used.rows)
             _expect(f"{name}: digest of {split}", known.digest, used.digest)
-        for scores in game["scores"]:
-            _check_rows(name, scores, kept, protocol, fresh=dataset.fresh_seed is not None)
+        for number, scores in enumerate(game["scores"]):
+            _check_rows(signed, name, number, scores, protocol)
 
 
 def _check_rows(
-    name: str, scores: Mapping[str, Any], kept: KeptGame, protocol: AcceptedProtocol, *, fresh: bool
+    signed: Signed, name: str, number: int, scores: Mapping[str, Any], protocol: AcceptedProtocol
 ) -> None:
-    rows = scores["variables"]
-    heads = kept.heads
+    kept = protocol.games[name].columns
+    fresh = signed.dataset.fresh_seed is not None
     if fresh:  # other rows, of which no ceiling is known
-        heads = [(name, categories, None, None) for name, categories, *_ in heads]
-    _expect(f"{name}: variables and their ceilings", heads, list(map(_kept_of, rows)))
+        kept = [*kept[:2], *[(None,) * len(kept[0])] * 2]
+    _expect_rows(f"{name}: variables and their ceilings", kept, signed.rows.part(name, number, _KEPT))
     known = protocol.trivial_of.get((name, scores["probe"], scores["train_rows"]))
     if known is not None and not fresh and scores["trivial_reason"] is None:
-        _expect(f"{name}: scores of the trivial encoders", known, list(map(_trivial_of, rows)))
+        found = signed.rows.part(name, number, _TRIVIAL)
+        _expect_rows(f"{name}: scores of the trivial encoders", [kept[0], *known], [kept[0], *found])
+
+
+def _expect_rows(what: str, expected: Columns, got: Columns) -> None:
+    if expected != got:  # which row it is
+        _expect(what, list(zip(*expected, strict=True)), list(zip(*got, strict=True)))
 
 
 def _expect(what: str, expected: object, got: object) -> None:
