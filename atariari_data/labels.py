@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,8 +76,8 @@ class Decoder:
 
         An emulator makes a frame in a little over 100 microseconds, and this must not show beside it. Hence
         ``bytes.translate``, which looks up all variables at once: the addresses in the RAM, and what is found
-        there in the table of decoded values. And hence a dict written out, which the interpreter builds in
-        half the time that zipping names and values takes.
+        there in the table of decoded values. And hence a copied dict, its items assigned by name, which takes
+        two thirds of the time of zipping names and values.
         """
         groups: dict[bytes, list[int]] = {bytes(range(256)): []}
         for i, row in enumerate(self.values):
@@ -85,11 +85,12 @@ class Decoder:
         (_, plain), *coded = [
             (values, bytes(self.addresses[group].tolist())) for values, group in groups.items()
         ]
-        unpacked = "".join(f"v{i}, " for group in groups.values() for i in group)
-        display = ", ".join(f"{name!r}: v{i}" for i, name in enumerate(self.names))
-        space: dict[str, Callable[[bytes], dict[str, int]]] = {}
-        exec(f"def named(decoded):\n    {unpacked}= decoded\n    return {{{display}}}", space)  # noqa: S102
-        named, padding = space["named"], bytes(256 - RAM_BYTES)
+        items = "".join(f"labels[{self.names[i]!r}], " for group in groups.values() for i in group)
+        code = f"def named(decoded):\n    labels = empty.copy()\n    {items}= decoded\n    return labels"
+        space: dict[str, Any] = {"empty": dict.fromkeys(self.names, 0)}
+        exec(code, space)  # noqa: S102
+        named: Callable[[bytes], dict[str, int]] = space["named"]
+        padding = bytes(256 - RAM_BYTES)
 
         def scalars(ram: bytes) -> dict[str, int]:
             ram += padding
