@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,16 @@ def record_game(
     _refuse_to_overwrite(files)
     contents, configs = [], {}
     label_sets: dict[str, dict[str, Statistics]] = {}
-    version = ""
+    played_by = ""
     for name, protocol in zip(names, protocols, strict=True):
         with tqdm(total=protocol.rows, desc=f"Recording {name}", unit="row", disable=not progress) as bar:
             recording, content = record(game, name, protocol, num_proc=num_proc, progress=bar.update)
         contents.append(recording.to_bytes())
         configs[name] = config_of(recording, content)
-        version = recording.header.ale_py
+        played_by = recording.header.ale_py
         if protocol.splits == PROBE_SPLITS:
             label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
-    manifest = _manifest(game, [version], configs, label_sets)
+    manifest = _manifest(game, [played_by], configs, label_sets)
     for file, content_bytes in zip(files, [*contents, manifest.to_bytes()], strict=True):
         _write(file, content_bytes)
     return files
@@ -68,6 +69,8 @@ def record_game(
 
 def relabel_game(game: str, to: Path, *, num_proc: int) -> Path:
     """Compute a game's statistics anew from its recording, and write ``manifests/GAME.json`` below a folder.
+
+    The installed version of ale-py, which has given what was recorded, joins those that the manifest names.
 
     Raises:
         UsageError: The file is there already.
@@ -77,7 +80,9 @@ def relabel_game(game: str, to: Path, *, num_proc: int) -> Path:
     _refuse_to_overwrite([file])
     content = replayed_content(game, num_proc=num_proc)
     label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
-    _write(file, replace(load_manifest(game), label_sets=label_sets).to_bytes())
+    manifest = load_manifest(game)
+    agree = list(dict.fromkeys([*manifest.ale_py, version("ale-py")]))
+    _write(file, replace(manifest, label_sets=label_sets, ale_py=agree).to_bytes())
     return file
 
 

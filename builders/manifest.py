@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import atariari_data
 from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import game as game_of
+from atariari_data.labels import decoder
 from atariari_data.labels import labels as decode
 from builders.digest import bytes_digest, episode_digest, split_digest
 from builders.record import Content
@@ -80,7 +81,7 @@ class Manifest:
         format: Version of this file format.
         dataset_version: A change of any row, label or split is a new version.
         game: As ale-py's ROM names.
-        ale_py: Versions of ale-py that the digests were checked against.
+        ale_py: Versions of ale-py that gave these digests, the one that recorded first.
         configs: ``GAME`` and ``GAME_pretrain``.
         label_sets: Statistics by label set and variable.
         train_rows_1k: Row numbers of ``GAME``'s train split that the few-rows probe learns from.
@@ -97,6 +98,22 @@ class Manifest:
     def probed(self, label_set: str) -> tuple[str, ...]:
         """Return the variables of a label set that the suite probes."""
         return tuple(name for name, s in self.label_sets[label_set].items() if s.probed)
+
+    def rules(self, label_set: str) -> str:
+        """Digest what decides a score with a label set: rows, labels, which are probed, their ceilings.
+
+        What this was checked with, and the other label set, play no part.
+        """
+        known, statistics = decoder(self.game, label_set), self.label_sets[label_set]
+        variables = [
+            (v.name, v.categories, int(address), values.tobytes(), astuple(statistics[v.name]))
+            for v, address, values in zip(
+                game_of(self.game).variables(label_set), known.addresses, known.values, strict=True
+            )
+        ]
+        splits = [(name, s.digest) for c in self.configs.values() for name, s in c.splits.items()]
+        content = (self.dataset_version, self.game, splits, label_set, variables, list(self.train_rows_1k))
+        return bytes_digest(repr(content).encode())
 
     def to_bytes(self) -> bytes:
         """Write the file; its last field is a digest over all before it."""

@@ -82,7 +82,7 @@ def protocol_digest(label_set: str) -> str:
         "ranked": [tuple(run) for run in RANKED],
         "row_order": _ROW_ORDER,
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
-        "manifests": [blake3(load_manifest(name).to_bytes()).hexdigest() for name in suite(label_set)],
+        "games": [load_manifest(name).rules(label_set) for name in suite(label_set)],
     }
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
 

@@ -88,6 +88,26 @@ def test_the_digest_says_which_rules() -> None:
     assert protocol.protocol_digest("v1") != protocol.protocol_digest("anand2019")
 
 
+def test_what_decides_a_score_is_in_the_digest_and_nothing_else() -> None:
+    manifest = load_manifest("pong")
+    label_sets = manifest.label_sets
+    statistics = replace(label_sets["v1"]["ball_x"], ceiling_f1=0.5)
+    changed = {
+        "ale_py": replace(manifest, ale_py=[*manifest.ale_py, "9.0"]),
+        "v1": replace(manifest, label_sets={**label_sets, "v1": {**label_sets["v1"], "ball_x": statistics}}),
+        "both": replace(manifest, train_rows_1k=manifest.train_rows_1k[:-1]),
+    }
+    same = {
+        (what, label_set): other.rules(label_set) == manifest.rules(label_set)
+        for what, other in changed.items()
+        for label_set in label_sets
+    }
+    assert [key for key, equal in same.items() if not equal] == [
+        ("v1", "v1"),
+        *(("both", label_set) for label_set in label_sets),
+    ]
+
+
 def test_the_commands_know_the_probes() -> None:
     assert options.PROBES == protocol.PROBES
 

@@ -78,9 +78,7 @@ def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
     """Digest what decides the scores of the trivial encoders on one game."""
     rules = (
         PROTOCOL,
-        DATASET_VERSION,
-        blake3(manifest.to_bytes()).hexdigest(),
-        label_set,
+        manifest.rules(label_set),
         tuple(run),
         sorted(SETTINGS[run.probe].items()),
         sorted(DEFINITION.items()),
