@@ -1,0 +1,119 @@
+"""Places of label set v1 against the objects that OC_Atari reads from the same RAM, on the test splits.
+
+    pip install ocatari
+    python benchmarks/held_out.py [GAME ...] [--rows 3000]
+
+OC_Atari (arXiv 2306.08649) was made by other people in another way. Of its objects, each of our things is
+compared with the one, or with the nearest of the kind, that agrees on most rows; what they call an object's
+place may differ from ours by a constant, which is told and then left out. r is the correlation of the column
+and of the row; the error is the mean distance along the worse axis.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data import load_dataset, positions
+from builders.manifest import recorded_games
+
+Places = npt.NDArray[np.float64]
+LEAST_ROWS, NEAR = 30, 2
+
+
+class Match(NamedTuple):
+    """How well a thing agrees with an object, or with the nearest of some."""
+
+    what: str
+    rows: int
+    offset: list[int]
+    r: list[float]
+    error: float
+    near: float
+    share: float
+
+
+def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], Places]:
+    """Return the kind of each of OC_Atari's objects, and their places, float64 [rows, objects, 2]."""
+    known: list[Any] = module._init_objects_ram(True)  # noqa: SLF001  there is no public way
+    detect = module._detect_objects_ram  # noqa: SLF001
+    rows: list[list[Any]] = []
+    for one in ram.astype(int):
+        detect(known, one, True)
+        rows.append([(type(o).__name__, *o.xy) if o is not None else None for o in known])
+    count = max(map(len, rows))
+    kinds, places = [""] * count, np.full((len(rows), count, 2), np.nan)
+    for i, row in enumerate(rows):
+        for j, seen in enumerate(row):
+            if seen is not None and seen[0] != "NoObject" and None not in seen:
+                kinds[j], places[i, j] = seen[0], seen[1:]
+    return kinds, places
+
+
+def match(what: str, ours: Places, theirs: Places) -> Match | None:
+    """Compare places [rows, axes] with the nearest on each row of objects [rows, objects, axes]."""
+    difference = theirs - ours[:, None]
+    seen = difference[np.isfinite(difference).all(-1)]
+    if len(seen) == 0:
+        return None
+    values = [np.unique(np.rint(column), return_counts=True) for column in seen.T]
+    offset = np.array([value[counts.argmax()] for value, counts in values])
+    distance = np.abs(difference - offset).max(-1)
+    here = np.isfinite(distance).any(1)
+    if here.sum() < LEAST_ROWS:
+        return None
+    nearest = np.nanargmin(distance[here], axis=1)
+    error, place = distance[here, nearest], theirs[here, nearest]
+    moving = (place.std(0) > 0) & (ours[here].std(0) > 0)
+    r = [
+        float(np.corrcoef(place[:, a], ours[here][:, a])[0, 1]) if moving[a] else np.nan
+        for a in range(ours.shape[1])
+    ]
+    near = float((error <= NEAR).mean())
+    share = here.sum() / max(1, np.isfinite(ours).all(1).sum())
+    return Match(what, int(here.sum()), offset.astype(int).tolist(), r, float(error.mean()), near, share)
+
+
+def compare(game: str, rows: int) -> None:
+    try:
+        module = importlib.import_module(f"ocatari.ram.{game.replace('_', '')}")
+    except ModuleNotFoundError:
+        print(f"{game:18} is not in OC_Atari")
+        return
+    ram = np.array(load_dataset("atariari", game, split="test").with_format("numpy")[: 2 * rows : 2]["ram"])
+    kinds, places = objects(module, ram.astype(np.uint8))
+    for name, found in positions(ram.astype(np.uint8), game).items():
+        axes = [axis for axis in (0, 1) if np.isfinite(found[:, axis]).any()]
+        ours = found[:, axes].astype(np.float64)
+        groups = {f"{kind} {j}": [j] for j, kind in enumerate(kinds) if kind}
+        groups |= {f"any {kind}": [j for j, k in enumerate(kinds) if k == kind] for kind in set(kinds) - {""}}
+        tried = [match(what, ours, places[:, js][..., axes]) for what, js in groups.items()] if axes else []
+        best = max((m for m in tried if m), key=lambda m: m.near * min(1, m.share + 0.1), default=None)
+        if best is None:
+            print(f"{game:18} {name:26} has no counterpart on these rows")
+            continue
+        r = " ".join(f"{value:6.3f}" for value in best.r)
+        print(
+            f"{game:18} {name:26} {best.what:22} {best.rows:5} {best.offset!s:>10}   {r:14}"
+            f"{best.error:7.1f} {best.near:7.2f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("games", nargs="*", default=recorded_games())
+    parser.add_argument("--rows", type=int, default=3000)
+    options = parser.parse_args()
+    print(f"{'game':18} {'ours':26} {'theirs':22} {'rows':>5} {'offset':>10}   ", end="")
+    print(f"{'r':14}{'error':>7} within {NEAR} px")
+    for game in options.games:
+        compare(game, options.rows)
+
+
+if __name__ == "__main__":
+    main()
