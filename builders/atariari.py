@@ -28,7 +28,7 @@ from atariari_data.games import DEFAULT_LABEL_SET, game
 from builders.agents import load_agent
 from builders.digest import bytes_digest
 from builders.fresh import Fresh, record_fresh
-from builders.lane import PARTIAL, Source, build_lane, frozen, row_schema, stream_lane
+from builders.lane import PARTIAL, Source, build_lane, discard, frozen, row_schema, stream_lane
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
 from builders.policies import Policy, random_agent
 
@@ -154,8 +154,10 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         stage = self._stage_dir()
         stage.mkdir(parents=True, exist_ok=True)
-        for stale in [*Path(self._output_dir).iterdir(), *stage.glob(f"{PARTIAL}*")]:  # of a killed build
+        for stale in Path(self._output_dir).iterdir():  # of a killed build
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        for stale in stage.glob(f"{PARTIAL}*"):
+            discard(stale)
         folders = [stage / f"lane-{lane}" for lane in lanes]
         todo = [(lane, f) for lane, f in zip(lanes, folders, strict=True) if not f.is_dir()]
         schema = row_schema(self.info.features.arrow_schema)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -112,7 +114,24 @@ def build_lane(
                     write(row.split)
         for split in sorted(waiting):
             write(split)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        discard(partial)  # a worker that outlived its killed parent has finished the lane meanwhile
+
+
+def discard(stale: Path) -> None:
+    """Delete what a killed build has left, which a worker that outlived it may be writing.
+
+    It is renamed first: so either that worker renames it and the lane is whole, or nobody finds it again.
+    """
+    try:
+        gone = stale.rename(stale.with_name(f"{PARTIAL}{uuid4().hex}"))
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _episodes(source: Source, lane: int, split: str | None = None) -> Iterator[list[Replayed]]:

@@ -20,7 +20,7 @@ import atariari_data
 from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, DataError, UnknownNameError
 from builders.atariari import CODE, FRESH_CODE, Atariari
-from builders.lane import build_lane
+from builders.lane import build_lane, discard
 from builders.manifest import load_manifest
 from builders.png import from_png
 from builders.replay import replay
@@ -261,6 +261,25 @@ def test_a_build_goes_on_with_the_lanes_that_are_done(
     load_dataset("atariari", "pong", cache_dir=str(tmp_path))
     assert calls == [0, 1, 2, 3, 3, 4, 5, 6, 7], "three lanes were done, and are not done again"
     verify("pong", cache_dir=str(tmp_path))
+
+
+def test_a_worker_that_outlives_its_killed_parent_may_finish_a_lane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others_are_first(config: str, lane: int, folder: Path, *rest: Any) -> None:
+        if lane % 3 == 0:
+            build_lane(config, lane, folder, *rest)
+            finished = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+            build_lane(config, lane, folder, *rest)
+            assert finished == {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+        else:
+            build_lane(config, lane, folder, *rest)
+        assert not list(folder.parent.glob("partial-*"))
+
+    monkeypatch.setattr("builders.atariari.build_lane", others_are_first)
+    load_dataset("atariari", "pong", cache_dir=str(tmp_path))
+    verify("pong", cache_dir=str(tmp_path))
+    discard(tmp_path / "finished meanwhile")
 
 
 @pytest.fixture
