@@ -118,7 +118,7 @@ def all_means(
 
     Args:
         games: As in a result.
-        suite: All games of the suite.
+        suite: All games of the suite, which has these.
         probes: As in a result.
         columns: Of `all_variables`: what is averaged.
 
@@ -146,23 +146,34 @@ def all_means(
     for (name, _, variables), mean in zip(parts, found, strict=True):
         means.setdefault(name, []).append({**mean, "reason": _reason(mean, variables)})
 
-    inside = [name in suite for name, _, _ in parts]
-    counted = np.array([inside[part] for part, _ in keys], np.bool_)
     probe_of = np.array([number for _, number, _ in parts], np.int64)
-    wide = [(int(probe_of[part]), category) for part, category in keys if inside[part]]
-    both = sorted(set(wide))
+    keys = [(int(probe_of[part]), category) for part, category in keys]
+    return means, _suite_means(of_parts, probe_of, of_categories, keys, means, suite, probes)
+
+
+def _suite_means(
+    of_games: Floats,
+    probe_of: Numbers,
+    of_categories: Floats,
+    keys: Sequence[tuple[int, str]],
+    means: Mapping[str, Sequence[Row]],
+    suite: Sequence[str],
+    probes: Sequence[Row],
+) -> list[dict[str, Any]]:
+    """Return the means of the suite from those of games and of their categories, each with its probe."""
+    both = sorted(set(keys))
     place = {key: number for number, key in enumerate(both)}
-    groups = np.array([place[key] for key in wide], np.int64)
-    of_suite = _means(
-        grouped(of_parts[inside], probe_of[inside], len(probes)),
+    groups = np.array([place[key] for key in keys], np.int64)
+    found = _means(
+        grouped(of_games, probe_of, len(probes)),
         np.array([number for number, _ in both], np.int64),
         both,
-        _printed(grouped(of_categories[counted], groups, len(both))),
+        _printed(grouped(of_categories, groups, len(both))),
         np.bincount(groups, minlength=len(both)).tolist(),
     )
-    return means, [
+    return [
         _of_probe(probe, number, mean, means, suite)
-        for number, (probe, mean) in enumerate(zip(probes, of_suite, strict=True))
+        for number, (probe, mean) in enumerate(zip(probes, found, strict=True))
     ]
 
 
@@ -213,9 +224,7 @@ def _of_probe(
     nothing = dict.fromkeys(_PRINTED)
     absent = [name for name in suite if name not in games]
     without = [
-        name
-        for name, means in games.items()
-        if name in suite and any(means[number][metric] is None for metric in METRICS)
+        name for name, means in games.items() if any(means[number][metric] is None for metric in METRICS)
     ]
     reasons = [
         *([f"not evaluated: {', '.join(absent)}"] if absent else []),
