@@ -238,7 +238,7 @@ class Signed(Model):
             return cls.model_validate(plain)
         except ValidationError as error:
             raise explain(error) from error
-        except (KeyError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ResultError(f"The values of a result do not fit its form: {error!r}.") from error
 
     @cached_property

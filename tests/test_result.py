@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,22 @@ def test_a_missing_score_gives_no_mean_above_it() -> None:
     assert signed.suite[1].means.f1 is None
     assert signed.suite[1].means.reason == "no mean for pong"
     assert signed.suite[0].means.f1 is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda scores: scores[0]["variables"][0].update(f1="abc"), "abc"),
+        (lambda scores: scores[0]["variables"][0].update(f1="0.5"), "f1"),
+        (lambda scores: scores.pop(), "form"),
+        (lambda scores: scores.append(scores[0]), "form"),
+    ],
+)
+def test_build_says_which_scores_do_not_fit(change: Callable[[Any], object], match: str) -> None:
+    values = fields()
+    change(values["games"]["pong"]["scores"])
+    with pytest.raises(ResultError, match=match):
+        Signed.build(**values)
 
 
 def test_build_takes_numpy_values_and_rounds() -> None:
