@@ -84,7 +84,7 @@ def parse(data: bytes) -> Any:
     Raises:
         ResultError: No JSON that has one reading only; as :func:`parse_strictly`.
     """
-    if _ODD_NUMBER.search(data) or _EXPONENT.search(data):
+    if _ODD_NUMBER.search(data) or (b"e-" in data and _EXPONENT.search(data)):
         return parse_strictly(data)
     try:
         return orjson.loads(data)

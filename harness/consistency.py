@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.canonical import ResultError
 from harness.means import METRICS, ONE, Floats, all_means, best_trivial, normalised
-from harness.result import Signed
-from harness.rows import Rows
+from harness.result import GameScores, Signed
+from harness.variables import Rows
 
 _ROUNDING = 0.0002
 """How far two figures may differ that follow from each other, after rounding to four places."""
@@ -44,7 +43,7 @@ def check(signed: Signed) -> None:
         raise ResultError("A probe is there twice.", got=probes)
     plain = signed.plain
     rows = signed.rows
-    for name, game in plain["games"].items():
+    for name, game in signed.games.items():
         _check_game(signed, name, game, probes)
     numbers = rows.numbers()
     _check_rows(rows, numbers, signed)
@@ -111,12 +110,10 @@ def _check_dataset(signed: Signed) -> None:
             raise ResultError(f"{name}: the splits {', '.join(sorted(missing))} are missing.")
 
 
-def _check_game(
-    signed: Signed, name: str, game: Mapping[str, Any], probes: Sequence[tuple[str, object]]
-) -> None:
+def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tuple[str, object]]) -> None:
     """Check what the scores of a game are of."""
-    expect(f"{name}: probes", probes, [(s["probe"], s["train_rows"]) for s in game["scores"]])
-    heads = [signed.rows.part(name, number, _HEAD) for number in range(len(probes))]
+    expect(f"{name}: probes", probes, [(s.probe, s.train_rows) for s in game.scores])
+    heads = [scores.variables.take(_HEAD) for scores in game.scores]
     for head in heads[1:]:
         if head != heads[0]:
             one, other = (list(zip(*columns, strict=True)) for columns in (heads[0], head))
@@ -130,13 +127,13 @@ def _check_game(
             raise ResultError(f"{name}.{variable}: n does not fit the test split.", expected=rows, got=n)
         if len(set(members)) != len(members):
             raise ResultError(f"{name}.{variable}: a category is there twice.", got=members)
-    for number, scores in enumerate(game["scores"]):
-        pca, projection = signed.rows.part(name, number, ("pixels_pca_f1", "random_projection_f1"))
-        unknown = 0 if scores["trivial_reason"] is None else len(names)
+    for scores in game.scores:
+        pca, projection = scores.variables.take(("pixels_pca_f1", "random_projection_f1"))
+        unknown = 0 if scores.trivial_reason is None else len(names)
         if (pca.count(None), projection.count(None)) != (unknown, unknown):
             raise ResultError(
                 f"{name}: `trivial_reason` says why the trivial scores are null, all or none of them.",
-                got=scores["trivial_reason"],
+                got=scores.trivial_reason,
             )
 
 
@@ -160,7 +157,7 @@ def _refuse(
     raise ResultError(
         f"{rows.where(at)}: {what}",
         expected=least if to is None else f"{least} to {to[at]:.4f}",
-        got=rows.columns[got][at],
+        got=rows.column(got)[at],
     )
 
 
@@ -168,7 +165,7 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     """Check that each row, with its numbers, can be that of one set of predictions on one set of rows."""
     refuse = partial(_refuse, rows)
     f1, accuracy = c["f1"], c["accuracy"]
-    unnoted = np.array([note is None for note in rows.columns["note"]])
+    unnoted = np.array([note is None for note in rows.column("note")])
     missing = np.isnan([c[metric] for metric in METRICS]).any(axis=0)
     refuse(missing & unnoted, "a score is null and `note` does not say why.", "note")
     outside = ~np.isnan(c["low"]) & ~((c["low"] <= f1) & (f1 <= c["high"]))

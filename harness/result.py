@@ -21,7 +21,6 @@ from harness.canonical import (
     Decimal4,
     Digest,
     ResultError,
-    Share,
     Text,
     Utc,
     canonical,
@@ -41,7 +40,7 @@ from harness.provenance import (
     Protocol,
     Submitter,
 )
-from harness.rows import Rows
+from harness.variables import Rows, Scores, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,58 +71,6 @@ class Probe(Model):
     """What else decides its answer."""
 
 
-class _Scores(Model):
-    f1: Share | None
-    """Weighted F1, as scikit-learn defines it."""
-    accuracy: Share | None
-    """Share of rows that are right."""
-    majority_f1: Share | None
-    """F1 of always answering the class that is commonest in training."""
-    majority_accuracy: Share | None
-    """Accuracy of the same."""
-    trivial_f1: Share | None
-    """Best F1 of majority, PCA and random projection of the pixels, or its mean; null if not known."""
-    ceiling_f1: Share | None
-    """Best F1 that a function of the single frame reaches: equal pixels can have different labels."""
-    normalised_f1: Decimal4 | None
-    """Where F1 lies between `trivial_f1` (0) and `ceiling_f1` (1); null if they are not 0.01 apart."""
-
-
-class _VariableHead(Model):
-    name: Identifier
-    """Of the variable, as in the label set."""
-    categories: Annotated[list[Identifier], Field(max_length=5)]
-    """The means it counts in."""
-    n: Count
-    """Test rows."""
-    classes: Annotated[int, Field(ge=0, le=256)]
-    """Different values in training."""
-
-
-# Fields are documented in the order of the classes read from the right, so that a row begins with its name.
-class VariableScores(_Scores, _VariableHead):
-    """One variable under one probe."""
-
-    f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
-    """95 % bootstrap interval of F1 over episodes, widened to F1 where that lies outside."""
-    pixels_pca_f1: Share | None
-    """F1 of a PCA of the pixels under the same probe and rows."""
-    random_projection_f1: Share | None
-    """F1 of a random projection of the pixels under the same probe and rows."""
-    ceiling_accuracy: Share | None
-    """As the ceiling of F1, the best accuracy, which no encoder of single frames can pass."""
-    mae: Decimal4 | None
-    """Mean absolute error of the value; null for values without an order."""
-    strength_log10: Decimal4 | None
-    """Decimal logarithm of the chosen L2 strength."""
-    gradient_log10: Decimal4 | None
-    """Decimal logarithm of the gradient's norm at the end; how far the fit converged."""
-    epochs: Count | None
-    """Epochs, for a probe that has them."""
-    note: Text | None
-    """Why a score is null, or what to know about it."""
-
-
 class _CategoryHead(Model):
     category: Identifier
     """Of the variables."""
@@ -131,11 +78,11 @@ class _CategoryHead(Model):
     """How many variables (in a game) or games (in the suite) it is the mean of."""
 
 
-class CategoryMeans(_Scores, _CategoryHead):
+class CategoryMeans(Scores, _CategoryHead):
     """The plain mean over the variables of one category, or over the games that have it."""
 
 
-class Means(_Scores):
+class Means(Scores):
     """The mean over the categories (of a game), or over the games (of the suite)."""
 
     categories: list[CategoryMeans]
@@ -157,7 +104,7 @@ class ProbeScores(Model):
     """Why the scores of the trivial encoders are null."""
     means: Means
     """Over the variables, computed from the rounded scores below."""
-    variables: Annotated[list[VariableScores], Field(min_length=1, max_length=200)]
+    variables: Table
     """Every variable that the dataset keeps."""
 
 
@@ -249,7 +196,7 @@ class Signed(Model):
     @cached_property
     def rows(self) -> Rows:
         """All variables of all games under all probes, by column."""
-        return Rows.of(self.plain["games"])
+        return Rows([(name, scores.variables) for name, game in self.games.items() for scores in game.scores])
 
     @cached_property
     def payload(self) -> bytes:

@@ -164,7 +164,7 @@ def _anand2019(train: Split, material: Material, progress: Callable[[str], objec
 def _scores(
     material: Material, name: str, fit: Fit, train: Labels, test: Labels, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Return the fields of `harness.result.VariableScores`."""
+    """Return the fields of `harness.variables.VariableScores`."""
     variable = _variable(material, name)
     low, high = interval(bootstrap.draws(test, fit.predictions).f1())
     ours = Counts.of(test, fit.predictions)

@@ -18,8 +18,8 @@ from harness.allowed_signers import AllowedSigner
 from harness.canonical import MAX_BYTES, Count, Digest, ResultError, Share, Text, Utc
 from harness.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
 from harness.result import NAMESPACE, Setting, Signed, TrainRows
-from harness.rows import Columns
 from harness.signing import PublicKey
+from harness.variables import Columns
 
 RESULTS = "results"
 PATH = re.compile(r"results/[a-z0-9][a-z0-9._@+-]{0,63}/[a-z0-9][a-z0-9-]{0,63}/[0-9a-f]{16}\.json")

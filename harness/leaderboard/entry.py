@@ -24,7 +24,6 @@ from harness.leaderboard.made_on import check_made_on
 from harness.provenance import Encoder
 from harness.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans, TrainRows
 from harness.result_file import loads
-from harness.rows import Rows
 from harness.signing import SignatureError
 from harness.verify import whose
 
@@ -54,16 +53,16 @@ class GameHead:
     baselines: Mapping[tuple[str, TrainRows], bytes]
 
     @classmethod
-    def of(cls, game: GameScores, name: str, rows: Rows) -> GameHead:
+    def of(cls, game: GameScores) -> GameHead:
         """Take it from a game of a result."""
         return cls(
             tuple(scores.means for scores in game.scores),
             (game.embeddings, *(scores.predictions for scores in game.scores)),
             {
                 (scores.probe, scores.train_rows): blake3(
-                    orjson.dumps(rows.part(name, number, _SAME_FOR_ALL))
+                    orjson.dumps(scores.variables.take(_SAME_FOR_ALL))
                 ).digest()
-                for number, scores in enumerate(game.scores)
+                for scores in game.scores
             },
         )
 
@@ -88,7 +87,7 @@ class Head:
     @classmethod
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
-        games = {name: GameHead.of(game, name, signed.rows) for name, game in signed.games.items()}
+        games = {name: GameHead.of(game) for name, game in signed.games.items()}
         seed = signed.dataset.fresh_seed
         return cls(
             signed.digest,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.leaderboard.board import AcceptedProtocol, BoardError
-from harness.result import Signed
-from harness.rows import Columns
+from harness.result import ProbeScores, Signed
+from harness.variables import Columns
 
 _KEPT = ("name", "categories", "ceiling_f1", "ceiling_accuracy")
 _TRIVIAL = ("pixels_pca_f1", "random_projection_f1")
@@ -33,7 +30,7 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
         _expect(f"settings of {probe.probe}", protocol.settings.get(probe.probe), probe.settings)
     for what, seed in signed.seeds.items():
         _expect(f"seed of {what}", protocol.seeds.get(what), seed)
-    for name, game in signed.plain["games"].items():
+    for name, game in signed.games.items():
         kept = protocol.games.get(name)
         if kept is None:
             raise BoardError(f"The game {name} is not in the suite.")
@@ -43,21 +40,18 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
             used = dataset.splits[name][split]
             _expect(f"{name}: rows of {split}", known.rows, used.rows)
             _expect(f"{name}: digest of {split}", known.digest, used.digest)
-        for number, scores in enumerate(game["scores"]):
-            _check_rows(signed, name, number, scores, protocol)
+        for scores in game.scores:
+            _check_rows(name, scores, protocol, fresh=dataset.fresh_seed is not None)
 
 
-def _check_rows(
-    signed: Signed, name: str, number: int, scores: Mapping[str, Any], protocol: AcceptedProtocol
-) -> None:
+def _check_rows(name: str, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool) -> None:
     kept = protocol.games[name].columns
-    fresh = signed.dataset.fresh_seed is not None
     if fresh:  # other rows, of which no ceiling is known
         kept = [*kept[:2], *[(None,) * len(kept[0])] * 2]
-    _expect_rows(f"{name}: variables and their ceilings", kept, signed.rows.part(name, number, _KEPT))
-    known = protocol.trivial_of.get((name, scores["probe"], scores["train_rows"]))
-    if known is not None and not fresh and scores["trivial_reason"] is None:
-        found = signed.rows.part(name, number, _TRIVIAL)
+    _expect_rows(f"{name}: variables and their ceilings", kept, scores.variables.take(_KEPT))
+    known = protocol.trivial_of.get((name, scores.probe, scores.train_rows))
+    if known is not None and not fresh and scores.trivial_reason is None:
+        found = scores.variables.take(_TRIVIAL)
         _expect_rows(f"{name}: scores of the trivial encoders", [kept[0], *known], [kept[0], *found])
 
 

@@ -76,7 +76,7 @@ def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
         A row for each result, game, probe, training size and variable. ``train_rows`` is ``full``, ``1k`` or
         a number, as text, and ``rows`` how many that were (missing for a dry run); ``f1_low`` and
         ``f1_high`` are the ends of the 95 % interval; the other columns are the fields of
-        `harness.result.VariableScores`. What is null in the result is missing in the frame.
+        `harness.variables.VariableScores`. What is null in the result is missing in the frame.
 
     Raises:
         ResultError: A file is no result.
