@@ -13,6 +13,7 @@ import pytest
 import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from atariari_data.errors import UsageError
 from harness import canonical
@@ -20,6 +21,7 @@ from harness.canonical import ResultError
 from harness.means import grouped
 from harness.result import Result, Signed
 from harness.result_file import loads, read, write
+from harness.variables import Table, VariableScores
 from tests.made_results import GAMES, fields, make
 
 
@@ -144,6 +146,58 @@ def test_build_says_which_scores_do_not_fit(change: Callable[[Any], object], mat
     change(values["games"]["pong"]["scores"])
     with pytest.raises(ResultError, match=match):
         Signed.build(**values)
+
+
+@pytest.mark.parametrize("name", VariableScores.model_fields)
+def test_columns_hold_what_rows_hold(name: str) -> None:
+    by_row, by_column = TypeAdapter(list[VariableScores]), TypeAdapter(Table)
+    rows = make().plain["games"]["pong"]["scores"][0]["variables"]
+    odd = (
+        None,
+        True,
+        0,
+        1,
+        -1,
+        2,
+        0.5,
+        1e300,
+        math.nan,
+        "",
+        "a",
+        "\u202ea",
+        "x" * 400,
+        [],
+        [0.1, 0.2],
+        ["a"],
+        {},
+    )
+    kept = 0
+    for value in odd:
+        changed = [rows[0], {**rows[1], name: value}]
+        try:
+            expected = by_row.validate_python(changed)
+        except ValidationError:
+            with pytest.raises(ValidationError, match=rf"1\.{name}"):
+                by_column.validate_python(changed)
+        else:
+            kept += 1
+            assert list(by_column.validate_python(changed)) == expected
+    assert 0 < kept < len(odd)
+
+
+@pytest.mark.parametrize("rows", [[], "rows", None, [1], [{}], [[]]])
+def test_what_is_no_table_is_refused(rows: Any) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Table).validate_python(rows)
+
+
+def test_a_table_refuses_missing_and_further_fields_and_too_many_rows() -> None:
+    row = make().plain["games"]["pong"]["scores"][0]["variables"][0]
+    less = {key: value for key, value in row.items() if key != "f1"}
+    for rows in ([less], [{**row, "more": 1}], [{**less, "more": 1}], [row] * 201):
+        with pytest.raises(ValidationError):
+            TypeAdapter(Table).validate_python(rows)
+    assert len(TypeAdapter(Table).validate_python([row] * 200)) == 200
 
 
 def test_build_takes_numpy_values_and_rounds() -> None:
