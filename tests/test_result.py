@@ -152,7 +152,7 @@ def test_build_says_which_scores_do_not_fit(change: Callable[[Any], object], mat
 def test_columns_hold_what_rows_hold(name: str) -> None:
     by_row, by_column = TypeAdapter(list[VariableScores]), TypeAdapter(Table)
     rows = make().plain["games"]["pong"]["scores"][0]["variables"]
-    odd = (
+    odd: tuple[Any, ...] = (
         None,
         True,
         0,
