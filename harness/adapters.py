@@ -11,7 +11,7 @@ from harness.encoder import POOLS, EncoderError, FrameSpec, LoadedEncoder, Pool
 from harness.encoder_file import find_encoder, import_file, seeded
 from harness.encoder_object import Request, adapt, name_of
 from harness.fingerprint import files_digest
-from harness.named import NAMED
+from harness.named import NAMED, TRAINED_ON
 from harness.named import make as make_named
 from harness.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
 
@@ -69,6 +69,17 @@ def load_encoder(
     if isinstance(source, str | Path):
         return _from_text(str(source), request)
     return adapt(source, request)
+
+
+def trained_on(source: object) -> str:
+    """Say in words what an encoder was trained on, where that is known: of a name in `NAMED`, or of a run."""
+    if source in NAMED:
+        return TRAINED_ON.get(str(source), "none")
+    if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+        from harness.methods.run import read_config
+
+        return read_config(Path(source).expanduser()).described()
+    return "not declared"
 
 
 def _from_text(source: str, request: Request) -> LoadedEncoder:
@@ -137,8 +148,12 @@ def _from_name(source: str, request: Request) -> LoadedEncoder:
     made = make_named(source)
     if not isinstance(made, LoadedEncoder):
         return adapt(made, replace(request, name=request.name or source))
-    if request != Request(name=request.name, batch_size=request.batch_size):
+    if request not in (
+        Request(name=request.name, batch_size=request.batch_size, spec=spec) for spec in (None, made.spec)
+    ):
         raise UsageError(f"{source} is defined to the last pixel: nothing but its name can be chosen.")
+    if made.of_ram is not None and request.name not in (None, source):
+        raise UsageError(f"{source} is a bound, and has no other name.", got=request.name)
     return replace(made, name=request.name or source)
 
 

@@ -74,9 +74,8 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
 @click.option("--name", help="Of the encoder, in the result.  [default: its class or file]")
 @click.option(
     "--pretraining-data",
-    default="not declared",
-    show_default=True,
-    help="What the encoder was trained on; none for an untrained one.",
+    help="What the encoder was trained on; none for an untrained one.  [default: what a run or a named "
+    "encoder says of itself, else not declared]",
 )
 @options.submitter
 @options.key

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from harness.canonical import ResultError
 from harness.means import METRICS, ONE, Floats, all_means, best_trivial, normalised
+from harness.provenance import RAM
 from harness.result import GameScores, Signed
 from harness.variables import Rows
 
@@ -77,6 +78,9 @@ def _check_ranked(signed: Signed) -> None:
         raise ResultError("A result of a changed harness is not for ranking.", expected="ranked: false")
     if signed.ranked and signed.dataset.fresh_seed is not None:
         raise ResultError("A result on a fresh split is not for ranking.", expected="ranked: false")
+    expect("encoder.frames, null for ram alone", signed.encoder.name == RAM, signed.encoder.frames is None)
+    if signed.ranked and signed.encoder.frames is None:
+        raise ResultError("The RAM is a bound, not for ranking.", expected="ranked: false")
     if signed.isolation is not None and signed.isolation.second_pass is False:
         raise ResultError("The encoder gave other features in a second pass.", expected="second_pass: true")
 
@@ -123,7 +127,7 @@ def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tu
         raise ResultError(f"{name}: a variable is there twice.")
     rows = signed.dataset.splits[name]["test"].rows
     for variable, members, n in zip(names, categories, sizes, strict=True):
-        if n > rows or (signed.ranked and n != rows):
+        if n > rows or ((signed.ranked or signed.is_bound) and n != rows):
             raise ResultError(f"{name}.{variable}: n does not fit the test split.", expected=rows, got=n)
         if len(set(members)) != len(members):
             raise ResultError(f"{name}.{variable}: a category is there twice.", got=members)
@@ -183,7 +187,7 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
     beyond = (f1 < least - _ROUNDING) | (f1 > most + _ROUNDING)
     refuse(beyond, "no predictions with that accuracy have that f1.", "f1", least, most)
-    if signed.encoder.frames.stack == 1:
+    if signed.encoder.frames is not None and signed.encoder.frames.stack == 1:
         refuse(
             accuracy > c["ceiling_accuracy"] + _CEILING_SLACK,
             "accuracy is above what any function of a single frame reaches.",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from atariari_data.errors import UsageError
 from harness.features import POOLS, EncoderError, Features, Pool, as_features, first_line, to_numpy
@@ -114,6 +115,7 @@ class LoadedEncoder:
         batches: Rows in a batch.
         refit: Of ``pixels-pca`` alone: makes the encoder of a game from the gray frames of its training
             split, uint8 [b, 1, 210, 160] at a time. None for every encoder of a user's, which sees no game.
+        of_ram: Of ``ram`` alone, which sees no frames: its features, float32 [n, d], from uint8 [n, 128].
     """
 
     name: str
@@ -130,6 +132,7 @@ class LoadedEncoder:
     precision: str = "float32"
     batches: BatchSize = field(default_factory=BatchSize, repr=False, compare=False)
     refit: Callable[[Iterable[Frames]], LoadedEncoder] | None = field(default=None, repr=False)
+    of_ram: Callable[[npt.NDArray[np.uint8]], Features] | None = field(default=None, repr=False)
     _seen: Seen = field(default_factory=Seen, repr=False, compare=False)
 
     @property
@@ -181,7 +184,7 @@ class LoadedEncoder:
             "precision": self.precision,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
-        if self.refit is None:
+        if self.refit is None and self.of_ram is None:
             digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
         return digest.hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,10 +21,11 @@ from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import DATASET_VERSION, Manifest, load_manifest
 from harness import environment
+from harness.adapters import trained_on
 from harness.cache import Cache, default_dir
 from harness.embedding import embed
 from harness.encoder import FrameSpec, LoadedEncoder
-from harness.features import Pool
+from harness.features import Features, Pool
 from harness.fresh import record_test
 from harness.isolation import TIMEOUT, IsolatedEncoder, Limits, open_encoder
 from harness.predictions import Predictions
@@ -42,6 +43,7 @@ from harness.protocol import (
     suite,
     unranked_reason,
 )
+from harness.provenance import IS_BOUND
 from harness.result import Result, Signed
 from harness.scoring import Material, score, truth_of
 from harness.splits import SplitRows, open_split
@@ -80,7 +82,7 @@ def evaluate(
     label_set: str = DEFAULT_LABEL_SET,
     limit: int | None = None,
     fresh_seed: int | None = None,
-    pretraining_data: str = "not declared",
+    pretraining_data: str | None = None,
     submitter: dict[str, str | None] | None = None,
     cache_dir: str | None = None,
     num_proc: int | None = None,
@@ -110,7 +112,8 @@ def evaluate(
         label_set: ``v1`` or ``anand2019``.
         limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
         fresh_seed: Record the test split on the spot from this seed (`harness.fresh`); not for ranking.
-        pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one.
+        pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. Not given,
+            it is what a run or a named encoder says of itself, and ``not declared`` for others.
         submitter: ``principal``, ``name`` and ``url`` of who vouches for the result.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
         num_proc: Processes to build the dataset with.
@@ -170,6 +173,7 @@ def evaluate(
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
         unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split",
+        IS_BOUND if _of_ram(loaded) is not None else None,
         "the harness was changed since it was installed" if environment.as_released() is False else None,
     ]
     reason = "; ".join(filter(None, reasons)) or None
@@ -194,9 +198,9 @@ def evaluate(
             "source": environment.source_digest(),
             "as_released": environment.as_released(),
         },
-        encoder=_identity(loaded, pretraining_data),
+        encoder=_identity(loaded, trained_on(encoder) if pretraining_data is None else pretraining_data),
         environment=environment.describe(loaded.device),
-        isolation=guards.as_fields(shuffled=True, second_pass=True),
+        isolation=None if _of_ram(loaded) else guards.as_fields(shuffled=True, second_pass=True),
         seeds=seeds(run.probe for run in runs),
         probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
         games=scored,
@@ -288,6 +292,10 @@ def _embed(
     options: Options,
     bar: tqdm[Any],
 ) -> dict[str, npt.NDArray[np.float32]]:
+    of_ram = _of_ram(encoder)
+    if of_ram is not None:
+        bar.update(sum(map(len, rows.values())))
+        return {s: of_ram(rows[s].ram) for s in SPLITS}
     kept = {s: options.cache.features(known_as[s]) for s in SPLITS}
     found = {s: features for s, features in kept.items() if features is not None}
     missing = {s: rows[s] for s in SPLITS if s not in found}
@@ -310,6 +318,10 @@ def _embed(
     return found | new
 
 
+def _of_ram(encoder: LoadedEncoder | IsolatedEncoder) -> Callable[[npt.NDArray[np.uint8]], Features] | None:
+    return encoder.of_ram if isinstance(encoder, LoadedEncoder) else None
+
+
 def _identity(encoder: LoadedEncoder | IsolatedEncoder, pretraining_data: str) -> dict[str, Any]:
     spec = encoder.spec
     return {
@@ -319,7 +331,9 @@ def _identity(encoder: LoadedEncoder | IsolatedEncoder, pretraining_data: str) -
         "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",
         "feature_size": encoder.feature_size,
         "parameters": encoder.parameters,
-        "frames": {
+        "frames": None
+        if _of_ram(encoder)
+        else {
             "color": spec.color,
             "stack": spec.stack,
             "layout": spec.layout.lower(),

@@ -35,6 +35,7 @@ from harness.encoder import LoadedEncoder
 from harness.features import EncoderError, Features, Pool
 from harness.fingerprint import file_digest
 from harness.frame_spec import Frames, FrameSpec
+from harness.provenance import RAM
 from harness.trivial.encoders import PIXELS_PCA
 
 TIMEOUT = 600.0
@@ -345,6 +346,8 @@ def _reason_against(source: object, *, isolate: bool) -> str | None:
         return "the encoder was given as a Python object"
     if source == PIXELS_PCA:
         return "it is fitted here, to the training frames of each game"
+    if source == RAM:
+        return "it is the RAM: there is nothing to keep from it"
     if os.name != "posix":
         return "not on this operating system"
     return None

@@ -12,7 +12,11 @@ NAMED: Final = {
     "pixels-pca": "harness.trivial.encoders:load_pixels_pca",
     "random-projection": "harness.trivial.encoders:random_projection",
     "random-cnn": "harness.methods.untrained:random_cnn",
+    "ram": "harness.ram:load_ram",
 }
+
+TRAINED_ON: Final = {"pixels-pca": "the training frames of each game"}
+"""Those that are not named here were trained on nothing."""
 
 
 def make(name: str) -> Any:

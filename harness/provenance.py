@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -79,6 +79,12 @@ class Harness(Model):
     """Whether that digest is the released one; null where this could not be told."""
 
 
+RAM: Final = "ram"
+"""The name of what sees no frames, and of nothing else."""
+IS_BOUND: Final = "features are the RAM, which holds the answers: a bound, not an encoder"
+"""Why its result is not for ranking."""
+
+
 class Frames(Model):
     """What the encoder was given."""
 
@@ -109,8 +115,8 @@ class Encoder(Model):
     """Numbers per frame."""
     parameters: Count | None
     """How many parameters it has; null where this cannot be told."""
-    frames: Frames
-    """What it asked for."""
+    frames: Frames | None
+    """What it asked for; null for `ram`, whose features are the RAM: it bounds what a probe can read."""
     pool: Literal["flatten", "mean", "cls"] | None
     """How maps or tokens became vectors; null where it gives vectors."""
     precision: Name

@@ -112,7 +112,9 @@ def _as_it_was(signed: Signed) -> dict[str, Any]:
         "fresh_seed": signed.dataset.fresh_seed,
         "name": signed.encoder.name,
         "pool": signed.encoder.pool,
-        "spec": FrameSpec(
+        "spec": None
+        if seen is None
+        else FrameSpec(
             color=seen.color,
             stack=seen.stack,
             layout="NCHW" if seen.layout == "nchw" else "NHWC",

@@ -30,6 +30,7 @@ from harness.canonical import (
 )
 from harness.means import fill
 from harness.provenance import (
+    IS_BOUND,
     Dataset,
     Encoder,
     Environment,
@@ -140,7 +141,7 @@ class Signed(Model):
     ranked: bool
     """Whether it may stand in a ranking."""
     unranked_reason: Text | None
-    """Why not: a dry run, a fresh seed, a changed harness."""
+    """Why not: a dry run, a fresh seed, a changed harness, a bound."""
     started: Utc
     """Begin of the run."""
     finished: Utc
@@ -192,6 +193,11 @@ class Signed(Model):
     def plain(self) -> dict[str, Any]:
         """The same as dicts and lists, which are not to be changed."""
         return cast("dict[str, Any]", whole_as_integers(self.model_dump()))
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether this is `ram` on all rows, and nothing else is against ranking it."""
+        return self.encoder.frames is None and self.unranked_reason == IS_BOUND
 
     @cached_property
     def rows(self) -> Rows:

@@ -90,8 +90,8 @@ def test_every_method_makes_an_encoder(name: str) -> None:
     )
 
 
-# The PCA is another for every game: tests/test_trivial.py.
-@pytest.mark.parametrize("name", [name for name in NAMED if name != "pixels-pca"])
+# The PCA is another for every game (tests/test_trivial.py), the RAM sees no frames (tests/test_ram.py).
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in {"pixels-pca", "ram"}])
 def test_encoders_by_name(name: str) -> None:
     encoder = harness.load_encoder(name)
     assert encoder.name == name

@@ -199,7 +199,7 @@ def check_entry(
     cosigners = _check_signatures(board, result, submitter, dates, trusted)
     check(signed)
     protocol = _protocol(board, signed, dates, new=new)
-    if not signed.ranked and signed.dataset.fresh_seed is None:
+    if not signed.ranked and not signed.is_bound and signed.dataset.fresh_seed is None:
         raise BoardError(f"The result is not for ranking: {signed.unranked_reason}.")
     _check_whole(signed)
     check_made_on(signed, protocol)

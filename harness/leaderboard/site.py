@@ -58,6 +58,11 @@ class Row:
         """When the run ended."""
         return self.entry.head.finished[:10]
 
+    @property
+    def bound(self) -> bool:
+        """Whether it is no encoder, but what bounds them."""
+        return self.entry.head.encoder.frames is None
+
     @cached_property
     def values(self) -> list[dict[str, float | None]]:
         """For every probe of the protocol, F1 by column: ``suite``, the categories, the games."""
@@ -141,7 +146,9 @@ class _Site:
     def _ranking(self, protocol: AcceptedProtocol) -> None:
         rows = self.rows.get(protocol.name, [])
         front = protocol is self.board.current
-        full = [(row, f1) for row in rows if (f1 := row.values[0]["suite"]) is not None]
+        rows = sorted(rows, key=lambda row: row.bound)
+        encoders = [row for row in rows if not row.bound]
+        full = [(row, f1) for row in encoders if (f1 := row.values[0]["suite"]) is not None]
         link = "encoders/" if front else "../encoders/"
         columns = ["suite", *CATEGORIES, *sorted(protocol.games)]
         by_size = [
@@ -155,7 +162,8 @@ class _Site:
             "index.html" if front else f"protocols/{protocol.name}.html",
             up="" if front else "../",
             protocol=protocol,
-            rows=rows,
+            rows=encoders,
+            bounds=rows[len(encoders) :],
             shown=_SHOWN,
             published=published() if set(published()[0].games) & set(protocol.games) else [],
             plots=[
@@ -235,12 +243,14 @@ def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
         found.setdefault(protocol, []).append(row)
     for name, rows in found.items():
         rows.sort(key=_order)
-        full = [row.values[0]["suite"] for row in rows]
-        found[name] = [
-            replace(r, rank=None if f1 is None else 1 + sum(o is not None and o > f1 for o in full))
-            for r, f1 in zip(rows, full, strict=True)
-        ]
+        full = [f1 for row in rows if not row.bound and (f1 := row.values[0]["suite"]) is not None]
+        found[name] = [replace(row, rank=_rank(row, full)) for row in rows]
     return found
+
+
+def _rank(row: Row, full: Sequence[float]) -> int | None:
+    f1 = row.values[0]["suite"]
+    return None if row.bound or f1 is None else 1 + sum(other > f1 for other in full)
 
 
 def _order(row: Row) -> tuple[bool, float, int, str]:
@@ -262,6 +272,7 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
         "encoder": row.name,
         "submitter": row.entry.submitter,
         "tier": row.tier,
+        "bound": row.bound,
         "date": row.date,
         "parameters": encoder.parameters,
         "feature_size": encoder.feature_size,

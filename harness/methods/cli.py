@@ -139,7 +139,6 @@ def run(
         device=options["device"],
         limit=limit,
         label_set=label_set,
-        pretraining_data=config.described(),
         submitter=submitter,
         key=key,
         num_proc=options["num_proc"],

@@ -44,7 +44,7 @@
   const fitting = new Set();
   const filled = new Map(); // which columns a row holds; one that is not shown need not hold them
   const head = table.tHead.rows[0];
-  const bodies = [get("rows"), get("published")].filter(Boolean);
+  const bodies = [get("rows"), get("bounds"), get("published")].filter(Boolean);
   const rows = bodies.flatMap((body) => [...body.rows]).filter((row) => row.dataset.text !== undefined);
   const columnAt = new Map(data.columns.map((name, at) => [name, at]));
   const valuesOf = (row) => row.dataset.row !== undefined ? data.rows[row.dataset.row][state.probe] : data.published[row.dataset.published];
@@ -94,7 +94,7 @@
       left -= fitting.has(row);
       if (!row.hidden) fill(row);
     }
-    for (const row of bodies[1]?.rows ?? []) {
+    for (const row of bodies.slice(1).flatMap((body) => [...body.rows])) {
       if (row.dataset.text === undefined) continue;
       row.hidden = !fitting.has(row);
       if (!row.hidden) fill(row);
@@ -147,7 +147,7 @@
         && (paper || !most || (row.dataset.parameters !== "" && Number(row.dataset.parameters) <= Number(most)));
       if (fits) fitting.add(row);
       else fitting.delete(row);
-      count += fits && !paper;
+      count += fits && row.parentElement === bodies[0];
     }
     page();
     if (get("published")) get("published").hidden = !get("paper").checked;
