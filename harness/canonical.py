@@ -31,7 +31,10 @@ _LATIN = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0130\u0132-\u0137\u0139-\u013e\u014
 PRINTABLE = rf"[\x20-\x7E{_LATIN}]"
 
 # What a number must not look like, and the fast reader would let pass: 0.12345, 1.0, 1e-5. May be in a text.
-_ODD_NUMBER = re.compile(rb"\.(?:[0-9]{%d}|0[,\s}\]])" % (PLACES + 1))
+_LONG = re.compile(rb"\.[0-9]{%d}" % (PLACES + 1))
+_WHOLE = (b".0,", b".0}", b".0]")
+_EXPONENT = re.compile(rb"e-[0-9]")
+_NUMBER = re.compile(rb"\.(?:[0-9]{%d}|0[,\s}\]])" % (PLACES + 1))
 _EXPONENT = re.compile(rb"e-[0-9]")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,11})\.[0-9]{0,3}[1-9]")
 
@@ -84,7 +87,7 @@ def parse(data: bytes) -> Any:
     Raises:
         ResultError: No JSON that has one reading only; as :func:`parse_strictly`.
     """
-    if _ODD_NUMBER.search(data) or (b"e-" in data and _EXPONENT.search(data)):
+    if any(end in data for end in _WHOLE) or (b"e-" in data and _EXPONENT.search(data)) or _LONG.search(data):
         return parse_strictly(data)
     try:
         return orjson.loads(data)

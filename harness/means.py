@@ -127,18 +127,22 @@ def all_means(
         missing.
     """
     parts = [(name, n, s["variables"]) for name, game in games.items() for n, s in enumerate(game["scores"])]
-    members: dict[tuple[int, str], list[int]] = {}
+    keys: list[tuple[int, str]] = []
+    rows: list[int] = []
+    sizes: list[int] = []
     first = 0
     for part, (_, _, variables) in enumerate(parts):
+        members: dict[str, list[int]] = {}
         for number, variable in enumerate(variables, first):
             for category in variable["categories"]:
-                members.setdefault((part, category), []).append(number)
+                members.setdefault(category, []).append(number)
+        for category in sorted(members):
+            keys.append((part, category))
+            rows += members[category]
+            sizes.append(len(members[category]))
         first += len(variables)
-    keys = sorted(members)
     part_of = np.array([part for part, _ in keys], np.int64)
     values = np.stack([columns[key] for key in _AVERAGED], axis=1)
-    rows = np.array([row for key in keys for row in members[key]], np.int64)
-    sizes = [len(members[key]) for key in keys]
     of_categories = grouped(values[rows], np.repeat(np.arange(len(keys)), sizes), len(keys))
     of_parts = grouped(of_categories, part_of, len(parts))
     found = _means(of_parts, part_of, keys, _printed(of_categories), sizes)
