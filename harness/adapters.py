@@ -11,7 +11,7 @@ from harness.encoder import POOLS, EncoderError, FrameSpec, LoadedEncoder, Pool
 from harness.encoder_file import find_encoder, import_file, seeded
 from harness.encoder_object import Request, adapt, name_of
 from harness.fingerprint import files_digest
-from harness.named import NAMED, TRAINED_ON
+from harness.named import NAMED
 from harness.named import make as make_named
 from harness.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
 
@@ -71,14 +71,30 @@ def load_encoder(
     return adapt(source, request)
 
 
+def by_game(source: object) -> dict[str, Path]:
+    """Return the encoder of every game, where ``source`` is a folder of runs, one for each; else none.
+
+    Raises:
+        EncoderError: The runs do not belong together.
+    """
+    if not isinstance(source, str | Path) or source in NAMED or not Path(source).expanduser().is_dir():
+        return {}
+    _need_torch()
+    from harness.methods.by_game import runs_by_game
+
+    return runs_by_game(Path(source).expanduser())
+
+
 def trained_on(source: object) -> str:
-    """Say in words what an encoder was trained on, where that is known: of a name in `NAMED`, or of a run."""
+    """Say in words what an encoder was trained on, where that is known: of a name in `NAMED`, or of runs."""
     if source in NAMED:
-        return TRAINED_ON.get(str(source), "none")
+        return NAMED[str(source)].trained_on
     if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+        from harness.methods.by_game import described
         from harness.methods.run import read_config
 
-        return read_config(Path(source).expanduser()).described()
+        folder = Path(source).expanduser()
+        return described([read_config(run) for run in (by_game(folder) or {"": folder}).values()])
     return "not declared"
 
 
@@ -148,13 +164,15 @@ def _from_name(source: str, request: Request) -> LoadedEncoder:
     made = make_named(source)
     if not isinstance(made, LoadedEncoder):
         return adapt(made, replace(request, name=request.name or source))
-    if request not in (
-        Request(name=request.name, batch_size=request.batch_size, spec=spec) for spec in (None, made.spec)
-    ):
+    free = Request(name=request.name, batch_size=request.batch_size, device=request.device)
+    if request not in (free, replace(free, spec=made.spec)):
         raise UsageError(f"{source} is defined to the last pixel: nothing but its name can be chosen.")
     if made.of_ram is not None and request.name not in (None, source):
         raise UsageError(f"{source} is a bound, and has no other name.", got=request.name)
-    return replace(made, name=request.name or source)
+    from harness.torch_modules import resolve_device
+
+    device = str(resolve_device(request.device or made.device))  # of the probes: this has nothing to move
+    return replace(made, name=request.name or source, device=device)
 
 
 def _from_run(folder: Path, request: Request) -> LoadedEncoder:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,13 +20,14 @@ from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import DATASET_VERSION, Manifest, load_manifest
 from harness import environment
-from harness.adapters import trained_on
+from harness.adapters import by_game, trained_on
 from harness.cache import Cache, default_dir
 from harness.embedding import embed
 from harness.encoder import FrameSpec, LoadedEncoder
-from harness.features import Features, Pool
+from harness.features import Pool
 from harness.fresh import record_test
-from harness.isolation import TIMEOUT, IsolatedEncoder, Limits, open_encoder
+from harness.identity import Opened, identity, sees_ram, weakest
+from harness.isolation import TIMEOUT, Limits, open_encoder
 from harness.predictions import Predictions
 from harness.protocol import (
     PROTOCOL,
@@ -95,8 +95,9 @@ def evaluate(
     """Evaluate an encoder: how much of each game's state a linear probe can read from its features.
 
     Args:
-        encoder: Whatever `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...
-        games: Of the dataset; all of them, if not given.
+        encoder: Whatever `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or a
+            folder of runs of one method, GAME/ by GAME/, with an encoder for each game.
+        games: Of the dataset; all of them (or all of the folder's), if not given.
         weights: State dict for a torch module.
         device: Torch device for encoder and probes.
         batch_size: Most rows at once.
@@ -138,7 +139,9 @@ def evaluate(
     started, begin = datetime.now(UTC), time.monotonic()
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
-    chosen = choose_games(games, label_set)
+    own = by_game(encoder)
+    chosen = choose_games(games or list(own) or None, label_set)
+    sources = _sources(encoder, own, chosen)
     runs = choose_runs(probes, train_sizes)
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
@@ -149,31 +152,35 @@ def evaluate(
     options = Options(runs, label_set, limit, fresh_seed, cache_dir, num_proc, cache, progress)
     rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
     scored, predictions, splits = {}, {}, {}
-    with (
-        open_encoder(
-            encoder,
-            isolate=isolate,
-            limits=Limits(timeout, memory_limit),
-            cache_dir=cache_dir,
-            weights=weights,
-            device=device,
-            spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
-            pool=pool,
-            name=name,
-            batch_size=batch_size,
-            autocast=autocast,
-        ) as (loaded, guards),
-        tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar,
-    ):
-        key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
-        for g in chosen:
-            scored[g], predictions[g], splits[g] = _game(loaded, key, manifests[g], options, bar)
+    encoders: dict[str, Opened] = {}
+    stood = []
+    with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
+        for source, its_games in sources:
+            with open_encoder(
+                source,
+                isolate=isolate,
+                limits=Limits(timeout, memory_limit),
+                cache_dir=cache_dir,
+                weights=weights,
+                device=device,
+                spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
+                pool=pool,
+                name=name,
+                batch_size=batch_size,
+                autocast=autocast,
+            ) as (loaded, guards):
+                key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
+                for g in its_games:
+                    scored[g], predictions[g], splits[g] = _game(loaded, key, manifests[g], options, bar)
+                    encoders[g] = loaded
+                stood.append(guards)
 
     finished = datetime.now(UTC)
+    is_bound = any(map(sees_ram, encoders.values()))
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
         unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split",
-        IS_BOUND if _of_ram(loaded) is not None else None,
+        IS_BOUND if is_bound else None,
         "the harness was changed since it was installed" if environment.as_released() is False else None,
     ]
     reason = "; ".join(filter(None, reasons)) or None
@@ -198,9 +205,9 @@ def evaluate(
             "source": environment.source_digest(),
             "as_released": environment.as_released(),
         },
-        encoder=_identity(loaded, trained_on(encoder) if pretraining_data is None else pretraining_data),
-        environment=environment.describe(loaded.device),
-        isolation=None if _of_ram(loaded) else guards.as_fields(shuffled=True, second_pass=True),
+        encoder=identity(encoders, trained_on(encoder) if pretraining_data is None else pretraining_data),
+        environment=environment.describe(next(iter(encoders.values())).device),
+        isolation=None if is_bound else weakest(stood).as_fields(shuffled=True, second_pass=True),
         seeds=seeds(run.probe for run in runs),
         probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
         games=scored,
@@ -209,7 +216,7 @@ def evaluate(
 
 
 def _game(
-    encoder: LoadedEncoder | IsolatedEncoder, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
+    encoder: Opened, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
 ) -> tuple[dict[str, Any], Predictions, dict[str, Any]]:
     """Embed and probe one game, or take what an earlier run kept; return also what it was done on."""
     name = manifest.game
@@ -286,16 +293,15 @@ def _score(
 
 
 def _embed(
-    encoder: LoadedEncoder | IsolatedEncoder,
+    encoder: Opened,
     known_as: dict[str, str],
     rows: dict[str, SplitRows],
     options: Options,
     bar: tqdm[Any],
 ) -> dict[str, npt.NDArray[np.float32]]:
-    of_ram = _of_ram(encoder)
-    if of_ram is not None:
+    if isinstance(encoder, LoadedEncoder) and encoder.of_ram is not None:
         bar.update(sum(map(len, rows.values())))
-        return {s: of_ram(rows[s].ram) for s in SPLITS}
+        return {s: encoder.of_ram(rows[s].ram) for s in SPLITS}
     kept = {s: options.cache.features(known_as[s]) for s in SPLITS}
     found = {s: features for s, features in kept.items() if features is not None}
     missing = {s: rows[s] for s in SPLITS if s not in found}
@@ -318,32 +324,20 @@ def _embed(
     return found | new
 
 
-def _of_ram(encoder: LoadedEncoder | IsolatedEncoder) -> Callable[[npt.NDArray[np.uint8]], Features] | None:
-    return encoder.of_ram if isinstance(encoder, LoadedEncoder) else None
-
-
-def _identity(encoder: LoadedEncoder | IsolatedEncoder, pretraining_data: str) -> dict[str, Any]:
-    spec = encoder.spec
-    return {
-        "name": re.sub(r"[^A-Za-z0-9 ._+()/-]+", " ", encoder.name).strip(" ._/-")[:64] or "encoder",
-        "source": f"sha256:{encoder.source_digest}",
-        "source_kind": encoder.source_kind,
-        "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",
-        "feature_size": encoder.feature_size,
-        "parameters": encoder.parameters,
-        "frames": None
-        if _of_ram(encoder)
-        else {
-            "color": spec.color,
-            "stack": spec.stack,
-            "layout": spec.layout.lower(),
-            "scale": spec.scale,
-            "size": list(spec.size),
-        },
-        "pool": encoder.pool,
-        "precision": encoder.precision,
-        "pretraining_data": pretraining_data,
-    }
+def _sources(
+    encoder: object, own: Mapping[str, Path], games: Sequence[str]
+) -> list[tuple[object, Sequence[str]]]:
+    """Return what is to be opened, and for which games."""
+    if not own:
+        return [(encoder, games)]
+    for game in games:
+        if game not in own:
+            raise UsageError(
+                f"The folder {encoder} has no run for {game}.",
+                expected=", ".join(own),
+                cure="--games, or train one: harness run --out",
+            )
+    return [(own[game], (game,)) for game in games]
 
 
 def _rows(rows: int, limit: int | None) -> int:

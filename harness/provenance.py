@@ -115,6 +115,8 @@ class Encoder(Model):
     """Numbers per frame."""
     parameters: Count | None
     """How many parameters it has; null where this cannot be told."""
+    per_game: bool
+    """Whether every game had one of its own, as in the paper; `weights` is then over all of theirs."""
     frames: Frames | None
     """What it asked for; null for `ram`, whose features are the RAM: it bounds what a probe can read."""
     pool: Literal["flatten", "mean", "cls"] | None

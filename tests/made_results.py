@@ -122,6 +122,7 @@ def fields(
             "weights": digest("weights", encoder, seed),
             "feature_size": 256,
             "parameters": int(10 ** draw.uniform(4, 8.5)),
+            "per_game": False,
             "frames": {"color": "gray", "stack": 1, "layout": "nchw", "scale": "unit", "size": [210, 160]},
             "pool": None,
             "precision": "float32",

@@ -28,6 +28,7 @@ from harness.methods.rows import Rows
 from harness.methods.run import Budget, Settings, load_run, make
 from harness.methods.sampling import draw_epoch
 from harness.methods.train import Surroundings, train
+from harness.named import NAMED
 from tests.small_methods import moving_dots
 
 QUIET = Surroundings(progress=False)
@@ -285,7 +286,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
 def test_every_method_is_listed_with_its_options() -> None:
     done = _harness("methods", "--json")
     listed = {row["name"]: row for row in json.loads(done.stdout)}
-    assert list(listed) == list(METHODS)
+    assert list(listed) == list(dict.fromkeys([*METHODS, *NAMED]))
     assert listed["cpc"]["options"]["sequence_length"] == 100
     assert listed["vae"]["options"] == {"beta": 1.0}
     assert all(row["summary"] for row in listed.values())

@@ -9,7 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from atariari_data.errors import MissingExtraError, UnknownNameError
+from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
+from harness.named import NAMED
 
 if TYPE_CHECKING:
     from harness.methods.method import Method
@@ -36,8 +37,13 @@ def load_method(name: str) -> type[Method]:
 
     Raises:
         UnknownNameError: No such method; says which there are, and the nearest.
+        UsageError: It is an encoder that needs no training.
         MissingExtraError: torch is not installed.
     """
+    if name in NAMED and name not in METHODS:
+        raise UsageError(
+            f"{name} is not trained.", cure=f"harness evaluate {name}, or harness run --method {name}"
+        )
     if name not in METHODS:
         raise UnknownNameError("method", name, METHODS)
     return _imported(METHODS[name])

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import AtariariError, UsageError
 from atariari_data.games import game
 from builders.console import json_option, label_set_option, print_json, print_table, say
 from harness import options as shared
 from harness.methods import METHODS
 
+if TYPE_CHECKING:
+    from harness.methods.table import Row
+
+_method = click.option("--method", required=True, help="One of those that `harness methods` lists.")
+_methods = click.option(
+    "--method", required=True, help="Of those that `harness methods` lists; several with commas between."
+)
+_game = click.option(
+    "--game", "--env-name", "game_name", required=True, help="A game, or an id: PongNoFrameskip-v4."
+)
+_games = click.option(
+    "--game",
+    "--env-name",
+    "game_names",
+    required=True,
+    help="A game, or an id: PongNoFrameskip-v4; several with commas between, or all.",
+)
+_seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything."
+)
+_seeds = click.option(
+    "--seed", "seeds", default="0", show_default=True, help="Of everything: 0, 0,1,2 or 0-4."
+)
 _TRAINING: tuple[Callable[[Any], Any], ...] = (
-    click.option("--method", required=True, help="One of those that `harness methods` lists."),
-    click.option(
-        "--game", "--env-name", "game_name", required=True, help="A game, or an id: PongNoFrameskip-v4."
-    ),
     click.option(
         "--encoder", "--encoder-type", default="nature", show_default=True, help="nature or impala."
     ),
@@ -31,9 +50,12 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--learning-rate", "--lr", type=float, default=3e-4, show_default=True, help="Of Adam."),
     click.option(
-        "--set", "options", multiple=True, metavar="NAME=VALUE", help="The method's own hyperparameters."
+        "--set",
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="The method's own hyperparameters; {game} in a value is the game.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything."),
     click.option(
         "--epochs", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
     ),
@@ -77,6 +99,9 @@ def _training(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
+@_method
+@_game
+@_seed
 @_training
 @_out
 def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
@@ -94,12 +119,25 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 
 
 @click.command()
+@_methods
+@_games
+@_seeds
 @_training
-@_out
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run.  [default: runs/GAME-METHOD-SEED; with --results, runs/METHOD-SEED/GAME]",
+)
 @shared.probes
 @label_set_option
 @click.option(
     "--result", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Folder for METHOD-SEED.json, one for each method and seed, of all games; what is there is not made "
+    "again.  [default, of several methods, games or seeds: results]",
 )
 @shared.limit
 @shared.submitter
@@ -109,58 +147,135 @@ def run(
     context: click.Context,
     /,
     *,
+    method: str,
+    game_names: str,
+    seeds: str,
     out: Path | None,
     probes: tuple[str, ...],
     label_set: str,
     result: Path | None,
+    results: Path | None,
     limit: int | None,
     submitter: str | None,
     key: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train an encoder on a game and evaluate it there, in one go.
+    """Train an encoder on a game and evaluate it there, in one go; or many on many, into a table of results.
+
+    Started again, it goes on where it was. Methods that need no training (majority, random-cnn, pixels-pca,
+    random-projection, ram) are evaluated only.
 
     \b
     harness run --method infonce-stdim --env-name PongNoFrameskip-v4
+    harness run --method infonce-stdim,vae,cpc --game all --seed 0-4 --results results --device cuda
     """  # noqa: D301  as above
     from harness.cli import evaluate
+    from harness.methods.table import parse_seeds, plan
     from harness.output import check_writable
 
+    methods, games = shared.items(method) or [], _chosen(game_names, label_set)
+    rows = plan(methods, parse_seeds(seeds))
+    common = {"device": options["device"], "limit": limit, "label_set": label_set}
+    common |= {"num_proc": options["num_proc"]}
+    probes = probes or shared.PROBES
+    if len(rows) > 1 or len(games) > 1 or results is not None:
+        if result is not None:
+            raise UsageError("A table has more results than one.", cure="--results FOLDER, or one at a time.")
+        if options["options"] and len(methods) > 1:
+            raise UsageError("--set is of one method.", got=f"--method {method}")
+        who = None if submitter is None else {"principal": submitter}
+        evaluation = {**common, "probes": probes, "submitter": who, "progress": not options["quiet"]}
+        folders = _Folders(out or Path("runs"), results or Path("results"))
+        _fill(rows, games, folders, evaluation, options, key=key, as_json=as_json)
+        return
     check_writable(result)
-    folder, config = _train(out=out, **options)
-    say(f"Trained: {folder}")
+    encoder = method
+    if method in METHODS:
+        folder, _ = _train(method=method, game_name=games[0], seed=rows[0].seed or 0, out=out, **options)
+        say(f"Trained: {folder}")
+        encoder = str(folder)
     context.invoke(
         evaluate,
-        encoder=str(folder),
-        games=config.settings.game,
-        probes=probes or shared.PROBES,
+        encoder=encoder,
+        games=games[0],
+        probes=probes,
         out=result,
-        device=options["device"],
-        limit=limit,
-        label_set=label_set,
         submitter=submitter,
         key=key,
-        num_proc=options["num_proc"],
         quiet=options["quiet"],
         as_json=as_json,
+        **common,
     )
+
+
+class _Folders(NamedTuple):
+    """Where runs and results go."""
+
+    runs: Path
+    results: Path
+
+
+def _fill(
+    rows: Sequence[Row],
+    games: Sequence[str],
+    folders: _Folders,
+    evaluation: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Make the results of a table that are not there yet."""
+    from harness.evaluation import evaluate
+    from harness.methods.table import Wanted, fill, summary
+    from harness.output import check_writable, save
+    from harness.protocol import choose_runs
+
+    def make(row: Row, path: Path) -> None:
+        check_writable(path)
+        encoder = row.method
+        if row.trains:
+            folder = folders.runs / row.name
+            for name in games:
+                _train(method=row.method, game_name=name, seed=row.seed, out=folder / name, **options)
+            encoder = str(folder)
+        made = evaluate(encoder, games, **evaluation)
+        save(made, path, key)
+        say(f"{path}: {summary(made.signed)}")
+
+    runs = choose_runs(evaluation["probes"])
+    wanted = Wanted(games, runs, evaluation["label_set"], evaluation["limit"])
+    done, failed = fill(rows, folders.results, wanted, make)
+    if as_json:
+        print_json({"made": [str(path) for path in done], "failed": failed})
+    else:
+        click.echo("\n".join(map(str, done)))
+    if failed:
+        raise AtariariError(
+            f"{len(failed)} of {len(rows)} results could not be made: {', '.join(failed)}.",
+            cure="Start it again: what is finished is not done again.",
+        )
 
 
 @click.command()
 @json_option
 def methods(*, as_json: bool) -> None:
-    """List the methods that `harness train` knows, and their own hyperparameters."""
+    """List what `harness run` knows by name, and the hyperparameters of what `harness train` trains."""
     from dataclasses import fields
 
     from harness.methods import load_method
+    from harness.named import NAMED
 
-    rows = []
+    rows: list[tuple[str, dict[str, Any], str]] = []
     for name in METHODS:
         kind = load_method(name)
         summary = (kind.__doc__ or "").partition("\n")[0].removeprefix(f"``{name}``").lstrip(" ,:")
         own = {f.name: f.default for f in fields(kind.Options) if f.name != "game"}
         rows.append((name, own, summary))
+    rows += [
+        (name, {}, f"{known.summary}; not trained") for name, known in NAMED.items() if name not in METHODS
+    ]
     if as_json:
         print_json([{"name": n, "options": own, "summary": text} for n, own, text in rows])
         return
@@ -200,7 +315,7 @@ def _train(
         method=method,
         game=game(game_name).name,
         size=_size(size),
-        options=dict(_pair(text) for text in options),
+        options=dict(_pair(text.replace("{game}", game(game_name).name)) for text in options),
         mixed_precision=device.startswith("cuda") if mixed_precision is None else mixed_precision,
         **others,
     )
@@ -208,6 +323,13 @@ def _train(
     folder = out or Path("runs") / f"{settings.game}-{method}-{settings.seed}"
     around = Surroundings(device, save_seconds, track, None, num_proc, progress=not quiet)
     return folder, run_training(settings, folder, budget, around)
+
+
+def _chosen(names: str, label_set: str) -> list[str]:
+    from harness.protocol import choose_games
+
+    named = None if names == "all" else [game(name).name for name in shared.items(names) or []]
+    return choose_games(named, label_set)
 
 
 def _size(text: str) -> tuple[int, int]:

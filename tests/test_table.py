@@ -1,0 +1,172 @@
+"""Tables of results: many methods, games and seeds by one command, which goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import harness
+from atariari_data.errors import UnknownNameError, UsageError
+from harness.adapters import trained_on
+from harness.cli import cli
+from harness.consistency import check
+from harness.encoder import EncoderError
+from harness.keys import keygen
+from harness.methods import METHODS
+from harness.methods.run import read_config
+from harness.methods.table import Row, parse_seeds, plan
+from harness.named import NAMED
+from harness.result_file import read
+from harness.verify import verify
+
+SMALL = ("--size", "84x84", "--batch-size", "8", "--steps", "2", "--feature-size", "16")
+
+
+def table(folder: Path, *arguments: object, method: str = "vae,majority,ram", seed: str = "0-1") -> Result:
+    where = ("--out", folder / "runs", "--results", folder / "results", "--probe", "linear")
+    more = map(str, (*SMALL, *where, "--quiet", "--json", *arguments))
+    command = ["run", "--method", method, "--game", "pong,breakout", "--seed", seed, *more]
+    return CliRunner().invoke(cli, command, catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    public = keygen(folder / "key")
+    (folder / "allowed_signers").write_text(
+        f'us@example.org namespaces="atariari-result-v1" {public.line}\n', encoding="ascii"
+    )
+    done = table(folder, "--key", folder / "key", "--submitter", "us@example.org")
+    assert done.exit_code == 0, done.stderr
+    names = ["vae-0", "majority", "ram", "vae-1"]
+    paths = [str(folder / "results" / f"{name}.json") for name in names]
+    assert json.loads(done.stdout) == {"made": paths, "failed": []}
+    return folder
+
+
+def test_every_row_has_a_signed_result_of_all_games(made: Path) -> None:
+    for name in ("vae-0", "vae-1", "majority", "ram"):
+        path = made / "results" / f"{name}.json"
+        assert verify(path, made / "allowed_signers").vouched
+        signed = read(path).signed
+        check(signed)
+        assert list(signed.games) == ["breakout", "pong"]
+        assert signed.encoder.name == name.partition("-")[0]
+        assert signed.ranked == (name != "ram")
+
+
+def test_one_encoder_for_each_game_is_one_result(made: Path) -> None:
+    encoder = read(made / "results" / "vae-1.json").signed.encoder
+    assert encoder.per_game
+    assert encoder.pretraining_data == "GAME_pretrain 1.0.0 of each game, vae, 2 steps of 8, seed 1"
+    lines = ""
+    for game in ("breakout", "pong"):
+        run = made / "runs" / "vae-1" / game
+        alone = harness.load_encoder(str(run))
+        assert alone.parameters == encoder.parameters
+        lines += f"{alone.weights_digest}  {game}\n"
+        assert read_config(run).settings.seed == 1
+    assert encoder.weights == f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    assert not read(made / "results" / "majority.json").signed.encoder.per_game
+
+
+def test_its_games_are_scored_as_by_their_own_encoders(made: Path) -> None:
+    whole = read(made / "results" / "vae-0.json").signed
+    alone = harness.evaluate(made / "runs" / "vae-0" / "pong", games=["pong"], progress=False).signed
+    assert alone.games["pong"] == whole.games["pong"]
+    assert not alone.encoder.per_game
+    assert alone.encoder.pretraining_data == "pong_pretrain 1.0.0, vae, 2 steps of 8, seed 0"
+
+
+def test_what_is_there_is_not_made_again_and_what_is_missing_is(made: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()}
+    lost = made / "results" / "vae-1.json"
+    lost.unlink()
+    (made / "results" / "vae-1.predictions.parquet").unlink()
+    done = table(made)
+    assert done.exit_code == 0, done.stderr
+    assert "vae-0: is there" in done.stderr
+    assert "vae-1: begins" in done.stderr
+    changed = {path for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert changed == {lost, lost.with_name("vae-1.predictions.parquet")}
+
+
+def test_a_row_that_fails_lets_the_others_be_made(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "vae-0" / "pong").mkdir(parents=True)
+    (tmp_path / "runs" / "vae-0" / "pong" / "notes.txt").write_text("not a run")
+    done = CliRunner().invoke(
+        cli,
+        [
+            *("run", "--method", "vae,majority", "--game", "pong", "--quiet", "--probe", "linear", *SMALL),
+            *("--out", str(tmp_path / "runs"), "--results", str(tmp_path / "results")),
+        ],
+    )
+    assert done.exit_code == 1
+    assert "1 of 2 results could not be made: vae-0" in done.stderr
+    assert "is there, and is no run" in done.stderr
+    assert [path.name for path in (tmp_path / "results").glob("*.json")] == ["majority.json"]
+    other = table(made, "--limit", "100", method="majority")
+    assert other.exit_code == 1
+    assert "of other rows" in other.stderr
+
+
+def test_what_cannot_be_one_encoder_is_said(made: Path, tmp_path: Path) -> None:
+    runs = made / "runs" / "vae-0"
+    pong_alone = tmp_path / "one"
+    pong_alone.mkdir()
+    (pong_alone / "pong").symlink_to(runs / "pong")
+    with pytest.raises(UsageError, match="has no run for breakout"):
+        harness.evaluate(pong_alone, games=["pong", "breakout"], progress=False)
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "pong").symlink_to(runs / "pong")
+    (mixed / "breakout").symlink_to(made / "runs" / "vae-1" / "breakout")
+    with pytest.raises(EncoderError, match="different settings"):
+        trained_on(mixed)
+    (mixed / "breakout").unlink()
+    (mixed / "breakout").symlink_to(runs / "pong")
+    with pytest.raises(EncoderError, match="not of the game"):
+        harness.evaluate(mixed, progress=False)
+
+
+def test_rows_and_seeds() -> None:
+    assert parse_seeds("0-2, 7") == [0, 1, 2, 7]
+    for text in ("a", "1-", "3-1", "-1"):
+        with pytest.raises(UsageError, match="no seeds"):
+            parse_seeds(text)
+    rows = plan(["ram", "dim", "random-cnn"], [0, 1])
+    assert [row.name for row in rows] == ["ram", "dim-0", "random-cnn-0", "dim-1", "random-cnn-1"]
+    assert [row.trains for row in rows] == [False, True, True, True, True]
+    assert len(plan([*METHODS, *NAMED], [0])) == len({*METHODS, *NAMED})
+    with pytest.raises(UnknownNameError, match="Did you mean 'vae'"):
+        plan(["vea"], [0])
+    assert Row("vae", 3).name == "vae-3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--method", "vae,dim", "--set", "beta=2"], "--set is of one method"),
+        (["--method", "vae,dim", "--result", "one.json"], "more results than one"),
+        (["--method", "vae", "--game", "pong,pang"], "pang"),
+    ],
+)
+def test_a_table_that_cannot_be(arguments: list[str], match: str) -> None:
+    done = CliRunner().invoke(cli, ["run", "--game", "pong", *arguments, "--quiet"])
+    assert done.exit_code == 2
+    assert match in done.stderr
+
+
+def test_one_that_needs_no_training_is_evaluated_by_the_same_command(tmp_path: Path) -> None:
+    out = tmp_path / "ram.json"
+    command = ["run", "--method", "ram", "--game", "pong", "--limit", "60", "--probe", "linear", "--quiet"]
+    done = CliRunner().invoke(cli, [*command, "--result", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert read(out).signed.encoder.name == "ram"
+    done = CliRunner().invoke(cli, ["train", "--method", "ram", "--game", "pong"])
+    assert done.exit_code == 2
+    assert "harness evaluate ram" in done.stderr
