@@ -1,0 +1,133 @@
+"""The page of signed results beside the published ones, and that the committed one is that of its files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+
+from atariari_data.errors import DataError
+from harness import results_docs
+from harness.canonical import ResultError
+from harness.keys import keygen, sign_result
+from harness.leaderboard.published import published
+from harness.pages.words import game_title
+from harness.provenance import IS_BOUND
+from harness.result import Result, Signed
+from harness.result_file import write
+from harness.signing import SignatureError
+from harness.verify import verify
+from tests.made_results import GAMES, fields
+
+ROOT = Path(__file__).parents[1]
+ADAM = ("anand2019", "full")
+
+
+def put(folder: Path, name: str, seed: int = 0, **options: Any) -> Signed:
+    values = fields(seed, **{"games": ("boxing", "pong"), **options})
+    if name.startswith("vae"):
+        values["encoder"]["pretraining_data"] = f"GAME_pretrain 1.0.0 of each game, vae, seed {seed}"
+    if options.get("encoder") == "ram":
+        values["encoder"]["frames"] = None
+        values |= {"ranked": False, "unranked_reason": IS_BOUND}
+    signed = Signed.build(**values)
+    key = folder.parent / "key"
+    write(sign_result(Result(signatures=[], signed=signed), key), folder / f"{name}.json", overwrite=True)
+    return signed
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    line = keygen(tmp_path / "key").line
+    (folder / "allowed_signers").write_text(
+        f'alice@example.org namespaces="atariari-result-v1" {line}\n', encoding="ascii"
+    )
+    return folder
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table under a heading."""
+    part = text.split(f"{heading}\n")[1].split("\n#", maxsplit=1)[0]
+    return [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+
+
+def test_ours_stand_beside_the_published_ones(folder: Path) -> None:
+    vae = [put(folder, f"vae-{seed}", seed, encoder="vae") for seed in (0, 1)]
+    put(folder, "ram", 5, encoder="ram", skill=0.99)
+    text = results_docs.page(folder)
+    assert "from the 3 signed results" in text
+    paper = next(p for p in published() if p.name == "VAE")
+    head, _, *table, means = rows(text, "### Beside the paper")
+    assert head == ["game", "`vae`"]
+    pairs = []
+    for cells, game in zip(table, ("boxing", "pong"), strict=True):
+        ours = fmean(f1(signed, game, ADAM) for signed in vae)
+        assert cells == [game_title(game), f"{ours:.2f} ({paper.games[game]:.2f})"]
+        pairs.append((ours, paper.games[game]))
+    assert means[1] == f"{fmean(a for a, _ in pairs):.2f} ({fmean(b for _, b in pairs):.2f})"
+    seeds = [f1(signed, "pong", ("linear", "1k")) for signed in vae]
+    by_game = rows(text, "### By game: linear, 1k rows")
+    assert by_game[-1][0] == "Pong"
+    assert f"{fmean(seeds):.3f} ± {stdev(seeds):.3f}" in by_game[-1]
+    for reason in ("The probe", "The data", "The means", "The budget", "The method"):
+        assert f"- **{reason}.**" in text
+
+
+def f1(signed: Signed, game: str, run: tuple[str, object]) -> float:
+    found = next(s.means.f1 for s in signed.games[game].scores if (s.probe, s.train_rows) == run)
+    assert found is not None
+    return found
+
+
+def test_a_suite_has_a_mean_only_when_it_is_whole(folder: Path) -> None:
+    random = next(p for p in published() if p.name == "Random CNN")
+    whole = put(folder, "random-cnn", 1, encoder="random-cnn", games=GAMES)
+    put(folder, "vae-0", 2, encoder="vae")
+    (_, _, first, second) = rows(results_docs.page(folder), "## Label set `anand2019`")
+    assert first[:4] == ["`random-cnn`", "none", "1", str(len(GAMES))]
+    assert first[4:] == [*(f"{suite.means.f1:.3f}" for suite in whole.suite), f"{random.mean:.2f}"]
+    assert second[:4] == ["`vae`", "GAME_pretrain 1.0.0 of each game, vae", "1", "2"]
+    assert second[4:7] == ["-", "-", "-"]
+
+
+def test_only_what_holds_is_shown(folder: Path) -> None:
+    with pytest.raises(DataError, match="no results"):
+        results_docs.page(folder)
+    put(folder, "one", 1, encoder="one")
+    good = (folder / "one.json").read_bytes()
+    results_docs.page(folder)
+    (folder / "one.json").write_bytes(re.sub(rb'"f1":0\.[0-9]', b'"f1":0.0', good, count=1))
+    with pytest.raises((ResultError, SignatureError)):
+        results_docs.page(folder)
+    (folder / "one.json").write_bytes(good)
+    keygen(folder.parent / "other")
+    signed = Signed.build(**fields(2))
+    write(sign_result(Result(signatures=[], signed=signed), folder.parent / "other"), folder / "two.json")
+    with pytest.raises(SignatureError, match="not in the list"):
+        results_docs.page(folder)
+
+
+def test_results_under_different_rules_are_not_mixed(folder: Path) -> None:
+    put(folder, "one", 1, encoder="one")
+    values = fields(2, games=("pong",), encoder="two")
+    values["protocol"]["digest"] = "sha256:" + 64 * "0"
+    result = Result(signatures=[], signed=Signed.build(**values))
+    write(sign_result(result, folder.parent / "key"), folder / "two.json")
+    with pytest.raises(DataError, match="different rules"):
+        results_docs.page(folder)
+
+
+def test_the_committed_page_is_that_of_the_committed_results_and_they_hold() -> None:
+    folder, document = ROOT / results_docs.FOLDER, ROOT / results_docs.PAGE
+    files = sorted(folder.rglob("*.json"))
+    assert document.exists() == bool(files)
+    for file in files:
+        assert verify(file, folder / results_docs.SIGNERS).vouched
+    if files:
+        text = results_docs.page(folder).replace(folder.as_posix(), results_docs.FOLDER.as_posix())
+        assert document.read_text(encoding="utf-8") == text, f"run: {results_docs.COMMAND}"
