@@ -115,7 +115,9 @@ def evaluate(
 ) -> None:
     """Evaluate ENCODER and write a signed result.
 
-    ENCODER is a Python file with an encoder in it (examples/my_encoder.py is one to start from).
+    ENCODER is a Python file with an encoder in it (examples/my_encoder.py is one to start from), what
+    docs/encoders.md names besides, the folder of a run or of runs (harness train, harness run), or one of
+    majority, random-cnn, pixels-pca, random-projection and ram.
 
     \b
     harness evaluate my_encoder.py --games pong,breakout

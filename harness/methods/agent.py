@@ -68,7 +68,7 @@ class AgentOptions:
 
 
 class PretrainedAgent(Method):
-    """``pretrained-rl-agent``: the hidden layer of an agent, after its ReLU (arXiv 1906.08226, section 5).
+    """``pretrained-rl-agent``: the hidden layer of an agent, after its ReLU (arXiv 1906.08226, table 10).
 
     Any checkpoint of Stable-Baselines3 (PPO or A2C with `CnnPolicy`) or of CleanRL's `ppo_atari`.
     """

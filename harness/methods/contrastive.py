@@ -137,7 +137,7 @@ class GlobalTemporalDIM(_Contrastive):
 
 
 class DeepInfoMax(_WithLocals):
-    """``dim``, Deep InfoMax with local features (arXiv 1808.06670, section 3.3), by InfoNCE.
+    """``dim``, Deep InfoMax with local features (arXiv 1808.06670, local objective), by InfoNCE.
 
     As ``global-local-infonce-stdim`` with one frame in the place of both: no time in it.
     """

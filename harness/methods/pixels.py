@@ -103,8 +103,8 @@ class NextFrameOptions:
 class NextFrame(Method):
     """``naff``, the paper's PIXEL-PRED: the next frame is drawn from the features of this one.
 
-    The "no-action feed-forward" network of Oh et al. (arXiv 1507.08750, section 3), with one frame in and the
-    decoder of the VAE. With ``actions``, features h and action a meet as there (section 3.2, equation 5):
+    The baseline naFf, "no-action feed-forward", of Oh et al. (arXiv 1507.08750), with one frame in and the
+    decoder of the VAE. With ``actions``, features h and action a meet as in their factored transformation:
     W_dec (W_enc h * W_a a) + b, where * is by element and a is one-hot over ALE's 18 actions.
     """
 
