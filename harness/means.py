@@ -11,8 +11,7 @@ with NaN for what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -41,15 +40,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
-def all_variables(games: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the variables of all games under all probes, in the order of the result."""
-    return [row for game in games.values() for scores in game["scores"] for row in scores["variables"]]
-
-
-def columns_of(rows: Iterable[Row], keys: Sequence[str]) -> dict[str, Floats]:
-    """Return the numbers of rows by name, each float64 [rows]."""
-    table = np.array(list(map(itemgetter(*keys), rows)), np.float64).reshape(-1, len(keys))
-    return dict(zip(keys, table.T, strict=True))
+def columns_of(tables: Sequence[Mapping[str, Sequence[Any]]], keys: Sequence[str]) -> dict[str, Floats]:
+    """Return the numbers of tables by name, one table below the other, each float64 [rows]."""
+    return {key: np.array([value for table in tables for value in table[key]], np.float64) for key in keys}
 
 
 def best_trivial(columns: Mapping[str, Floats]) -> Floats:
@@ -97,17 +90,21 @@ def _divided(dividend: Floats, divisor: npt.NDArray[Any]) -> Floats:
 def fill(signed: dict[str, Any]) -> None:
     """Put what follows from the scores into the signed part of a result, as dicts and lists."""
     games = signed["games"]
-    variables = all_variables(games)
-    columns = columns_of(variables, ("f1", "accuracy", "majority_accuracy", "ceiling_f1", *TRIVIAL))
+    tables = [scores["variables"] for game in games.values() for scores in game["scores"]]
+    columns = columns_of(tables, ("f1", "accuracy", "majority_accuracy", "ceiling_f1", *TRIVIAL))
     best = best_trivial(columns)
     relative = normalised(columns["f1"], best, columns["ceiling_f1"])
-    for row, *values in zip(variables, _plain(best), _plain(relative), strict=True):
-        row["trivial_f1"], row["normalised_f1"] = values
     means, signed["suite"] = all_means(
         games, signed["dataset"]["suite"], signed["probes"], {**columns, "trivial_f1": best}
     )
+    first = 0
     for name, game in games.items():
         for scores, mean in zip(game["scores"], means[name], strict=True):
+            part = slice(first, first := first + len(scores["variables"]["name"]))
+            scores["variables"] |= {
+                "trivial_f1": _plain(best[part]),
+                "normalised_f1": _plain(relative[part]),
+            }
             scores["means"] = mean
 
 
@@ -120,7 +117,7 @@ def all_means(
         games: As in a result.
         suite: All games of the suite, which has these.
         probes: As in a result.
-        columns: Of `all_variables`: what is averaged.
+        columns: What is averaged, as `columns_of`.
 
     Returns:
         ``means`` of each game's ``scores``, by game; and ``suite``, whose means are null where a game is
@@ -133,14 +130,14 @@ def all_means(
     first = 0
     for part, (_, _, variables) in enumerate(parts):
         members: dict[str, list[int]] = {}
-        for number, variable in enumerate(variables, first):
-            for category in variable["categories"]:
+        for number, categories in enumerate(variables["categories"], first):
+            for category in categories:
                 members.setdefault(category, []).append(number)
         for category in sorted(members):
             keys.append((part, category))
             rows += members[category]
             sizes.append(len(members[category]))
-        first += len(variables)
+        first += len(variables["categories"])
     part_of = np.array([part for part, _ in keys], np.int64)
     values = np.stack([columns[key] for key in _AVERAGED], axis=1)
     of_categories = grouped(values[rows], np.repeat(np.arange(len(keys)), sizes), len(keys))
@@ -211,13 +208,12 @@ def _plain(values: Floats) -> list[Any]:
     return cast("list[Any]", plain.tolist())
 
 
-def _reason(mean: Row, variables: Sequence[Row]) -> str | None:
+def _reason(mean: Row, variables: Mapping[str, Sequence[Any]]) -> str | None:
     """Say why a mean over the variables of a game is missing."""
     if all(mean[metric] is not None for metric in METRICS):
         return None
-    missing = [
-        v["name"] for v in variables if v["categories"] and any(v[metric] is None for metric in METRICS)
-    ]
+    rows = zip(*(variables[key] for key in ("name", "categories", *METRICS)), strict=True)
+    missing = [name for name, categories, *scores in rows if categories and None in scores]
     return "no score for " + ", ".join(missing) if missing else "no variable counts in a category"
 
 

@@ -41,7 +41,7 @@ from harness.provenance import (
     Protocol,
     Submitter,
 )
-from harness.variables import Rows, Scores, Table
+from harness.variables import Rows, Scores, Table, by_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,15 +173,19 @@ class Signed(Model):
     def build(cls, **fields: Any) -> Self:
         """Make the signed part from plain Python and NumPy values; means are computed here.
 
-        Floats are rounded to four places. ``means`` of the games, ``suite`` and the variables'
-        ``trivial_f1`` and ``normalised_f1`` are not to be given: they follow from the rounded scores (see
-        :mod:`harness.means`).
+        Floats are rounded to four places. ``variables`` may be rows or columns. ``means`` of the games,
+        ``suite`` and the variables' ``trivial_f1`` and ``normalised_f1`` are not to be given: they follow
+        from the rounded scores (see :mod:`harness.means`).
 
         Raises:
             ResultError: A value is NaN, out of range or missing; says which.
         """
         plain = to_plain({"schema_version": SCHEMA_VERSION, **fields})
         try:
+            for game in plain["games"].values():
+                for scores in game["scores"]:
+                    if isinstance(scores["variables"], list):
+                        scores["variables"] = by_column(scores["variables"])
             fill(plain)
             return cls.model_validate(plain)
         except ValidationError as error:

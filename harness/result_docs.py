@@ -75,6 +75,8 @@ def _kind(field: dict[str, Any]) -> str:
         return ", ".join(f"`{json.dumps(value)}`" for value in values)
     if field.get("maximum") == 1:
         return "0 to 1, four places"
+    if field.get("type") == "array" and "$ref" not in field["items"]:
+        return f"list of {_kind(field['items'])}"
     names = {"array": "list", "string": "text", "number": "decimal"}
     kind = str(field.get("type", "object"))  # without a type it refers to another model
     return names.get(kind, kind)

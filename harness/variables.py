@@ -1,4 +1,4 @@
-"""The scores of the variables of a result: by row, as they are written, and by column, as they are checked.
+"""The scores of the variables of a result, by column, as they are written and checked, and by row.
 
 A leaderboard checks hundreds of thousands of rows.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
 from typing import Annotated, Any, Self, TypeAlias, get_type_hints, overload
 
 import numpy as np
@@ -16,10 +15,10 @@ from pydantic import Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler, 
 from pydantic_core import CoreSchema, core_schema
 
 from harness.canonical import Count, Decimal4, Share, Text
-from harness.means import Floats
+from harness.means import Floats, columns_of
 from harness.provenance import Identifier, Model
 
-Columns: TypeAlias = list[tuple[Any, ...]]
+Columns: TypeAlias = list[list[Any]]
 """The values of some fields, by field."""
 
 NUMBERS = (
@@ -93,30 +92,27 @@ class VariableScores(Scores, _VariableHead):
     """Why a score is null, or what to know about it."""
 
 
-_LENGTH = Field(min_length=1, max_length=200)
 _TYPES = get_type_hints(VariableScores, include_extras=True)
 _FIELDS = tuple(sorted(VariableScores.model_fields))
-_COLUMNS: dict[str, Any] = {name: (tuple.__class_getitem__((_TYPES[name], ...)), _LENGTH) for name in _FIELDS}
-_ByColumn = create_model("_ByColumn", __base__=Model, **_COLUMNS)
+_COLUMNS: dict[str, Any] = {
+    name: (
+        list.__class_getitem__(_TYPES[name]),
+        Field(min_length=1, max_length=200, description=VariableScores.model_fields[name].description),
+    )
+    for name in VariableScores.model_fields
+}
+_VariableColumns = create_model("VariableColumns", __base__=Model, __doc__=VariableScores.__doc__, **_COLUMNS)
 
 
 @dataclass(frozen=True)
 class Table(Sequence[VariableScores]):
-    """The variables of one game under one probe.
+    """The variables of one game under one probe, written by column: each name once, not once a row.
 
     Attributes:
-        rows: As dicts, which are not to be changed.
-        columns: Of each field, its values.
+        columns: Of each field, its values; not to be changed.
     """
 
-    rows: list[dict[str, Any]]
-    columns: Mapping[str, tuple[Any, ...]]
-
-    @classmethod
-    def of(cls, rows: list[dict[str, Any]]) -> Self:
-        """Gather the columns of rows, which have all fields."""
-        columns = zip(*map(itemgetter(*_FIELDS), rows), strict=True)
-        return cls(rows, dict(zip(_FIELDS, columns, strict=True)))
+    columns: Mapping[str, list[Any]]
 
     def take(self, keys: Iterable[str]) -> Columns:
         """Return the values of some fields."""
@@ -129,34 +125,45 @@ class Table(Sequence[VariableScores]):
     def __getitem__(self, at: int | slice) -> VariableScores | list[VariableScores]:
         """Return a row as an object."""
         if isinstance(at, slice):
-            return [VariableScores.model_validate(row) for row in self.rows[at]]
-        return VariableScores.model_validate(self.rows[at])
+            return [self[number] for number in range(len(self))[at]]
+        return VariableScores.model_validate({name: self.columns[name][at] for name in _FIELDS})
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.rows)
+        return len(self.columns["name"])
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Say to pydantic that it is a list of rows, validated by `_validate`."""
+        """Say to pydantic that it is an object of lists of one length."""
         return core_schema.no_info_wrap_validator_function(
             cls._validate,
-            handler.generate_schema(Annotated[list[VariableScores], _LENGTH]),
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda table: table.rows),
+            handler.generate_schema(_VariableColumns),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda table: table.columns),
         )
 
     @classmethod
-    def _validate(cls, rows: Any, by_row: ValidatorFunctionWrapHandler) -> Self:
-        """Validate rows by column, in a fifth of the time; by row, if they do not hold, to say why."""
-        if isinstance(rows, list) and all(isinstance(row, dict) and len(row) == len(_FIELDS) for row in rows):
-            try:
-                table = cls.of(rows)
-                _ByColumn.model_validate(table.columns)
-            except (LookupError, ValueError):
-                pass
-            else:
-                return table
-        return cls.of([row.model_dump() for row in by_row(rows)])
+    def _validate(cls, columns: Any, by_column: ValidatorFunctionWrapHandler) -> Self:
+        by_column(columns)
+        if len(set(map(len, columns.values()))) != 1:
+            raise ValueError("Columns should be of one length")
+        return cls(columns)
+
+
+def by_row(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return a table as rows."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows as a table, keys in order.
+
+    Raises:
+        ValueError: They do not have the same fields.
+    """
+    names = sorted(rows[0])
+    if any(sorted(row) != names for row in rows):
+        raise ValueError("variables with different fields")
+    return {name: [row[name] for row in rows] for name in names}
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ class Rows:
 
     def numbers(self) -> dict[str, Floats]:
         """Return the columns in `NUMBERS` and both ends of the intervals, float64 [rows], NaN for null."""
-        found = {key: np.array(self.column(key), np.float64) for key in NUMBERS}
+        found = columns_of([table.columns for _, table in self.tables], NUMBERS)
         ends = [interval or (np.nan, np.nan) for interval in self.column("f1_interval")]
         found["low"], found["high"] = np.array(ends, np.float64).T
         return found

@@ -50,6 +50,21 @@ def scores(
     }
 
 
+def put(values: Any, path: str, value: Any) -> None:
+    """Set ``a__0__b`` in dicts and lists, and ``variables__0__f1`` of a table by row or by column."""
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
+    if "variables" in parents[:-1]:
+        rows = parents.index("variables")
+        table = values
+        for key in parents[: rows + 1]:
+            table = table[key]
+        if isinstance(table, dict):
+            parents[rows + 1], last = last, parents[rows + 1]
+    for key in parents:
+        values = values[key]
+    values[last] = value(values[last]) if callable(value) else value
+
+
 Probes = tuple[tuple[str, str | int], ...]
 
 

@@ -25,7 +25,7 @@ from harness.result import NAMESPACE, Signed
 from harness.result_file import loads
 from harness.signing import PublicKey
 from tests.boards import BOARD, TestBoard
-from tests.made_results import digest, fields
+from tests.made_results import digest, fields, put
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -57,11 +57,7 @@ def plain_of(signed: Signed) -> Plain:
 
 def change(values: Any, changes: dict[str, Any]) -> None:
     for path, value in changes.items():
-        place, *parents = values, *path.split("__")
-        for key in parents[:-1]:
-            place = place[int(key) if key.isdigit() else key]
-        last = int(parents[-1]) if parents[-1].isdigit() else parents[-1]
-        place[last] = value(place[last]) if callable(value) else value
+        put(values, path, value)
 
 
 def signed_by(key: Path, plain: Any) -> bytes:
@@ -205,10 +201,10 @@ NAME = "encoder__name"
         ({ROW + "f1": -0.0001}, r"f1(.|\n)*greater than or equal to 0"),
         ({ROW + "f1_interval": [-0.1, 1]}, r"f1_interval(.|\n)*greater than or equal to 0"),
         ({ROW + "f1_interval": [0, 0.5, 1]}, r"f1_interval(.|\n)*at most 2 items"),
-        ({ROW + "n": -1}, r"variables\.0\.n(.|\n)*greater than or equal to 0"),
-        ({ROW + "n": 2**53}, r"variables\.0\.n(.|\n)*less than or equal to"),
-        ({ROW + "n": "9871"}, r"variables\.0\.n(.|\n)*valid integer"),
-        ({ROW + "n": True}, r"variables\.0\.n(.|\n)*valid integer"),
+        ({ROW + "n": -1}, r"variables\.n\.0(.|\n)*greater than or equal to 0"),
+        ({ROW + "n": 2**53}, r"variables\.n\.0(.|\n)*less than or equal to"),
+        ({ROW + "n": "9871"}, r"variables\.n\.0(.|\n)*valid integer"),
+        ({ROW + "n": True}, r"variables\.n\.0(.|\n)*valid integer"),
         ({ROW + "classes": 257}, r"classes(.|\n)*less than or equal to 256"),
         ({ROW + "note": ""}, r"note(.|\n)*at least 1 character"),
         ({ROW + "note": "x" * 301}, r"note(.|\n)*at most 300 characters"),
@@ -320,7 +316,7 @@ SECONDS = '"elapsed_seconds":2096.25'
         (text('"feature_size":256', '"feature_size":256.0'), "not written as results write"),
         (text('"schema_version":1', '"schema_version":1.0'), "not written as results write|not a result"),
         (text('"schema_version":1', '"schema_version":true'), "not a result"),
-        (text('"n":9871', '"n":9870'), "does not hold|signature"),
+        (text('"n":[9871', '"n":[9870'), "does not hold|signature"),
         (text('"signed":{', '"signed":[{'), "not JSON"),
         (lambda data: b"[" + data + b"]", "not a result"),
         (lambda data: b'{"signed": ' + data + b"}", "not a result|schema"),

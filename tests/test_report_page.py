@@ -31,7 +31,7 @@ from harness.report.subject import Subject, load
 from harness.result import Result, Signed
 from harness.result_file import read, write
 from harness.signing import SignatureError
-from tests.made_results import fields
+from tests.made_results import fields, put
 from tests.test_site import ATTRIBUTE, SCRIPT, TEMPLATE, Page
 
 Frames = npt.NDArray[np.float32]
@@ -248,8 +248,7 @@ def test_scores_that_are_not_of_the_predictions_are_refused(folder: Path) -> Non
     path = folder / "a.json"
     result = read(path)
     plain = json.loads(path.read_text(encoding="utf-8"))["signed"]
-    variable = plain["games"]["pong"]["scores"][1]["variables"][2]
-    variable["f1"] = round(variable["f1"] + 0.001, 4)
+    put(plain, "games__pong__scores__1__variables__2__f1", lambda f1: round(f1 + 0.001, 4))
     forged = Signed.build(**plain)
     mine = result.with_predictions(predictions.read(file_beside(path), result.signed))
     with pytest.raises(ResultError, match="not that of the predictions"):

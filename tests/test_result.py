@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from atariari_data.errors import UsageError
-from harness import canonical
+from harness import canonical, variables
 from harness.canonical import ResultError
 from harness.means import grouped
 from harness.result import Result, Signed
@@ -139,6 +139,9 @@ def test_a_missing_score_gives_no_mean_above_it() -> None:
         (lambda scores: scores[0]["variables"][0].update(f1="0.5"), "f1"),
         (lambda scores: scores.pop(), "form"),
         (lambda scores: scores.append(scores[0]), "form"),
+        (lambda scores: scores[0]["variables"].clear(), "form"),
+        (lambda scores: scores[0]["variables"][0].pop("f1"), "form"),
+        (lambda scores: scores[0]["variables"][1].update(more=1), "form"),
     ],
 )
 def test_build_says_which_scores_do_not_fit(change: Callable[[Any], object], match: str) -> None:
@@ -151,33 +154,16 @@ def test_build_says_which_scores_do_not_fit(change: Callable[[Any], object], mat
 @pytest.mark.parametrize("name", VariableScores.model_fields)
 def test_columns_hold_what_rows_hold(name: str) -> None:
     by_row, by_column = TypeAdapter(list[VariableScores]), TypeAdapter(Table)
-    rows = make().plain["games"]["pong"]["scores"][0]["variables"]
-    odd: tuple[Any, ...] = (
-        None,
-        True,
-        0,
-        1,
-        -1,
-        2,
-        0.5,
-        1e300,
-        math.nan,
-        "",
-        "a",
-        "\u202ea",
-        "x" * 400,
-        [],
-        [0.1, 0.2],
-        ["a"],
-        {},
-    )
+    columns = make().plain["games"]["pong"]["scores"][0]["variables"]
+    texts = ("", "a", "\u202ea", "x" * 400)
+    odd: tuple[Any, ...] = (None, True, 0, 1, -1, 2, 0.5, 1e300, math.nan, *texts, [], [0.1, 0.2], ["a"], {})
     kept = 0
     for value in odd:
-        changed = [rows[0], {**rows[1], name: value}]
+        changed = {**columns, name: [columns[name][0], value, *columns[name][2:]]}
         try:
-            expected = by_row.validate_python(changed)
+            expected = by_row.validate_python(variables.by_row(changed))
         except ValidationError:
-            with pytest.raises(ValidationError, match=rf"1\.{name}"):
+            with pytest.raises(ValidationError, match=rf"{name}\.1"):
                 by_column.validate_python(changed)
         else:
             kept += 1
@@ -185,19 +171,26 @@ def test_columns_hold_what_rows_hold(name: str) -> None:
     assert 0 < kept < len(odd)
 
 
-@pytest.mark.parametrize("rows", [[], "rows", None, [1], [{}], [[]]])
-def test_what_is_no_table_is_refused(rows: Any) -> None:
-    with pytest.raises(ValidationError):
-        TypeAdapter(Table).validate_python(rows)
+def test_a_table_is_the_rows_that_it_was_made_of() -> None:
+    rows = fields()["games"]["pong"]["scores"][0]["variables"]
+    assert variables.by_row(variables.by_column(rows)) == rows
+    with pytest.raises(ValueError, match="different fields"):
+        variables.by_column([rows[0], {**rows[1], "more": 1}])
+    table = make().games["pong"].scores[0].variables
+    assert [row.name for row in table[1:3]] == [table[1].name, table[2].name] == table.columns["name"][1:3]
 
 
-def test_a_table_refuses_missing_and_further_fields_and_too_many_rows() -> None:
-    row = make().plain["games"]["pong"]["scores"][0]["variables"][0]
-    less = {key: value for key, value in row.items() if key != "f1"}
-    for rows in ([less], [{**row, "more": 1}], [{**less, "more": 1}], [row] * 201):
+def test_a_table_refuses_missing_and_further_columns_and_other_lengths() -> None:
+    columns = make().plain["games"]["pong"]["scores"][0]["variables"]
+    less = {key: value for key, value in columns.items() if key != "f1"}
+    empty: dict[str, list[Any]] = {key: [] for key in columns}
+    long = {key: [values[0]] * 201 for key, values in columns.items()}
+    tables: tuple[Any, ...] = ({}, [], None, less, {**columns, "more": columns["f1"]}, empty, long)
+    for table in tables:
         with pytest.raises(ValidationError):
-            TypeAdapter(Table).validate_python(rows)
-    assert len(TypeAdapter(Table).validate_python([row] * 200)) == 200
+            TypeAdapter(Table).validate_python(table)
+    with pytest.raises(ValidationError, match="of one length"):
+        TypeAdapter(Table).validate_python({**columns, "f1": columns["f1"][1:]})
 
 
 def test_build_takes_numpy_values_and_rounds() -> None:
@@ -207,7 +200,7 @@ def test_build_takes_numpy_values_and_rounds() -> None:
     built = Signed.build(**values)
     variable = built.games["pong"].scores[0].variables[0]
     assert (variable.f1, variable.n, variable.accuracy) == (0.1235, 9871, 1.0)
-    assert b'"accuracy":1,' in built.payload
+    assert b'"accuracy":[1,' in built.payload
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan")])

@@ -162,8 +162,7 @@ def test_a_forged_trivial_score_does_not_follow(
     signed = harness.evaluate(coarse, games=["pong"], cache_dir=built, progress=False).signed
     assert check_manifests(signed)
     values: dict[str, Any] = json.loads(json.dumps(signed.plain))
-    variable = values["games"]["pong"]["scores"][0]["variables"][0]
-    variable[key] = 0.0001
+    values["games"]["pong"]["scores"][0]["variables"][key][0] = 0.0001
     forged = Signed.model_validate(values)
     with pytest.raises(ResultError, match=key if key == "normalised_f1" else "trivial_f1"):
         check(forged)
@@ -175,8 +174,9 @@ def test_a_result_with_lower_trivial_scores_that_follow_is_found_out(
     monkeypatch.setattr(store, "FOLDER", made)
     signed = harness.evaluate(coarse, games=["pong"], cache_dir=built, progress=False).signed
     values: dict[str, Any] = json.loads(json.dumps(signed.plain))
-    for variable in values["games"]["pong"]["scores"][0]["variables"]:
-        variable |= {"pixels_pca_f1": 0, "random_projection_f1": 0}
+    variables = values["games"]["pong"]["scores"][0]["variables"]
+    for key in ("pixels_pca_f1", "random_projection_f1"):
+        variables[key] = [0] * len(variables[key])
     for key in ("suite", "schema_version"):
         values.pop(key)
     forged = Signed.build(**values)

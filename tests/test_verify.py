@@ -20,7 +20,7 @@ from harness.result import Result, Signed
 from harness.result_file import loads, write
 from harness.signing import SignatureError
 from harness.verify import check_signatures, verify
-from tests.made_results import fields, make
+from tests.made_results import fields, make, put
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +110,7 @@ def forged(**changes: Any) -> Signed:
     """Return what ``build`` would never make: a value changed after the means were computed."""
     plain = json.loads(json.dumps(make().plain))
     for path, value in changes.items():
-        *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
-        place = plain
-        for key in parents:
-            place = place[key]
-        place[last] = value
+        put(plain, path, value)
     return Signed.model_validate(whole_as_integers(plain))
 
 

@@ -73,7 +73,7 @@ class KeptGame(Model):
     def columns(self) -> Columns:
         """What results repeat of the variables: their names, categories, ceilings of F1 and of accuracy."""
         rows = [(v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in self.variables]
-        return list(zip(*rows, strict=True))
+        return [list(column) for column in zip(*rows, strict=True)]
 
 
 class ProbeChoice(Model):
@@ -133,7 +133,7 @@ class AcceptedProtocol(Model):
         """By game, probe and training size, F1 of the variables with the PCA and the random projection."""
         return {
             (known.game, known.probe, known.train_rows): [
-                tuple(scores[v.name] for v in self.games[known.game].variables)
+                [scores[v.name] for v in self.games[known.game].variables]
                 for scores in (known.pixels_pca_f1, known.random_projection_f1)
             ]
             for known in self.trivial

@@ -47,7 +47,7 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
 def _check_rows(name: str, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool) -> None:
     kept = protocol.games[name].columns
     if fresh:  # other rows, of which no ceiling is known
-        kept = [*kept[:2], *[(None,) * len(kept[0])] * 2]
+        kept = [*kept[:2], *[[None] * len(kept[0])] * 2]
     _expect_rows(f"{name}: variables and their ceilings", kept, scores.variables.take(_KEPT))
     known = protocol.trivial_of.get((name, scores.probe, scores.train_rows))
     if known is not None and not fresh and scores.trivial_reason is None:

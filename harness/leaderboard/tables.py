@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, DASH, score
+from harness.variables import by_row
 
 
 def variable_rows(game: Mapping[str, Any]) -> Markup:
@@ -18,7 +19,7 @@ def variable_rows(game: Mapping[str, Any]) -> Markup:
         game: A game of a result, as dicts and lists.
     """
     rows = []
-    for first, *others in zip(*(scores["variables"] for scores in game["scores"]), strict=True):
+    for first, *others in zip(*(by_row(scores["variables"]) for scores in game["scores"]), strict=True):
         cells = "".join(map(_cell, (first, *others)))
         category = first["categories"][0] if first["categories"] else DASH
         ends = first["f1_interval"]
