@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from atariari_data.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Category = Literal[
     "agent_localization",
@@ -34,12 +38,20 @@ class Drawn:
         offset: In pixels.
         absent: Values that mean that the thing is not there.
         across: Row (of a column) or column (of a row) where the thing always is, if there is one.
+        negative: The first value that stands for one under 0, the value less 256: off the screen, or partly.
+        copies: Pixels further on where the thing may be instead, or too: the places of a batch.
     """
 
     scale: int = 1
     offset: int = 0
     absent: tuple[int, ...] = ()
     across: int | None = None
+    negative: int = 256
+    copies: tuple[int, ...] = ()
+
+    def signed(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the values that the scale applies to, any shape: those from `negative` on less 256."""
+        return values - 256 * (values >= self.negative)
 
 
 @dataclass(frozen=True)
@@ -51,12 +63,15 @@ class Variable:
         address: Byte of the 128 (0 to 127) that holds it.
         mask: Bits of the byte that count; the value is shifted down to bit 0.
         bcd: The byte holds two decimal digits, 0x42 meaning 42.
+        step: Of a byte that is finer than what is drawn: how many bytes are drawn alike. The value is the
+            bits divided by it, rounded up.
         motion: For a column kept as the TIA's motion and delay code: the column of each of the 16 delays in
             the low nibble, from which the signed high nibble is taken, modulo 160; empty for anything else.
         categories: The means it counts in; one in ``v1``, none or two for some of ``anand2019``.
         description: What it is, in words.
         unit: Of the value: ``px``, ``points``, ``lives``, ``code``...
         values: Inclusive range of the decoded value.
+        visible: Whether the screen shows it. What it does not show is a label, but not probed.
         ordered: Whether neighbouring values mean neighbouring states, so that an error has a size.
         drawn: Where on the screen its values are; None where that is not known, or means nothing.
         source: Where the address comes from.
@@ -66,11 +81,13 @@ class Variable:
     address: int
     mask: int = 0xFF
     bcd: bool = False
+    step: int = 1
     motion: tuple[int, ...] = ()
     categories: tuple[Category, ...] = ()
     description: str = ""
     unit: str = ""
     values: tuple[int, int] = (0, 255)
+    visible: bool = True
     ordered: bool = True
     drawn: Drawn | None = None
     source: str = "arXiv 1906.08226"
@@ -166,7 +183,8 @@ def _variables(label_set: LabelSet, entries: Mapping[str, Mapping[str, Any]]) ->
             fields["motion"] = tuple(fields["motion"])
         if "drawn" in fields:
             drawn = dict(fields["drawn"])
-            fields["drawn"] = Drawn(**{**drawn, "absent": tuple(drawn.get("absent", ()))})
+            lists = {key: tuple(drawn.get(key, ())) for key in ("absent", "copies")}
+            fields["drawn"] = Drawn(**{**drawn, **lists})
         variable = Variable(name=name, **fields)
         _check(label_set, variable)
         found.append(variable)
@@ -180,6 +198,8 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
         raise ValueError(f"{variable.name}: mask {variable.mask} is not in 1..255")
     if variable.motion and (len(variable.motion) != 16 or variable.mask != 0xFF or variable.bcd):  # noqa: PLR2004
         raise ValueError(f"{variable.name}: motion wants 16 columns, the whole byte and no bcd")
+    if not 1 <= variable.step <= 255 or (variable.step > 1 and (variable.motion or variable.bcd)):  # noqa: PLR2004
+        raise ValueError(f"{variable.name}: step wants a number from 1 to 255, no motion and no bcd")
     if unknown := set(variable.categories) - set(CATEGORIES):
         raise ValueError(f"{variable.name}: unknown category {sorted(unknown)}")
     if label_set == "v1" and (len(variable.categories) != 1 or not variable.description or not variable.unit):

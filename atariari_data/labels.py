@@ -116,7 +116,7 @@ def values_of(variable: Variable) -> npt.NDArray[np.uint8]:
         column = np.array(variable.motion)[delay] - np.where(fine < 8, fine, fine - 16)  # noqa: PLR2004  signed
         return np.array(column % SCREEN_WIDTH, np.uint8)
     value = (np.arange(256) & variable.mask) // (variable.mask & -variable.mask)
-    return np.array(value // 16 * 10 + value % 16 if variable.bcd else value, np.uint8)
+    return np.array(value // 16 * 10 + value % 16 if variable.bcd else -(-value // variable.step), np.uint8)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Where on the screen things are: from the variables that hold a column or a row to pixels.
 
-The annotations say for 163 variables of label set v1 where its values are drawn (``drawn``). A variable that
+The annotations of label set v1 say for most places where their values are drawn (``drawn``). A variable that
 is called NAME_x and one called NAME_y are the two places of one thing.
 """
 
@@ -35,7 +35,7 @@ class Axis:
 
     def pixels(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return float32 of the same shape; NaN where the thing is not there."""
-        every = np.arange(256, dtype=np.float32) * self.drawn.scale + self.drawn.offset
+        every = self.drawn.signed(np.arange(256)).astype(np.float32) * self.drawn.scale + self.drawn.offset
         every[list(self.drawn.absent)] = np.nan
         return every[values].astype(np.float32)
 

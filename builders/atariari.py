@@ -235,7 +235,7 @@ def _source_digest(config_name: str, *, fresh: bool) -> str:
     code = [Path(__file__).with_name(f"{m}.py") for m in modules]
     code.append(Path(atariari_data.__file__).with_name("labels.py"))
     columns = [
-        (label_set, v.name, v.address, v.mask, v.bcd, v.motion)
+        (label_set, v.name, v.address, v.mask, v.bcd, v.step, v.motion)
         for label_set, variables in sorted(game(name).label_sets.items())
         for v in variables
     ]

@@ -70,7 +70,8 @@ _GAME = """
 _TAIL = """
 ## What the statistics are
 
-The entropy is over all rows of the game's probing config; a variable is probed where it is at least 0.6.
+The entropy is over all rows of the game's probing config; a variable is probed where it is at least 0.6 and
+the screen shows it.
 The ceiling is the best weighted F1 on the test split that a function of the single frame can reach, as far
 as frames with equal pixels show it.
 

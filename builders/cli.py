@@ -167,9 +167,9 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write GAME.json to; nothing is overwritten. Without it, findings are only printed.",
 )
-@click.option("--rows", type=click.IntRange(min=200), default=4800, show_default=True, help="Of play.")
+@click.option("--rows", type=click.IntRange(min=200), default=12000, show_default=True, help="Of play.")
 @click.option(
-    "--states", type=click.IntRange(min=4), default=16, show_default=True, help="To write into the RAM of."
+    "--states", type=click.IntRange(min=4), default=24, show_default=True, help="To write into the RAM of."
 )
 @click.option(
     "--search", type=click.IntRange(min=100), default=2000, show_default=True, help="Steps of the archive."
@@ -198,7 +198,7 @@ def audit(
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders.audit.audit import Budget, audited, summary
 
-    budget = Budget(rows=rows, shown=rows // 2, search=search, states=states, seed=seed)
+    budget = Budget(rows=rows, shown=rows // 5, search=search, states=states, seed=seed)
     found = []
     for name in names or ((annotations.stem,) if annotations else game_names()):
         say(f"{game(name).name}: looking")

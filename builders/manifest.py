@@ -62,7 +62,7 @@ class Statistics:
 
     Attributes:
         entropy: In nats, over the rows of all splits, left-out rows included.
-        probed: Whether that is at least 0.6.
+        probed: Whether that is at least 0.6, and the screen shows it.
         ceiling_f1: Best weighted F1 of a function of the single frame on the test split.
         ceiling_accuracy: Likewise the best accuracy; see `builders.statistics.ceiling`.
     """
@@ -192,11 +192,14 @@ def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str,
     found: dict[str, dict[str, Statistics]] = {}
     for label_set in game_of(game).label_sets:
         found[label_set] = {}
-        for name, values in decode(content.ram, game, label_set).items():
+        decoded = decode(content.ram, game, label_set)
+        for variable in game_of(game).variables(label_set):
+            values = decoded[variable.name]
             nats = entropy(values)
             f1, accuracy = ceiling(values[rows], frame)
-            found[label_set][name] = Statistics(
-                round(nats, 4), nats >= MIN_ENTROPY, round(f1, 4), round(accuracy, 4)
+            probed = variable.visible and nats >= MIN_ENTROPY
+            found[label_set][variable.name] = Statistics(
+                round(nats, 4), probed, round(f1, 4), round(accuracy, 4)
             )
     return found
 

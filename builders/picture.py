@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from builders.show import Episode
 
 Values = Mapping[str, npt.NDArray[np.uint8]]
+Place = npt.NDArray[np.float32]
 
 _DPI = 100
 _ZOOM = 2
@@ -51,6 +52,24 @@ _ABOUT = (
     "    \N{MULTIPLICATION SIGN} the raw value taken for the pixel, where the annotation gives no offset"
     "    a line: only its row or its column is a variable"
 )
+
+
+def moment(frame: npt.NDArray[np.uint8], things: Sequence[Thing], places: Sequence[Place]) -> Figure:
+    """Draw one frame, twice its size, with a mark and a name where each thing is said to be.
+
+    Args:
+        frame: uint8 [210, 160, 3].
+        things: To mark.
+        places: Column and row of each, float32 [2].
+    """
+    size = (_FRAME_WIDTH / _DPI, _FRAME_HEIGHT / _DPI)
+    figure = Figure(figsize=size, dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(frame, interpolation="nearest", extent=(0, WIDTH, HEIGHT, 0), aspect="auto")
+    for i, (thing, place) in enumerate(zip(things, places, strict=True)):
+        _draw(axes, thing, place, _COLOURS[i % len(_COLOURS)])
+    return figure
 
 
 class _Page:
@@ -137,7 +156,7 @@ def picture(
         _MARGIN,
         top + 8,
         f"How often each value occurs, in the {len(episode.lane_ram):,} rows of lane {episode.lane} (all"
-        " splits). Blue: probed. Gray: entropy under 0.6 nats over the whole config, so not probed.",
+        " splits). Blue: probed. Gray: not probed, under 0.6 nats over the whole config or not on screen.",
         9,
     )
     _histograms(page, top + _SECTION, lane_values, statistics)
@@ -150,7 +169,7 @@ def _caption(row: Row) -> str:
     return f"step {row.step}; action {row.action}, reward {row.reward:g}, lives {row.lives}"
 
 
-def _draw(axes: Axes, thing: Thing, place: npt.NDArray[np.float32], colour: str) -> None:
+def _draw(axes: Axes, thing: Thing, place: Place, colour: str) -> None:
     x, y = (None if np.isnan(pixel) else float(pixel) for pixel in place)
     if x is None and y is None:
         return

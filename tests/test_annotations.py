@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def decoded_by_hand(byte: int, variable: Variable) -> int:
         bit for bit, used in zip(f"{byte:08b}", f"{variable.mask:08b}", strict=True) if used == "1"
     )
     if not variable.bcd:
-        return int(bits, 2)
+        return math.ceil(int(bits, 2) / variable.step)
     digits = f"{int(bits, 2):02x}"
     return 10 * int(digits[0], 16) + int(digits[1], 16)
 
@@ -209,6 +210,8 @@ def test_labels_decode_every_byte(name: str) -> None:
     ("name", "address", "byte", "expected"),
     [
         ("ms_pacman", 120, 0x42, {"score_1s": 42}),
+        ("pong", 51, 49, {"player_y": 25}),
+        ("pong", 51, 50, {"player_y": 25}),
         ("ms_pacman", 123, 0x52, {"num_lives": 2, "fruit_kind": 5}),
         ("asteroids", 60, 0x4C, {"num_lives": 4, "player_direction": 12}),
         ("asteroids", 89, 0x63, {"player_missile1_time": 6, "player_missile1_direction": 3}),

@@ -1,7 +1,8 @@
 """Archive search: states that random play from the start of the game does not reach.
 
 Go-Explore's first phase with domain knowledge (arXiv 1901.10995), small: a cell is the agent's place in
-steps of eight values, the room, level and inventory where the game has them, and the reward so far; a state
+steps of eight values (where no variable holds it, all places in steps of 32), the room, level and inventory
+where the game has them, and the reward so far; a state
 is kept for each cell; again and again a state is taken up, rarely taken ones and those with more reward
 first, and random actions, most of them held for several steps, lead on from it until a life is lost. Which
 bytes these are is read from the package's label set v1, whatever set is audited: an error in it makes the
@@ -20,12 +21,13 @@ import numpy.typing as npt
 
 from atariari_data.games import game as game_of
 from atariari_data.labels import decoder
+from atariari_data.positions import AXIS
 from builders.audit.branches import Branches
 from builders.emulator import FIRE, FRAME_SKIP, NOOP
 
 _STEPS_A_RETURN = 24
 _HOLD_ON = 0.8
-_COARSE = 8
+_COARSE, _COARSER = 8, 32
 _PLACE = re.compile(r"(^|_)(room_number|room|level|level_number|inventory|scene)($|_)")
 
 
@@ -44,11 +46,11 @@ class Archive:
 
 def cells(game: str) -> Callable[[bytes], tuple[int, ...]]:
     """Return the function that tells the cells of a game apart by RAM."""
-    coarse = {
-        v.name: _COARSE if v.categories == ("agent_localization",) else 1
-        for v in game_of(game).variables()
-        if v.categories == ("agent_localization",) or _PLACE.search(v.name)
-    }
+    variables = game_of(game).variables()
+    coarse = {v.name: _COARSE for v in variables if v.categories == ("agent_localization",)}
+    if not coarse:  # an agent that stays in the middle, as a tank from inside
+        coarse = {v.name: _COARSER for v in variables if v.ordered and AXIS.search(v.name)}
+    coarse |= {v.name: 1 for v in variables if _PLACE.search(v.name)}
     scalars = decoder(game).scalars
 
     def cell(ram: bytes) -> tuple[int, ...]:
@@ -82,7 +84,8 @@ def search(game: str, console: Branches, steps: int, seed: int) -> Archive:
         chosen[number] += 1
         console.go_back(states[number])
         lives, action, reward = console.lives(), NOOP, earned[number]
-        for _ in range(min(_STEPS_A_RETURN, steps - done)):
+        last = min(steps, done + _STEPS_A_RETURN)
+        while done < last:
             if generator.random() > _HOLD_ON or action == NOOP:
                 action = int(generator.choice(console.minimal_actions))
             reward += console.act(action, FRAME_SKIP)
@@ -91,6 +94,8 @@ def search(game: str, console: Branches, steps: int, seed: int) -> Archive:
                 break
             now = console.ram()
             found = (cell(now), reward)
+            if len(states) == 1:  # nothing to go back to yet: a title, a tune
+                last = min(steps, done + _STEPS_A_RETURN)
             if found not in known:
                 known.add(found)
                 states.append(console.keep())

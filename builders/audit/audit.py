@@ -49,10 +49,10 @@ class Budget:
         seed: Of the search and of the choice of values.
     """
 
-    rows: int = 4800
+    rows: int = 12000
     shown: int = 2400
     search: int = 2000
-    states: int = 16
+    states: int = 24
     seed: int = 0
 
 
@@ -61,7 +61,7 @@ class Evidence:
     """What was found of a variable."""
 
     cause: Cause
-    control: float
+    control: tuple[float, float]
     play: Coverage
     archive: Coverage
     alignment: Alignment | None
@@ -254,7 +254,8 @@ def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
             "pixels": caused.pixels,
             "overwritten": round(caused.overwritten, 3),
             "side_effects": list(caused.side_effects),
-            "joystick": round(evidence.control, 3),
+            "joystick": round(evidence.control[0], 3),
+            "joystick_at_once": round(evidence.control[1], 3),
         },
         "coverage": {"play": _covered(met), "archive": _covered(evidence.archive)},
         "alignment": None,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from builders.emulator import NOOP, Emulator
+from builders.emulator import FRAME_SKIP, NOOP, Emulator
 from builders.frames import HEIGHT, WIDTH
 
 Array = npt.NDArray[np.uint8]
@@ -56,7 +56,13 @@ class Branches(Emulator):
         return screen
 
     def branch(
-        self, state: Any, frames: int, *, write: tuple[int, int] | None = None, action: int = NOOP
+        self,
+        state: Any,
+        frames: int,
+        *,
+        write: tuple[int, int] | None = None,
+        action: int = NOOP,
+        tapped: bool = False,
     ) -> tuple[Array, Array]:
         """Go back to a state, write a byte if asked to, and hold an action.
 
@@ -65,6 +71,7 @@ class Branches(Emulator):
             frames: How many.
             write: Address and byte.
             action: ALE's number.
+            tapped: Hold it for four frames, let go for four, and so on.
 
         Returns:
             The screens, uint8 [frames, 210, 160], and the RAM after each, uint8 [frames, 128].
@@ -74,9 +81,9 @@ class Branches(Emulator):
             self.write(*write)
         screens = np.empty((frames, HEIGHT, WIDTH), np.uint8)
         ram = np.empty((frames, 128), np.uint8)
-        held = self._actions[action]
+        held, idle = self._actions[action], self._actions[NOOP]
         for i in range(frames):
-            self._ale.act(held)
+            self._ale.act(idle if tapped and i // FRAME_SKIP % 2 else held)
             self._ale.getScreen(screens[i])
             ram[i] = self._ale.getRAM()
         screens >>= 1

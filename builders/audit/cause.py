@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,26 +61,29 @@ class Axis:
     """How a thing moves along an axis: pixels a unit, the share of shifts that this explains to a pixel.
 
     ``offset`` is where its left end or top stands at value 0, ``size`` its extent; None where unclear.
+    ``average`` is how often something differs at each of `places.offsets`, for that scale.
     """
 
     scale: float
     share: float
     offset: int | None
     size: int | None
+    average: places.Floats
 
 
 @dataclass(frozen=True)
 class Movement:
     """How a thing moves when its position is written: pairs of branches compared, and each axis.
 
-    ``places`` has, for each branch, the state's number, the value, and the left end and the top of what
-    differs, int [n, 4].
+    For each of n branches, ``states`` has the state's number, ``profiles`` the columns and the rows in which
+    something differs, bool [n, 160] and [n, 210].
     """
 
     pairs: int
     x: Axis
     y: Axis
-    places: npt.NDArray[np.int64]
+    states: npt.NDArray[np.intp]
+    profiles: Mapping[str, npt.NDArray[np.bool_]]
 
 
 def states_of(console: Branches, kept: Sequence[Any]) -> list[State]:
@@ -161,6 +164,7 @@ def cause(
         if moves and any_changed:
             # What the variable says at the frame: the game may have moved on from what was written.
             says = np.array(after, np.int64)
+            says = variable.drawn.signed(says) if variable.drawn else says
             for frame in range(FRAMES):
                 movements[frame].append((number, says[:, frame], np.array([b[frame] for b in branches])))
     del sides[variable.address]
@@ -198,21 +202,15 @@ def _movement_at(states: Sequence[tuple[int, npt.NDArray[np.int64], Array]]) -> 
     shifts, found, value = places.join(parts), np.concatenate(seen), np.concatenate(values)
     if not shifts.units.size:
         return None
-    profile = places.profiles(found)
-    axes = {axis: _axis(profile[axis], value, shifts.units, getattr(shifts, axis)) for axis in AXES}
-    ends = [(profile[axis] > 0).argmax(axis=1) for axis in AXES]
-    return Movement(int(shifts.units.size), axes["x"], axes["y"], np.stack([numbers, value, *ends], axis=1))
+    profiles = {axis: profile > 0 for axis, profile in places.profiles(found).items()}
+    axes = {axis: _axis(axis, profiles[axis], value, shifts) for axis in AXES}
+    return Movement(int(shifts.units.size), axes["x"], axes["y"], np.array(numbers, np.intp), profiles)
 
 
 def _axis(
-    profile: npt.NDArray[np.int64],
-    value: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    moved: npt.NDArray[np.int64],
+    axis: str, profile: npt.NDArray[np.bool_], value: npt.NDArray[np.int64], shifts: places.Shifts
 ) -> Axis:
-    scale, share = places.scale_of(units, moved)
-    if scale == 0:
-        return Axis(scale, share, None, None)
-    average = places.aligned((profile > 0).astype(float), value, np.ones(len(value)), scale)
-    run = places.run(average, scale, SIZE["x"] if profile.shape[1] == SIZE["x"] else SIZE["y"])
-    return Axis(scale, share, run[0] if run else None, run[1] if run else None)
+    scale, share = places.scale_of(shifts.units, getattr(shifts, axis))
+    average = places.aligned(profile.astype(float), value, np.ones(len(value)), scale)
+    run = places.run(average, scale, SIZE[axis]) if scale else None
+    return Axis(scale, share, run[0] if run else None, run[1] if run else None, average)

@@ -23,7 +23,7 @@ PAIRS = 40  # of branches, the least that can contradict the axis of a position
 PLACED = 150  # and the least that can contradict its scale or offset
 SEEN = 0.08  # lift in play, the least that says that something is drawn there
 _FEW = 100  # rows on which a thing is there
-_LEAST = 0.3  # nats of a position below which play says nothing
+_LEAST, _VALUES = 0.6, 8  # nats, and values, of a position below which play says nothing
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Seen:
         scale: Pixels a unit.
         offset: Where its left end or top is at value 0.
         size: Its extent in pixels.
+        values: How many came.
         colour: Which of the colours of `builders.audit.features` it has.
         lift: How much more often foreground is there than over all rows, as a share of rows.
         claimed: The same lift within a few pixels of where the annotation says; None where it says nothing.
@@ -44,6 +45,7 @@ class Seen:
     scale: float
     offset: int
     size: int
+    values: int
     colour: int
     lift: float
     claimed: float | None
@@ -87,6 +89,7 @@ def _seen(
         return None
     weight = np.bincount(row).astype(float)
     claim = variable.drawn
+    signed = claim.signed(met.astype(np.int64)) if claim else met.astype(np.int64)
     best: Seen | None = None
     claimed: list[float] = []
     for axis in AXES:
@@ -97,13 +100,12 @@ def _seen(
         lift = mean - getattr(asked, axis).mean(axis=0)
         for colour in range(lift.shape[1]):
             for scale in places.SCALES:
-                average = places.aligned(lift[:, colour], met.astype(np.int64), weight, scale)
+                average = places.aligned(lift[:, colour], signed, weight, scale)
                 if claim and axis == axis_of(variable) and scale == claim.scale:
-                    start = claim.offset - places.offsets(scale, SIZE[axis]).start
-                    claimed.append(float(average[max(start - OFF, 0) : start + OFF + 1].max(initial=0)))
+                    claimed.append(_near(average, scale, claim, SIZE[axis]))
                 run = places.run(average, scale, SIZE[axis])
                 if run and (best is None or run[2] > best.lift + 1e-9):
-                    best = Seen(axis, scale, *run[:2], colour, run[2], None)
+                    best = Seen(axis, scale, *run[:2], met.size, colour, run[2], None)
     if best is None:
         return None
     return replace(best, claimed=max(claimed, default=0.0) if claim else None)
@@ -138,7 +140,7 @@ def disputes(
         nats: Its entropy in play.
         movement: What writing it moves.
         in_play: What moves with it in play.
-        others: Where the annotations have the thing in each state, [states, 2]; NaN where it is not there.
+        others: Where the annotations have the thing in each state, [states, 2]; NaN if not there.
     """
     axis = axis_of(variable)
     if axis is None:
@@ -152,7 +154,7 @@ def disputes(
         if movement.pairs >= PLACED:
             yield from _along(variable, axis, along)
         yield from _across(variable, axis, movement, others)
-    elif variable.drawn and nats >= _LEAST and in_play:
+    elif variable.drawn and nats >= _LEAST and in_play and in_play.values >= _VALUES:
         if in_play.lift >= CLEAR and in_play.axis != axis and (in_play.claimed or 0) < in_play.lift / 2:
             yield f"in play something moves with it along {in_play.axis}, not along {axis}"
         elif (in_play.claimed or 0) < SEEN:
@@ -183,7 +185,10 @@ def _along(variable: Variable, axis: str, along: Axis) -> Iterator[str]:
         return
     if along.scale != claim.scale:
         yield f"it moves {along.scale:g} pixels a unit along {axis}, not {claim.scale}"
-    elif abs(along.offset - claim.offset) > OFF:
+    elif (
+        all(abs(along.offset - claim.offset - copy) > OFF for copy in (0, *claim.copies))
+        and _near(along.average, along.scale, claim, SIZE[axis]) < along.average.max() / 2
+    ):
         yield f"it is drawn from {axis} = {along.scale:g} value {along.offset:+d}, not {claim.offset:+d}"
 
 
@@ -193,8 +198,21 @@ def _across(
     """Compare the place along the other axis with the thing's other variable, or with ``across``."""
     if others is None:
         return
-    column, across = (3, 1) if axis == "x" else (2, 0)  # of `Movement.places`, and of a place
-    apart = np.abs(movement.places[:, column] - others[movement.places[:, 0], across])
-    apart = apart[~np.isnan(apart)]
+    other = _other(axis)
+    claimed = others[movement.states, AXES.index(other)]
+    pixels = np.arange(SIZE[other])
+    apart = np.array(
+        [
+            np.abs(pixels[profile] - place).min()
+            for profile, place in zip(movement.profiles[other], claimed, strict=True)
+            if not np.isnan(place)
+        ]
+    )
     if apart.size >= 8 and float(np.median(apart)) > ACROSS:  # noqa: PLR2004
         yield f"what it moves along {axis} is {np.median(apart):.0f} pixels from {variable.name}'s thing"
+
+
+def _near(average: places.Floats, scale: float, claim: Drawn, size: int) -> float:
+    """Return the peak of an average over `places.offsets` within a few pixels of where an annotation says."""
+    starts = [claim.offset + copy - places.offsets(scale, size).start for copy in (0, *claim.copies)]
+    return max(float(average[max(start - OFF, 0) : start + OFF + 1].max(initial=0)) for start in starts)

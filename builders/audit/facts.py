@@ -16,6 +16,7 @@ from atariari_data.games import Variable
 from builders.audit.branches import Branches
 from builders.audit.information import Coverage, Values, unknown_given
 from builders.audit.play import Play
+from builders.emulator import NOOP
 from builders.statistics import entropy
 
 OUTSIDE = 0.001  # share of rows outside the stated range
@@ -23,28 +24,49 @@ NO_DECIMAL = 0.01  # share of rows on which a BCD byte holds no decimal
 SCORE = 0.9  # share of rows on which a score is what the rewards add up to
 LIVES = 0.8  # share of the entropy of ALE's lives that the variable determines
 LIVES_BACK = 0.5  # share of its own entropy that ALE's lives determine
-CLOCK = 0.9  # share of changes of a clock that are by one
+CLOCK = 0.9  # share of changes of a clock that are by one to three, one way
 CONTROLLED = 0.1  # share of states in which the joystick moves what belongs to the agent
-ENEMY_CONTROLLED = 0.6  # and from which on a thing is no enemy
-_HOLD = 8  # frames
+ENEMY_CONTROLLED = 0.6  # and within eight frames, from which on a thing is no enemy
+_LENGTHS = (8, 16, 32, 64)  # frames
 _BASE = {"s": 60, "min": 60}
 _PLACE = re.compile(r"score_(1(?:0+)?)s$")
 
 
 def controlled(console: Branches, states: Sequence[Any]) -> npt.NDArray[np.uint8]:
-    """Hold each action for eight frames from each state; return the RAM, uint8 [states, actions, 128]."""
-    actions = console.minimal_actions
-    ram = [[console.branch(state, _HOLD, action=a)[1][-1] for a in actions] for state in states]
-    return np.array(ram, np.uint8)
+    """Hold each action, and tap it, for 64 frames from each state.
+
+    Returns:
+        The RAM after 8, 16, 32 and 64 frames, uint8 [states, ways, 4, 128], of the states in which any of
+        this makes a difference to the screen; NOOP held is the first way.
+    """
+    at = np.array(_LENGTHS) - 1
+    ways = [(NOOP, False), *((a, t) for a in console.minimal_actions if a != NOOP for t in (False, True))]
+    found = []
+    for state in states:
+        branches = [console.branch(state, _LENGTHS[-1], action=a, tapped=t) for a, t in ways]
+        idle = branches[0][0]
+        if any((screens[at] != idle[at]).any() for screens, _ in branches):
+            found.append([ram[at] for _, ram in branches])
+    return np.array(found, np.uint8).reshape(-1, len(ways), len(at), 128)
 
 
-def control(values: Values) -> float:
-    """Return the share of states in which actions make a difference, from uint8 [states, actions]."""
-    return float((values != values[:, :1]).any(axis=1).mean())
+def control(values: Values) -> tuple[float, float]:
+    """Say how often the joystick makes a difference.
+
+    Args:
+        values: uint8 [states, ways, lengths].
+
+    Returns:
+        The share of the states in which it does after any length, and after the least.
+    """
+    if len(values) == 0:
+        return 0.0, 0.0
+    differs = (values != values[:, :1]).any(axis=1)
+    return float(differs.any(axis=1).mean()), float(differs[:, 0].mean())
 
 
 def contradictions(
-    variable: Variable, values: Values, ram: Values, met: Coverage, play: Play, moved: float
+    variable: Variable, values: Values, ram: Values, met: Coverage, play: Play, moved: tuple[float, float]
 ) -> Iterator[str]:
     """Say what contradicts a variable.
 
@@ -54,7 +76,7 @@ def contradictions(
         ram: uint8 [n], its byte.
         met: Its values in play and archive.
         play: The rows.
-        moved: Share of states in which actions make a difference, of `control`.
+        moved: Shares of states in which actions make a difference, of `control`.
     """
     if met.outside > OUTSIDE:
         low, high = variable.values
@@ -68,10 +90,10 @@ def contradictions(
     yield from _score(variable, values, play)
     yield from _lives(variable, values, play)
     yield from _clock(variable, values, play)
-    if variable.categories == ("agent_localization",) and moved < CONTROLLED:
-        yield f"the joystick changes it in {moved:.0%} of the states, so it is not the agent's place"
-    if "enemy" in variable.name and variable.ordered and moved > ENEMY_CONTROLLED:
-        yield f"the joystick changes it in {moved:.0%} of the states, so it is no enemy's"
+    if variable.categories == ("agent_localization",) and moved[0] < CONTROLLED:
+        yield f"the joystick changes it in {moved[0]:.0%} of the states, so it is not the agent's place"
+    if "enemy" in variable.name and variable.ordered and moved[1] > ENEMY_CONTROLLED:
+        yield f"the joystick changes it in {moved[1]:.0%} of the states, so it is no enemy's"
 
 
 def _score(variable: Variable, values: Values, play: Play) -> Iterator[str]:
@@ -116,6 +138,7 @@ def _clock(variable: Variable, values: Values, play: Play) -> Iterator[str]:
     change = change[change != 0]
     if base is None or change.size < 5:  # noqa: PLR2004
         return
-    by_one = float(np.isin(change % base, (1, base - 1)).mean())
-    if by_one < CLOCK:
-        yield f"{by_one:.0%} of its changes are by one, so it is no clock"
+    # By more than one where a game adds a penalty.
+    one_way = max(float(np.isin(sign * change % base, (1, 2, 3)).mean()) for sign in (1, -1))
+    if one_way < CLOCK:
+        yield f"{one_way:.0%} of its changes are by one to three, one way, so it is no clock"

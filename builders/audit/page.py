@@ -1,13 +1,14 @@
-"""Page: the table of `docs/audit.md`, from the audits in the package.
+"""Page: the tables of `docs/audit.md`, from the audits in the package, and its pictures.
 
-``python -m builders.audit.page docs/audit.md`` brings the table in the file up to date.
+``python -m builders.audit.page docs/audit.md`` brings the tables in the file up to date, and with
+``--pictures`` draws the pictures anew (or those of the games that are named after it).
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from builders.audit.verdict import OF_CONCERN, VERDICTS
 from builders.manifest import Manifest
 
 BEGIN, END = "<!-- audits -->", "<!-- end of audits -->"
+PICTURES = "img/audit"
+_BESIDE = 4  # pictures in a row
 
 
 def audits() -> list[dict[str, Any]]:
@@ -28,9 +31,9 @@ def audits() -> list[dict[str, Any]]:
 
 
 def tables(found: Iterable[Mapping[str, Any]]) -> str:
-    """Write a table of games and one of variables."""
+    """Write a table of games, one of pictures and one of variables."""
     games = list(found)
-    return "\n".join([*_games(games), "", *_variables(games)])
+    return "\n".join([*_games(games), "", *_pictures(games), "", *_variables(games)])
 
 
 def _games(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -49,6 +52,16 @@ def _games(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"| {game(one['game']).title} | {numbers} | {', '.join(concern)} |"
 
 
+def _pictures(games: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names = [one["game"] for one in games]
+    yield "|" + "  |" * _BESIDE
+    yield "|" + " --- |" * _BESIDE
+    for start in range(0, len(names), _BESIDE):
+        some = names[start : start + _BESIDE]
+        cells = [f"{game(name).title}<br>![{game(name).title}]({PICTURES}/{name}.png)" for name in some]
+        yield "| " + " | ".join(cells + [""] * (_BESIDE - len(some))) + " |"
+
+
 def _probed(name: str) -> tuple[str, ...]:
     """Return what the package's manifest has probed, whatever recordings are in use."""
     file = resources.files("atariari_data").joinpath("manifests", f"{name}.json")
@@ -56,19 +69,20 @@ def _probed(name: str) -> tuple[str, ...]:
 
 
 def _variables(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    names = ("verdict", "writes", "moves", "nats", "1", "2", "4", "last", "lag", "values", "why")
+    names = ("verdict", "writes", "moves", "nats", "1", "2", "4", "last", "pooling", "lag", "values", "why")
     yield "| game | variable | byte | " + " | ".join(names) + " |"
-    yield "| --- | --- | ---: | --- | ---: | --- |" + " ---: |" * 7 + " --- |"
+    yield "| --- | --- | ---: | --- | ---: | --- |" + " ---: |" * 8 + " --- |"
     for one in games:
         for name, v in one["variables"].items():
             met, reached, seen = v["coverage"]["play"], v["coverage"]["archive"], v["visibility"]
             left = [seen[key]["left"] if seen else "" for key in ("one", "two", "four", "last_screen")]
+            costs = f"{seen['one']['left'] - seen['last_screen']['left']:+.2f}" if seen else ""
             what = (one["game"], f"`{name}`", v["byte"], v["verdict"])
             lag = v["alignment"]["lag_steps"] if v["alignment"] else ""
             both = f"{met['values']}, {reached['values']}"
             cells = [
                 *what,
-                *(f"{v['cause']['changed']:.0%}", _moves(v), met["nats"], *left),
+                *(f"{v['cause']['changed']:.0%}", _moves(v), met["nats"], *left, costs),
                 *(lag, both, "; ".join(v["disputes"])),
             ]
             yield "| " + " | ".join(map(str, cells)) + " |"
@@ -99,6 +113,20 @@ def refreshed(text: str) -> str:
     return f"{head}{BEGIN}\n\n{tables(audits())}\n\n{END}{tail}"
 
 
-if __name__ == "__main__":
-    document = Path(sys.argv[1])
+def main() -> None:
+    """Bring the document up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("document", type=Path)
+    parser.add_argument("--pictures", nargs="*", metavar="GAME")
+    options = parser.parse_args()
+    document: Path = options.document
+    if options.pictures is not None:
+        from builders.audit.pictures import paint
+
+        for name in options.pictures or game_names():
+            paint(name, document.parent / PICTURES)
     document.write_text(refreshed(document.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
