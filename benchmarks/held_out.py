@@ -4,9 +4,10 @@
     python benchmarks/held_out.py [GAME ...] [--rows 3000]
 
 OC_Atari (arXiv 2306.08649) was made by other people in another way. Of its objects, each of our things is
-compared with the one, or with the nearest of the kind, that agrees on most rows; what they call an object's
-place may differ from ours by a constant, which is told and then left out. r is the correlation of the column
-and of the row; the error is the mean distance along the worse axis.
+compared with the one, with the nearest of the kind, or (a slot that holds now this, now that) with the
+nearest of all, that agrees on most rows; what they call an object's place may differ by a constant, which is
+told and then left out. Only columns and rows that a variable holds are compared. r is the correlation of the
+column and of the row; the error is the mean distance along the worse axis.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from atariari_data import game as game_of
 from atariari_data import load_dataset, positions
+from atariari_data.positions import things
 from builders.manifest import recorded_games
 
 Places = npt.NDArray[np.float64]
-LEAST_ROWS, NEAR = 30, 2
+LEAST_ROWS, MANY_ROWS, NEAR, FOLLOWS = 30, 100, 2, 0.95
 
 
 class Match(NamedTuple):
@@ -79,6 +82,12 @@ def match(what: str, ours: Places, theirs: Places) -> Match | None:
     return Match(what, int(here.sum()), offset.astype(int).tolist(), r, float(error.mean()), near, share)
 
 
+def _agrees(found: Match) -> tuple[bool, float]:
+    """Say how good a counterpart is: first of all one that follows the thing wherever both are there."""
+    follows = found.near >= FOLLOWS and found.rows >= MANY_ROWS and any(r > FOLLOWS for r in found.r)
+    return follows and found.what != "any", found.near * min(1, found.share + 0.1)
+
+
 def compare(game: str, rows: int) -> None:
     try:
         module = importlib.import_module(f"ocatari.ram.{game.replace('_', '')}")
@@ -87,13 +96,16 @@ def compare(game: str, rows: int) -> None:
         return
     ram = np.array(load_dataset("atariari", game, split="test").with_format("numpy")[: 2 * rows : 2]["ram"])
     kinds, places = objects(module, ram.astype(np.uint8))
+    known = {thing.name: thing for thing in things(game_of(game).variables())}
     for name, found in positions(ram.astype(np.uint8), game).items():
-        axes = [axis for axis in (0, 1) if np.isfinite(found[:, axis]).any()]
+        held = [axis for axis, part in enumerate((known[name].x, known[name].y)) if part]
+        axes = [axis for axis in held if np.isfinite(found[:, axis]).any()]
         ours = found[:, axes].astype(np.float64)
         groups = {f"{kind} {j}": [j] for j, kind in enumerate(kinds) if kind}
         groups |= {f"any {kind}": [j for j, k in enumerate(kinds) if k == kind] for kind in set(kinds) - {""}}
+        groups |= {"any": [j for j, kind in enumerate(kinds) if kind]}
         tried = [match(what, ours, places[:, js][..., axes]) for what, js in groups.items()] if axes else []
-        best = max((m for m in tried if m), key=lambda m: m.near * min(1, m.share + 0.1), default=None)
+        best = max((m for m in tried if m), key=_agrees, default=None)
         if best is None:
             print(f"{game:18} {name:26} has no counterpart on these rows")
             continue

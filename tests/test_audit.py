@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,15 +17,18 @@ import atariari_data
 from atariari_data.evidence import evidence
 from atariari_data.games import Drawn, Game, Variable, game
 from atariari_data.labels import values_of
-from builders.audit import page, places, visibility
+from builders.audit import facts, page, places, visibility
 from builders.audit.archive import search
 from builders.audit.audit import Budget, audit
 from builders.audit.branches import Branches
-from builders.audit.claims import seen
+from builders.audit.cause import Axis, Movement
+from builders.audit.claims import disputes, seen
 from builders.audit.features import features
 from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
+from builders.audit.play import Play
 from builders.audit.verdict import OF_CONCERN, VERDICTS, verdict
 from builders.digest import bytes_digest
+from builders.emulator import FIRE, NOOP
 from builders.show import episode_of
 
 # An asteroid of the last slots flies on too few rows to be met by 16 states.
@@ -120,6 +124,106 @@ def test_the_search_is_the_same_twice_and_goes_back_to_what_it_kept() -> None:
     assert console.ram() == first.ram[4].tobytes()
 
 
+def test_the_search_waits_for_a_game_that_begins_with_a_tune() -> None:
+    assert len(search("ms_pacman", Branches("ms_pacman", 0), 200, seed=0).states) > 3
+
+
+def test_the_joystick_is_held_and_tapped() -> None:
+    """In Private Eye a jump wants the button let go between two presses."""
+    console = Branches("private_eye", 0)
+    console.reset()
+    console.act(NOOP, 100)
+    console.act(FIRE, 30)
+    idle = console.keep()
+    row = next(v.address for v in game("private_eye").variables() if v.name == "agent_y")
+    ram = facts.controlled(console, [idle])
+    held, tapped = ram[:, 1::2, :, row], ram[:, 2::2, :, row]
+    assert ram.shape[2:] == (4, 128)
+    assert facts.control(np.concatenate([ram[:, :1, :, row], tapped], axis=1))[0] == 1
+    assert np.unique(tapped).size > np.unique(held).size
+
+
+def test_how_often_the_joystick_counts() -> None:
+    values = np.zeros((4, 3, 2), np.uint8)
+    values[0, 1, 1] = 5
+    values[1, 2, 0] = 5
+    assert facts.control(values) == (0.5, 0.25)
+    assert facts.control(values[:0]) == (0.0, 0.0)
+
+
+def _moved(offset: int, second: int | None = None) -> Movement:
+    """Return what writing 20 values into 10 states moves: a block of 8 pixels, and perhaps another one."""
+    value = np.tile(np.arange(20, 60, 2), 10)
+    profile = np.zeros((200, 160), np.bool_)
+    for row, v in zip(profile, value, strict=True):
+        for start in (offset, second):
+            if start is not None:
+                row[v + start : v + start + 8] = True
+    average = places.aligned(profile.astype(float), value, np.ones(200), 1.0)
+    run = places.run(average, 1.0, 160)
+    assert run is not None
+    along = Axis(1.0, 1.0, run[0], run[1], average)
+    rows = np.zeros((200, 210), np.bool_)
+    rows[:, 90:100] = rows[:, 180:182] = True
+    across = Axis(0.0, 1.0, None, None, np.zeros(1))
+    return Movement(900, along, across, np.repeat(np.arange(10), 20), {"x": profile, "y": rows})
+
+
+@pytest.mark.parametrize(
+    ("drawn", "row", "movement", "words"),
+    [
+        (Drawn(offset=30), 90, _moved(30), ""),
+        (Drawn(offset=35), 90, _moved(30), ""),
+        (Drawn(offset=10), 90, _moved(30), r"from x = 1 value \+30, not \+10"),
+        (Drawn(offset=10, copies=(20,)), 90, _moved(30), ""),
+        (Drawn(offset=10), 90, _moved(30, 10), ""),
+        (Drawn(scale=2, offset=30), 90, _moved(30), "it moves 1 pixels a unit"),
+        (Drawn(offset=30), 170, _moved(30), ""),
+        (Drawn(offset=30), 130, _moved(30), "31 pixels from thing_x's thing"),
+    ],
+)
+def test_where_writing_moves_it_is_compared_with_where_it_is_said_to_be(
+    drawn: Drawn, row: int, movement: Movement, words: str
+) -> None:
+    others = np.tile(np.array([np.nan, row], np.float32), (10, 1))
+    found = list(disputes(Variable("thing_x", 0, drawn=drawn), 3.0, movement, None, others))
+    assert re.search(words, "; ".join(found)) if words else found == []
+
+
+@pytest.mark.parametrize(
+    ("values", "disputed"),
+    [
+        (np.arange(50) % 60, False),
+        (59 - np.arange(50) % 60, False),
+        (np.arange(0, 100, 2) % 60, False),
+        (np.arange(50) % 2, True),
+        (np.arange(50) * 7 % 60, True),
+        (np.repeat(np.arange(40), 15) % 60, False),
+        (np.repeat(np.arange(20), np.arange(1, 41, 2)), True),
+    ],
+    ids=["up", "down", "with penalties", "to and fro", "by leaps", "slowly", "when it likes"],
+)
+def test_a_clock_goes_one_way(values: np.ndarray[Any, np.dtype[np.int64]], disputed: bool) -> None:
+    clock = Variable("clock_seconds", 0, unit="s", values=(0, 59))
+    rows, none, screens = len(values), np.zeros(len(values)), np.zeros((0, 210, 160), np.uint8)
+    play = Play(
+        ram=np.zeros((rows, 128), np.uint8),
+        episode=np.zeros(rows, np.int32),
+        step=np.arange(rows, dtype=np.int32),
+        gained=none,
+        lost=none,
+        lives=np.zeros(rows, np.uint8),
+        shown=np.zeros(0, np.intp),
+        pooled=screens,
+        last=screens,
+        states=[],
+        at=np.zeros(0, np.intp),
+    )
+    seconds = values.astype(np.uint8)
+    met = coverage(seconds, clock.values)
+    assert bool(list(facts.contradictions(clock, seconds, seconds, met, play, (0.0, 0.0)))) is disputed
+
+
 @pytest.fixture(scope="module")
 def pong() -> dict[str, Any]:
     return audit(game("pong"), "v1", SMALL)
@@ -133,15 +237,19 @@ def test_pong_s_ball_moves_when_it_is_written(pong: dict[str, Any]) -> None:
     assert pong["variables"]["enemy_score"]["cause"]["changed"] > 0.9
 
 
-def test_pong_s_paddles_are_seen_in_play_though_writing_them_does_nothing(pong: dict[str, Any]) -> None:
-    for name, offset in (("player_y", -14), ("enemy_y", -15)):
+def test_pong_s_paddles_are_seen_in_play(pong: dict[str, Any]) -> None:
+    for name, scale, offset in (("player_y", 2, -14), ("enemy_y", 1, -15)):
         found = pong["variables"][name]
-        assert found["cause"]["changed"] < 0.1
-        assert (found["in_play"]["axis"], found["in_play"]["scale"]) == ("y", 1)
+        assert (found["in_play"]["axis"], found["in_play"]["scale"]) == ("y", scale)
         assert found["in_play"]["offset"] == pytest.approx(offset, abs=3)
         assert found["alignment"]["lag_steps"] == 0
+
+
+def test_of_pong_s_paddles_writing_moves_one(pong: dict[str, Any]) -> None:
+    assert pong["variables"]["player_y"]["cause"]["changed"] < 0.1
+    assert pong["variables"]["enemy_y"]["cause"]["changed"] > 0.5
     assert pong["variables"]["player_y"]["cause"]["joystick"] > 0.9
-    assert pong["variables"]["enemy_y"]["cause"]["joystick"] < 0.3
+    assert pong["variables"]["enemy_y"]["cause"]["joystick_at_once"] < 0.3
 
 
 def test_nothing_disputes_pong(pong: dict[str, Any]) -> None:

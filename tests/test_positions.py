@@ -22,6 +22,8 @@ def _row(drawn: Drawn | None, unit: str = "px") -> Variable:
         (_row(Drawn(offset=-15)), 85, True),
         (_row(Drawn(scale=-1, offset=178)), 78, True),
         (_row(Drawn(scale=2, offset=24), "2 px"), 224, True),
+        (_row(Drawn(scale=2, offset=22, negative=101), "2 px"), 222, True),
+        (_row(Drawn(scale=2, offset=22, negative=100), "2 px"), -290, True),
         (_row(None), 100, False),
         (_row(None, "2 px"), 200, False),
     ],

@@ -194,6 +194,8 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
     ram = np.array([state.ram for state in scene.states])
     beside = _beside(variables, ram)
     on_shown = _beside(variables, play.ram[play.shown])
+    controls = {v.name: facts.control(values_of(v)[scene.actions[..., v.address]]) for v in variables}
+    together = {name: thing.variables for thing in things(variables) for name in thing.variables}
     for variable in variables:
         table = values_of(variable)
         values, reached = table[play.ram[:, variable.address]], table[archive.ram[:, variable.address]]
@@ -202,7 +204,8 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
         caused = cause(scene.console, scene.states, variable, table, writes)
         present = _present(on_shown[variable.name])
         in_play = seen(variable, values[play.shown], scene.asked, present) if axis_of(variable) else None
-        moved = facts.control(table[scene.actions[..., variable.address]])
+        moved = controls[variable.name]
+        at_once = max(controls[name][1] for name in together.get(variable.name, (variable.name,)))
         met = coverage(both, variable.values)
         own = play.ram[:, variable.address]
         yield Evidence(
@@ -215,7 +218,7 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
             visibility=scene.sight.look(variable, values[play.shown], in_play, present),
             redundancy=redundancy(values, play.ram, variable.address, scene.changing),
             disputes=[
-                *facts.contradictions(variable, values, own, met, play, moved),
+                *facts.contradictions(variable, values, own, met, play, (moved[0], at_once)),
                 *disputes(variable, entropy(values), caused.movement, in_play, beside[variable.name]),
             ],
         )

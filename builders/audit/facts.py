@@ -25,7 +25,9 @@ SCORE = 0.9  # share of rows on which a score is what the rewards add up to
 LIVES = 0.8  # share of the entropy of ALE's lives that the variable determines
 LIVES_BACK = 0.5  # share of its own entropy that ALE's lives determine
 CLOCK = 0.9  # share of changes of a clock that are by one to three, one way
+REGULAR = 0.4  # share of them that come after the median time, give or take a tenth
 CONTROLLED = 0.1  # share of states in which the joystick moves what belongs to the agent
+FOLLOWS = 0.5  # share of states from which on what it hardly ever moves at once only follows the agent
 ENEMY_CONTROLLED = 0.6  # and within eight frames, from which on a thing is no enemy
 _LENGTHS = (8, 16, 32, 64)  # frames
 _BASE = {"s": 60, "min": 60}
@@ -76,7 +78,8 @@ def contradictions(
         ram: uint8 [n], its byte.
         met: Its values in play and archive.
         play: The rows.
-        moved: Shares of states in which actions make a difference, of `control`.
+        moved: Shares of states in which actions make a difference, of `control`: to it ever, at once to its
+            thing (its column or its row).
     """
     if met.outside > OUTSIDE:
         low, high = variable.values
@@ -92,6 +95,9 @@ def contradictions(
     yield from _clock(variable, values, play)
     if variable.categories == ("agent_localization",) and moved[0] < CONTROLLED:
         yield f"the joystick changes it in {moved[0]:.0%} of the states, so it is not the agent's place"
+    elif variable.categories == ("agent_localization",) and moved[0] >= FOLLOWS and moved[1] < CONTROLLED:
+        # What follows the agent, as an opponent does, comes to move in other ways, too.
+        yield f"the joystick changes it in {moved[0]:.0%} of the states, but at once in {moved[1]:.0%} only"
     if "enemy" in variable.name and variable.ordered and moved[1] > ENEMY_CONTROLLED:
         yield f"the joystick changes it in {moved[1]:.0%} of the states, so it is no enemy's"
 
@@ -134,11 +140,18 @@ def _lives(variable: Variable, values: Values, play: Play) -> Iterator[str]:
 def _clock(variable: Variable, values: Values, play: Play) -> Iterator[str]:
     base = _BASE.get(variable.unit)
     inside = np.diff(play.episode) == 0
-    change = np.diff(values.astype(int))[inside]
-    change = change[change != 0]
-    if base is None or change.size < 5:  # noqa: PLR2004
+    change = np.where(inside, np.diff(values.astype(int)), 0)
+    at = np.flatnonzero(change)
+    if base is None or np.count_nonzero(change) < 5:  # noqa: PLR2004
         return
     # By more than one where a game adds a penalty.
-    one_way = max(float(np.isin(sign * change % base, (1, 2, 3)).mean()) for sign in (1, -1))
+    one_way = max(float(np.isin(sign * change[at] % base, (1, 2, 3)).mean()) for sign in (1, -1))
     if one_way < CLOCK:
         yield f"{one_way:.0%} of its changes are by one to three, one way, so it is no clock"
+        return
+    same = np.diff(play.episode[at], prepend=-1) == 0
+    waited = np.where(same, np.diff(play.step[at], prepend=0), play.step[at])
+    middle = np.median(waited)
+    regular = float((np.abs(waited - middle) <= max(1, middle / 10)).mean())
+    if regular < REGULAR:
+        yield f"{regular:.0%} of its changes come after the usual time, so it is no clock"

@@ -19,7 +19,7 @@ from builders.frames import HEIGHT, WIDTH
 from builders.manifest import load_recording
 from builders.replay import replay
 
-_ROWS = 2000  # of a lane, from which the moment is chosen
+_ROWS = 1500  # of a lane, from which the moment is chosen
 _NEAR = 8  # pixels from a place within which the thing shows
 _COLOURS = 32
 
