@@ -18,7 +18,7 @@ from builders.audit.places import AXES, SIZE
 CLEAR = 0.4  # share of shifts that a scale explains, or lift in play, from which on a movement is clear
 AHEAD = 0.25  # by how much one reading must explain more than another to beat it
 OFF = 8  # pixels that the measured end may be from the claimed one
-ACROSS = 16  # pixels along the other axis
+ACROSS = 8  # pixels along the other axis, to the nearest of what moves
 PAIRS = 40  # of branches, the least that can contradict the axis of a position
 PLACED = 150  # and the least that can contradict its scale or offset
 SEEN = 0.08  # lift in play, the least that says that something is drawn there
@@ -145,16 +145,17 @@ def disputes(
     axis = axis_of(variable)
     if axis is None:
         return
+    along, across = _axes(movement, axis)
+    confirmed = bool(along and _moves(along))  # by however few pairs: they may say yes, but not no
     if movement and movement.pairs < PAIRS:
         movement = None
-    along, across = _axes(movement, axis)
     if movement and across and _moves(across) and across.share > _share(along) + AHEAD:
         yield f"writing it moves something along {_other(axis)}, not along {axis}"
     elif movement and along and _moves(along):
         if movement.pairs >= PLACED:
             yield from _along(variable, axis, along)
         yield from _across(variable, axis, movement, others)
-    elif variable.drawn and nats >= _LEAST and in_play and in_play.values >= _VALUES:
+    elif variable.drawn and not confirmed and nats >= _LEAST and in_play and in_play.values >= _VALUES:
         if in_play.lift >= CLEAR and in_play.axis != axis and (in_play.claimed or 0) < in_play.lift / 2:
             yield f"in play something moves with it along {in_play.axis}, not along {axis}"
         elif (in_play.claimed or 0) < SEEN:
