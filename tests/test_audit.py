@@ -176,7 +176,7 @@ def _moved(offset: int, second: int | None = None) -> Movement:
         (Drawn(offset=10, copies=(20,)), 90, _moved(30), ""),
         (Drawn(offset=10), 90, _moved(30, 10), ""),
         (Drawn(scale=2, offset=30), 90, _moved(30), "it moves 1 pixels a unit"),
-        (Drawn(offset=30), 170, _moved(30), ""),
+        (Drawn(offset=30), 175, _moved(30), ""),
         (Drawn(offset=30), 130, _moved(30), "31 pixels from thing_x's thing"),
     ],
 )
@@ -197,7 +197,7 @@ def test_where_writing_moves_it_is_compared_with_where_it_is_said_to_be(
         (np.arange(50) % 2, True),
         (np.arange(50) * 7 % 60, True),
         (np.repeat(np.arange(40), 15) % 60, False),
-        (np.repeat(np.arange(20), np.arange(1, 41, 2)), True),
+        (np.repeat(np.arange(30), np.arange(1, 61, 2)), True),
     ],
     ids=["up", "down", "with penalties", "to and fro", "by leaps", "slowly", "when it likes"],
 )

@@ -153,5 +153,5 @@ def _clock(variable: Variable, values: Values, play: Play) -> Iterator[str]:
     waited = np.where(same, np.diff(play.step[at], prepend=0), play.step[at])
     middle = np.median(waited)
     regular = float((np.abs(waited - middle) <= max(1, middle / 10)).mean())
-    if regular < REGULAR:
+    if regular < REGULAR and at.size >= 20:  # noqa: PLR2004  fewer are too few to tell
         yield f"{regular:.0%} of its changes come after the usual time, so it is no clock"
