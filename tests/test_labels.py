@@ -26,7 +26,7 @@ def by_hand(variable: Variable, ram: bytes) -> int:
     ]
     value = int("".join(bits), 2)
     # The low digit may be over 9 in a byte that is no decimal; it then counts on.
-    return 10 * (value >> 4) + (value & 15) if variable.bcd else value
+    return 10 * (value >> 4) + (value & 15) if variable.bcd else (value + variable.step - 1) // variable.step
 
 
 @pytest.mark.parametrize(("game_name", "label_set"), GAMES_AND_SETS)
