@@ -123,9 +123,13 @@ def fit_anand2019(
         n = len((train, validation)[part].features)
         return (torch.randperm(n, generator=order) if part == 0 else torch.arange(n)).to(device)
 
-    x, x_validation = (_with_ones(s.features).to(device) for s in (train, validation))
+    # A feature that is zero in every row has no gradient, so Adam leaves its weights as they were drawn.
+    used = np.flatnonzero(train.features.any(axis=0) | validation.features.any(axis=0))
+    x, x_validation = (_with_ones(s.features, used).to(device) for s in (train, validation))
     y, y_validation = (torch.tensor(s.labels, dtype=torch.int64, device=device) for s in (train, validation))
-    probes = [_Training(v, name, train.features.shape[1], settings, device) for v, name in enumerate(names)]
+    probes = [
+        _Training(v, name, train.features.shape[1], used, settings, device) for v, name in enumerate(names)
+    ]
     active = probes
     for epoch in range(1, settings.epochs + 1):
         joint = _share_storage(active)
@@ -150,7 +154,15 @@ def fit_anand2019(
 class _Training:
     """A linear layer with its optimiser, schedule and early stop."""
 
-    def __init__(self, column: int, name: str, d: int, settings: AdamSettings, device: str) -> None:
+    def __init__(
+        self,
+        column: int,
+        name: str,
+        d: int,
+        used: npt.NDArray[np.int64],
+        settings: AdamSettings,
+        device: str,
+    ) -> None:
         import torch
 
         self.column, self.name, self.patience = column, name, settings.patience
@@ -158,7 +170,8 @@ class _Training:
         draw = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         bound = d**-0.5  # as torch.nn.Linear
         start = (torch.rand(CLASSES, d + 1, generator=draw) * 2 - 1) * bound
-        self.weights = torch.nn.Parameter(start.to(device))  # the last column is the bias
+        self.start, self.used = start, torch.from_numpy(np.append(used, d))  # the last column is the bias
+        self.weights = torch.nn.Parameter(start[:, self.used].to(device))
         self.optimiser = torch.optim.Adam([self.weights], lr=settings.learning_rate, eps=EPSILON, fused=True)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimiser, mode="max", patience=5, factor=0.2, min_lr=1e-5
@@ -185,13 +198,16 @@ class _Training:
     def finished(self) -> AdamProbe:
         best = self.weights.detach() if self.best is None else self.best
         rate = float(self.optimiser.param_groups[0]["lr"])
-        weights = best.cpu().numpy().copy()
-        return AdamProbe(self.name, weights, self.epochs, self.best_epoch, self.best_accuracy, rate)
+        self.start[:, self.used] = best.cpu()
+        return AdamProbe(
+            self.name, self.start.numpy(), self.epochs, self.best_epoch, self.best_accuracy, rate
+        )
 
 
-def _with_ones(features: npt.NDArray[np.float32]) -> torch.Tensor:
+def _with_ones(features: npt.NDArray[np.float32], used: npt.NDArray[np.int64]) -> torch.Tensor:
     import torch
 
+    features = features if len(used) == features.shape[1] else features[:, used]
     return torch.from_numpy(np.pad(features, ((0, 0), (0, 1)), constant_values=1.0))
 
 

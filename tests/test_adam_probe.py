@@ -26,35 +26,42 @@ TRAIN, VALIDATION, TEST = _split(300, 0), _split(90, 1), _split(120, 2)
 QUICK = AdamSettings(learning_rate=0.02, epochs=14, patience=4)
 
 
-def test_equals_a_plain_loop_for_each_variable_alone() -> None:
-    probes = fit_anand2019(TRAIN, VALIDATION, names=NAMES, settings=QUICK)
+def _with_zeros(split: Split) -> Split:
+    """Insert features that are zero in every row."""
+    return Split(np.insert(split.features, (0, 3, 6, 6), 0, axis=1), split.labels)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_equals_a_plain_loop_for_each_variable_alone(dead: bool) -> None:
+    train, validation = (_with_zeros(s) if dead else s for s in (TRAIN, VALIDATION))
+    probes = fit_anand2019(train, validation, names=NAMES, settings=QUICK)
     assert len({probe.epochs for probe in probes}) > 1, "one stops before another"
     for v, probe in enumerate(probes):
-        expected = _plain_loop(v)
+        expected = _plain_loop(v, train, validation)
         assert (probe.epochs, probe.best_epoch, probe.learning_rate) == expected[1:]
         assert np.allclose(probe.weights, expected[0], atol=1e-4)
 
 
-def _plain_loop(v: int) -> tuple[npt.NDArray[np.float32], int, int, float]:
+def _plain_loop(v: int, train: Split, validation: Split) -> tuple[npt.NDArray[np.float32], int, int, float]:
     """torch.nn.Linear and its usual training loop, begun where the probe begins and fed the same batches."""
     none = AdamSettings(learning_rate=0.0, epochs=1)
-    start = fit_anand2019(TRAIN, VALIDATION, names=NAMES, settings=none)[v].weights
-    layer = torch.nn.Linear(6, 256)
+    start = fit_anand2019(train, validation, names=NAMES, settings=none)[v].weights
+    layer = torch.nn.Linear(train.features.shape[1], 256)
     layer.weight.data, layer.bias.data = torch.tensor(start[:, :-1]), torch.tensor(start[:, -1])
     optimiser = torch.optim.Adam(layer.parameters(), lr=QUICK.learning_rate, eps=1e-5)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, mode="max", patience=5, factor=0.2, min_lr=1e-5
     )
     order = torch.Generator().manual_seed(QUICK.seed)
-    x, y = torch.tensor(TRAIN.features), torch.tensor(TRAIN.labels[:, v]).long()
+    x, y = torch.tensor(train.features), torch.tensor(train.labels[:, v]).long()
     best, kept, best_epoch, epoch = -1.0, start, 0, 0
     for epoch in range(1, QUICK.epochs + 1):
         for batch in torch.split(torch.randperm(300, generator=order), QUICK.batch_size):
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(layer(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-        guess = layer(torch.tensor(VALIDATION.features)).argmax(1).numpy()
-        right = float(np.mean(guess == VALIDATION.labels[:, v]))
+        guess = layer(torch.tensor(validation.features)).argmax(1).numpy()
+        right = float(np.mean(guess == validation.labels[:, v]))
         if right > best:
             best, best_epoch = right, epoch
             kept = np.column_stack([layer.weight.detach().numpy(), layer.bias.detach().numpy()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -233,6 +234,7 @@ def _fill(
     from harness.protocol import choose_runs
 
     def make(row: Row, path: Path) -> None:
+        start = time.monotonic()
         check_writable(path)
         encoder = row.method
         if row.trains:
@@ -242,7 +244,7 @@ def _fill(
             encoder = str(folder)
         made = evaluate(encoder, games, **evaluation)
         save(made, path, key)
-        say(f"{path}: {summary(made.signed)}")
+        say(f"{path}, {time.monotonic() - start:,.0f} s: {summary(made.signed)}")
 
     runs = choose_runs(evaluation["probes"])
     wanted = Wanted(games, runs, evaluation["label_set"], evaluation["limit"])
