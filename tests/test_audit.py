@@ -21,7 +21,7 @@ from builders.audit import facts, page, places, visibility
 from builders.audit.archive import search
 from builders.audit.audit import Budget, audit
 from builders.audit.branches import Branches
-from builders.audit.cause import Axis, Movement
+from builders.audit.cause import Axis, Movement, cause, states_of
 from builders.audit.claims import disputes, seen
 from builders.audit.features import features
 from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
@@ -139,6 +139,25 @@ def test_the_joystick_is_held_and_tapped() -> None:
     assert ram.shape[2:] == (4, 128)
     assert facts.control(np.concatenate([ram[:, :1, :, row], tapped], axis=1))[0] == 1
     assert np.unique(tapped).size > np.unique(held).size
+
+
+def test_states_in_which_a_thing_is_not_there_do_not_count() -> None:
+    console = Branches("pong", 0)
+    console.reset()
+    console.act(NOOP, 100)
+    kept = [console.keep()]
+    console.act(NOOP, 60)
+    kept.append(console.keep())
+    states = states_of(console, kept)
+    ball = next(v for v in game("pong").variables() if v.name == "ball_x")
+    rest = (ball, values_of(ball), [60, 100, 140])
+    first, some = cause(console, states[:1], *rest), cause(console, states, *rest, np.array([True, False]))
+    assert (some.writes, some.changed, some.changed_states) == (
+        first.writes,
+        first.changed,
+        first.changed_states,
+    )
+    assert cause(console, states, *rest, np.array([False, False])).writes == 6
 
 
 def test_how_often_the_joystick_counts() -> None:

@@ -201,7 +201,8 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
         values, reached = table[play.ram[:, variable.address]], table[archive.ram[:, variable.address]]
         both = np.concatenate([values, reached])
         writes = values_to_write(variable, both, generator)
-        caused = cause(scene.console, scene.states, variable, table, writes)
+        there = _present(beside[variable.name])
+        caused = cause(scene.console, scene.states, variable, table, writes, there)
         present = _present(on_shown[variable.name])
         in_play = seen(variable, values[play.shown], scene.asked, present) if axis_of(variable) else None
         moved = controls[variable.name]

@@ -129,6 +129,7 @@ def cause(
     variable: Variable,
     table: npt.NDArray[np.uint8],
     values: Sequence[int],
+    present: npt.NDArray[np.bool_] | None = None,
 ) -> Cause:
     """Write the values into each state and compare.
 
@@ -138,7 +139,10 @@ def cause(
         variable: What is written.
         table: uint8 [256], the value of each byte.
         values: To write; the one that is there is left out.
+        present: bool [states], where the annotations say that the thing is there; others do not count, unless
+            all are such. By default all do.
     """
+    counted = present if present is not None and present.any() else np.ones(len(states), np.bool_)
     lags, sizes, overwritten, sides = list[int](), list[int](), 0, Counter[int]()
     states_changed = writes = 0
     movements: list[list[tuple[int, npt.NDArray[np.int64], Array]]] = [[] for _ in range(FRAMES)]
@@ -152,15 +156,17 @@ def cause(
             branches.append(screens)
             after.append(table[ram[:, address]])
             differs = (screens != state.screens).sum(axis=(1, 2))
+            any_changed |= bool(differs.any())
+            if not counted[number]:
+                continue
             writes += 1
             if differs.any():
                 lag = int(differs.argmax())
                 lags.append(lag + 1)
                 sizes.append(int(differs[lag]))
-                any_changed = True
             overwritten += bool(table[ram[0, address]] == table[state.ram_after[0, address]])
             sides.update(np.flatnonzero(ram[0] != state.ram_after[0]).tolist())
-        states_changed += any_changed
+        states_changed += any_changed and bool(counted[number])
         if moves and any_changed:
             # What the variable says at the frame: the game may have moved on from what was written.
             says = np.array(after, np.int64)
@@ -171,7 +177,7 @@ def cause(
     return Cause(
         writes=writes,
         changed=len(lags) / max(writes, 1),
-        changed_states=states_changed / max(len(states), 1),
+        changed_states=states_changed / max(int(counted.sum()), 1),
         lag=Counter(lags).most_common(1)[0][0] if lags else None,
         pixels=int(np.median(sizes)) if sizes else 0,
         overwritten=overwritten / max(writes, 1),

@@ -18,7 +18,7 @@ from builders.audit.places import AXES, SIZE
 CLEAR = 0.4  # share of shifts that a scale explains, or lift in play, from which on a movement is clear
 AHEAD = 0.25  # by how much one reading must explain more than another to beat it
 OFF = 8  # pixels that the measured end may be from the claimed one
-ACROSS = 8  # pixels along the other axis, to the nearest of what moves
+ACROSS = 12  # pixels along the other axis, to the nearest of what moves
 PAIRS = 40  # of branches, the least that can contradict the axis of a position
 PLACED = 150  # and the least that can contradict its scale or offset
 SEEN = 0.08  # lift in play, the least that says that something is drawn there

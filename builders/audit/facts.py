@@ -149,9 +149,10 @@ def _clock(variable: Variable, values: Values, play: Play) -> Iterator[str]:
     if one_way < CLOCK:
         yield f"{one_way:.0%} of its changes are by one to three, one way, so it is no clock"
         return
-    same = np.diff(play.episode[at], prepend=-1) == 0
-    waited = np.where(same, np.diff(play.step[at], prepend=0), play.step[at])
+    waited = np.diff(play.step[at])[np.diff(play.episode[at]) == 0]
+    if waited.size < 20:  # noqa: PLR2004  too few to tell
+        return
     middle = np.median(waited)
     regular = float((np.abs(waited - middle) <= max(1, middle / 10)).mean())
-    if regular < REGULAR and at.size >= 20:  # noqa: PLR2004  fewer are too few to tell
+    if regular < REGULAR:
         yield f"{regular:.0%} of its changes come after the usual time, so it is no clock"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from builders.replay import replay
 _ROWS = 1500  # of a lane, from which the moment is chosen
 _NEAR = 8  # pixels from a place within which the thing shows
 _COLOURS = 32
+_FLASH = 0.15  # share of the pixels that are others than a step ago: an explosion, another scene
 
 
 def paint(game: str, folder: Path) -> Path:
@@ -40,7 +41,12 @@ def paint(game: str, folder: Path) -> Path:
     values = decode(ram, game)
     known = [thing for thing in things(game_of(game).variables()) if thing.stated]
     places = np.stack([thing.places(values) for thing in known], axis=1)
-    chosen = max(range(len(rows)), key=lambda i: _met(rows[i], places[i]))
+    screens = [np.frombuffer(row.frame.pixels, np.uint8) for row in rows]
+    flash = [True, *((now != last).mean() > _FLASH for last, now in pairwise(screens))]
+    # Of those with as many the one with most colours, which has most else to see.
+    chosen = max(
+        range(len(rows)), key=lambda i: (_met(rows[i], places[i]), not flash[i], len(rows[i].frame.colours))
+    )
     raw = io.BytesIO()
     moment(rows[chosen].frame.rgb(), known, list(places[chosen])).savefig(raw, format="png")
     small = Image.open(raw).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
