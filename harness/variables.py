@@ -93,7 +93,6 @@ class VariableScores(Scores, _VariableHead):
 
 
 _TYPES = get_type_hints(VariableScores, include_extras=True)
-_FIELDS = tuple(sorted(VariableScores.model_fields))
 _COLUMNS: dict[str, Any] = {
     name: (
         list.__class_getitem__(_TYPES[name]),
@@ -126,7 +125,7 @@ class Table(Sequence[VariableScores]):
         """Return a row as an object."""
         if isinstance(at, slice):
             return [self[number] for number in range(len(self))[at]]
-        return VariableScores.model_validate({name: self.columns[name][at] for name in _FIELDS})
+        return VariableScores.model_validate({name: column[at] for name, column in self.columns.items()})
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -142,8 +141,8 @@ class Table(Sequence[VariableScores]):
         )
 
     @classmethod
-    def _validate(cls, columns: Any, by_column: ValidatorFunctionWrapHandler) -> Self:
-        by_column(columns)
+    def _validate(cls, columns: Any, validate: ValidatorFunctionWrapHandler) -> Self:
+        validate(columns)
         if len(set(map(len, columns.values()))) != 1:
             raise ValueError("Columns should be of one length")
         return cls(columns)
