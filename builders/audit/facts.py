@@ -27,7 +27,7 @@ LIVES_BACK = 0.5  # share of its own entropy that ALE's lives determine
 CLOCK = 0.9  # share of changes of a clock that are by one to three, one way
 REGULAR = 0.4  # share of them that come after the median time, give or take a tenth
 CONTROLLED = 0.1  # share of states in which the joystick moves what belongs to the agent
-FOLLOWS = 0.5  # share of states from which on what it hardly ever moves at once only follows the agent
+FOLLOWS, AT_ONCE = 0.5, 0.15  # what it moves in more than these, but at once in less, only follows the agent
 ENEMY_CONTROLLED = 0.6  # and within eight frames, from which on a thing is no enemy
 _LENGTHS = (8, 16, 32, 64)  # frames
 _BASE = {"s": 60, "min": 60}
@@ -95,7 +95,7 @@ def contradictions(
     yield from _clock(variable, values, play)
     if variable.categories == ("agent_localization",) and moved[0] < CONTROLLED:
         yield f"the joystick changes it in {moved[0]:.0%} of the states, so it is not the agent's place"
-    elif variable.categories == ("agent_localization",) and moved[0] >= FOLLOWS and moved[1] < CONTROLLED:
+    elif variable.categories == ("agent_localization",) and moved[0] >= FOLLOWS and moved[1] < AT_ONCE:
         # What follows the agent, as an opponent does, comes to move in other ways, too.
         yield f"the joystick changes it in {moved[0]:.0%} of the states, but at once in {moved[1]:.0%} only"
     if "enemy" in variable.name and variable.ordered and moved[1] > ENEMY_CONTROLLED:
