@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,16 +86,20 @@ def by_game(source: object) -> dict[str, Path]:
     return runs_by_game(Path(source).expanduser())
 
 
-def trained_on(source: object) -> str:
-    """Say in words what an encoder was trained on, where that is known: of a name in `NAMED`, or of runs."""
-    if source in NAMED:
-        return NAMED[str(source)].trained_on
-    if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+def trained_on(source: object, runs: Mapping[str, Path]) -> str:
+    """Say in words what an encoder was trained on, where that is known: of a name in `NAMED`, or of runs.
+
+    Args:
+        source: As for `load_encoder`.
+        runs: Of `by_game`.
+    """
+    if isinstance(source, str) and source in NAMED:
+        return NAMED[source].trained_on
+    if isinstance(source, str | Path) and (folder := Path(source).expanduser()).is_dir():
         from harness.methods.by_game import described
         from harness.methods.run import read_config
 
-        folder = Path(source).expanduser()
-        return described([read_config(run) for run in (by_game(folder) or {"": folder}).values()])
+        return described([read_config(run) for run in runs.values() or (folder,)])
     return "not declared"
 
 

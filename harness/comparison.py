@@ -255,7 +255,8 @@ def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scor
 
     games = {}
     for game, variables in scored.items():
-        categories = {v.name: v.categories for v in signed.games[game].scores[0].variables}
+        table = signed.games[game].scores[0].variables
+        categories = dict(zip(*table.take(("name", "categories")), strict=True))
         means = {}
         for category in CATEGORIES:
             members = [name for name in variables if category in categories[name]]

@@ -142,6 +142,8 @@ def evaluate(
     own = by_game(encoder)
     chosen = choose_games(games or list(own) or None, label_set)
     sources = _sources(encoder, own, chosen)
+    if pretraining_data is None:
+        pretraining_data = trained_on(encoder, own)
     runs = choose_runs(probes, train_sizes)
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
@@ -205,7 +207,7 @@ def evaluate(
             "source": environment.source_digest(),
             "as_released": environment.as_released(),
         },
-        encoder=identity(encoders, trained_on(encoder) if pretraining_data is None else pretraining_data),
+        encoder=identity(encoders, pretraining_data),
         environment=environment.describe(next(iter(encoders.values())).device),
         isolation=None if is_bound else weakest(stood).as_fields(shuffled=True, second_pass=True),
         seeds=seeds(run.probe for run in runs),

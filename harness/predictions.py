@@ -191,7 +191,7 @@ def _check_head(file: pq.ParquetFile, signed: Signed, path: str | os.PathLike[st
         )
     found = file.metadata
     rows = [found.row_group(at).num_rows for at in range(found.num_row_groups)]
-    expected = [sum(v.n for v in game.scores[0].variables) for game in signed.games.values()]
+    expected = [sum(game.scores[0].variables.columns["n"]) for game in signed.games.values()]
     same = file.schema_arrow.remove_metadata().equals(_schema(_runs(signed)))
     if rows != expected or not same:
         raise _damaged(path)
@@ -200,8 +200,8 @@ def _check_head(file: pq.ParquetFile, signed: Signed, path: str | os.PathLike[st
 def _game(
     table: pa.Table, name: str, game: GameScores, runs: Sequence[ProbeRun], path: str | os.PathLike[str]
 ) -> Predictions:
-    names = tuple(v.name for v in game.scores[0].variables)
-    n = game.scores[0].variables[0].n
+    columns = game.scores[0].variables.columns
+    names, n = tuple(columns["name"]), columns["n"][0]
     if table.num_rows != n * len(names) or any(column.null_count for column in table.columns):
         raise _damaged(path)
     for column, expected in (("game", [name] * len(names)), ("variable", list(names))):

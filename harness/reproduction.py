@@ -148,11 +148,12 @@ def _same(what: str, theirs: object, ours: object, field: str, *, decides: bool 
 
 
 def _scores(where: str, theirs: ProbeScores, ours: ProbeScores) -> Iterator[Compared]:
-    names = [v.name for v in theirs.variables], [v.name for v in ours.variables]
+    names = theirs.variables.columns["name"], ours.variables.columns["name"]
     if names[0] != names[1]:
         yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
         return
-    apart = {a.name: _apart(a.f1, b.f1) for a, b in zip(theirs.variables, ours.variables, strict=True)}
+    f1 = theirs.variables.columns["f1"], ours.variables.columns["f1"]
+    apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
     worst = max(apart, key=lambda name: apart[name])
     tolerance = VARIABLE_TOLERANCE[theirs.probe]
     yield Compared(

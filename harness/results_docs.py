@@ -12,7 +12,7 @@ from typing import Final
 from atariari_data.errors import DataError
 from builders.files import new_file
 from harness.leaderboard.published import SOURCE, Published, published
-from harness.pages.words import game_title
+from harness.pages.words import game_title, probe_title
 from harness.result import Signed, TrainRows
 from harness.result_file import read
 from harness.verify import verify
@@ -34,11 +34,7 @@ PUBLISHED_AS: Final = {
 """Our names to those of the paper's tables."""
 
 Run = tuple[str, TrainRows]
-_TITLES: Final[dict[Run, str]] = {
-    ("linear", "full"): "linear, all rows",
-    ("linear", "1k"): "linear, 1k rows",
-    ("anand2019", "full"): "anand2019, all rows",
-}
+_RUNS: Final[tuple[Run, ...]] = (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))
 
 _WHY: Final = """
 Where ours differ from the published numbers, it is for one of these reasons:
@@ -151,13 +147,12 @@ def _groups(results: Iterable[Signed]) -> list[Group]:
         trained_on = re.sub(r", seed [0-9]+$", "", result.encoder.pretraining_data)
         found.setdefault((result.encoder.name, trained_on), []).append(result)
     groups = [Group(*key, of_it) for key, of_it in found.items()]
-    first = next(iter(_TITLES))
-    return sorted(groups, key=lambda g: (-fmean(g.suite(first) or [0]), g.name))
+    return sorted(groups, key=lambda g: (-fmean(g.suite(_RUNS[0]) or [0]), g.name))
 
 
 def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     papers = {p.name: p for p in published()}
-    runs = [run for run in _TITLES if any(_has(g, run) for g in groups)]
+    runs = [run for run in _RUNS if any(_has(g, run) for g in groups)]
     rows = [
         [
             f"`{g.name}`" + (" (a bound)" if g.results[0].encoder.frames is None else ""),
@@ -169,7 +164,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
         ]
         for g in groups
     ]
-    head = ["encoder", "trained on", "results", "games", *(_TITLES[run] for run in runs), "paper"]
+    head = ["encoder", "trained on", "results", "games", *(probe_title(*run) for run in runs), "paper"]
     parts = [
         f"## Label set `{label_set}`",
         f"Mean over the games, and the [paper's]({SOURCE}) for its 22.",
@@ -184,7 +179,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
             parts.append(_WHY + ("\n" + _LABELS if label_set != "anand2019" else ""))
     for run in runs:
         parts += [
-            f"### By game: {_TITLES[run]}",
+            f"### By game: {probe_title(*run)}",
             _by_game(groups, games, run),
         ]
     return parts

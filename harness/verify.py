@@ -163,14 +163,15 @@ def check_manifests(signed: Signed) -> bool:
                 expect(f"{name}: digest of {split}", f"blake3:{frozen.digest}", used.digest)
         categories = {v.name: list(v.categories) for v in game_of(name).variables(dataset.label_set)}
         probed = [(variable, categories[variable]) for variable in manifest.probed(dataset.label_set)]
-        expect(f"{name}: variables", probed, [(v.name, v.categories) for v in game.scores[0].variables])
+        shown = zip(*game.scores[0].variables.take(("name", "categories")), strict=True)
+        expect(f"{name}: variables", probed, list(shown))
         for scores in game.scores:
             _check_trivial(name, scores, manifest, dataset.label_set)
-            for variable in scores.variables if dataset.fresh_seed is None else ():
-                known = manifest.label_sets[dataset.label_set][variable.name]
-                for key in ("ceiling_f1", "ceiling_accuracy"):
-                    if (shown := getattr(variable, key)) is not None or signed.ranked:
-                        expect(f"{name}: {key} of {variable.name}", round(getattr(known, key), PLACES), shown)
+            for key in ("ceiling_f1", "ceiling_accuracy") if dataset.fresh_seed is None else ():
+                for variable, value in zip(*scores.variables.take(("name", key)), strict=True):
+                    known = getattr(manifest.label_sets[dataset.label_set][variable], key)
+                    if value is not None or signed.ranked:
+                        expect(f"{name}: {key} of {variable}", round(known, PLACES), value)
     return True
 
 
@@ -183,11 +184,11 @@ def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, label_set
     stored = look_up(manifest, label_set, ProbeRun(scores.probe, scores.train_rows)).f1
     if stored is None:
         return
-    for variable in scores.variables:
-        for encoder in ENCODERS:
-            key = f"{encoder.replace('-', '_')}_f1"
-            if (shown := getattr(variable, key)) is not None:
-                expect(f"{game}: {key} of {variable.name}", stored[encoder][variable.name], shown)
+    for encoder in ENCODERS:
+        key = f"{encoder.replace('-', '_')}_f1"
+        for variable, value in zip(*scores.variables.take(("name", key)), strict=True):
+            if value is not None:
+                expect(f"{game}: {key} of {variable}", stored[encoder][variable], value)
 
 
 def _principal(signed: Signed) -> str | None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def _harness(
 @pytest.fixture(scope="module")
 def result() -> harness.Result:
     return harness.evaluate(coarse, games=["pong", "breakout"], progress=False)
+
+
+@dataclass
+class Coarse:
+    """An object without a hash, as every dataclass that can be compared and changed."""
+
+    every: int = 30
+
+    def encode(self, frames: Frames) -> Frames:
+        return frames[:, 0, :: self.every, :: self.every].reshape(len(frames), -1)
+
+
+def test_an_object_that_cannot_be_hashed_is_an_encoder() -> None:
+    found = harness.evaluate(Coarse(), games=["pong"], limit=40, progress=False)
+    assert found.signed.encoder.pretraining_data == "not declared"
 
 
 def test_scores_are_those_of_a_probe_fitted_by_hand(result: harness.Result) -> None:

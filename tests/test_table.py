@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import harness
 from atariari_data.errors import UnknownNameError, UsageError
-from harness.adapters import trained_on
+from harness.adapters import by_game
 from harness.cli import cli
 from harness.consistency import check
 from harness.encoder import EncoderError
@@ -126,7 +126,7 @@ def test_what_cannot_be_one_encoder_is_said(made: Path, tmp_path: Path) -> None:
     (mixed / "pong").symlink_to(runs / "pong")
     (mixed / "breakout").symlink_to(made / "runs" / "vae-1" / "breakout")
     with pytest.raises(EncoderError, match="different settings"):
-        trained_on(mixed)
+        by_game(mixed)
     (mixed / "breakout").unlink()
     (mixed / "breakout").symlink_to(runs / "pong")
     with pytest.raises(EncoderError, match="not of the game"):

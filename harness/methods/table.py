@@ -169,6 +169,3 @@ def parse_seeds(text: str) -> list[int]:
 
 def _said(runs: Sequence[ProbeRun]) -> str:
     return "; ".join(map(str, runs))
-
-
-__all__ = ["Row", "Wanted", "fill", "parse_seeds", "plan", "summary"]
