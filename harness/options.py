@@ -9,7 +9,19 @@ import click
 
 PROBES: Final = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
 
-quiet = click.option("--quiet", is_flag=True, help="No progress.")
+
+def _silence(context: click.Context, _: click.Parameter, quiet: bool) -> bool:
+    """Let the building of datasets say nothing, too, while the command runs."""
+    if quiet:
+        import datasets
+
+        if datasets.is_progress_bar_enabled():
+            datasets.disable_progress_bars()
+            context.call_on_close(datasets.enable_progress_bars)
+    return quiet
+
+
+quiet = click.option("--quiet", is_flag=True, callback=_silence, help="No progress.")
 device = click.option("--device", default="cpu", show_default=True, help="Torch device.")
 num_proc = click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
 games = click.option("--games", help="Names with commas between.  [default: all]")

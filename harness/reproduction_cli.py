@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from builders.console import print_json, say
+from harness import options
 from harness.result_cli import as_json
 
 
@@ -17,12 +18,12 @@ from harness.result_cli import as_json
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
-@click.option("--num-proc", type=click.IntRange(min=1), help="Processes to build the dataset with.")
+@options.num_proc
 @click.option("--key", help="Co-sign RESULT with this SSH key, if it agrees.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@options.quiet
 @as_json
 def reproduce(
-    result: Path, encoder: str, key: str | None, *, quiet: bool, json_output: bool, **options: Any
+    result: Path, encoder: str, key: str | None, *, quiet: bool, json_output: bool, **chosen: Any
 ) -> None:
     """Run RESULT again with ENCODER and say whether it agrees.
 
@@ -38,7 +39,7 @@ def reproduce(
     from harness.result_file import read, write
 
     claimed = read(result)
-    found = run(claimed, encoder, progress=not quiet, **options)
+    found = run(claimed, encoder, progress=not quiet, **chosen)
     cosigned = None
     if found.agrees and key is not None:
         signed = sign_result(claimed, key)
