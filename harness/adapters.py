@@ -33,11 +33,11 @@ def load_encoder(
     """Make any encoder ready to embed frames.
 
     Args:
-        source: A Python file with an ``encoder`` object, a function ``load_encoder()`` or a single encoder
-            class; or such an object, class or module itself: a torch module, an object with ``spec`` and
-            ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays. Or a file of
-            ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``; or the folder
-            of a trained method, or a name in `harness.named.NAMED`.
+        source: A Python file with an ``encoder`` object, a function ``load_encoder()`` or ``encode(frames)``,
+            or a single encoder class; or such an object, class or module itself: a torch module, an object
+            with ``spec`` and ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays. Or a
+            file of ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``; or the
+            folder of a trained method, or a name in `harness.named.NAMED`.
         weights: State dict for a torch module, ``.safetensors`` or ``.pt``; no code in it is run.
         device: Torch device; where the encoder is if not given, and the CPU for what comes from a file.
         spec: What the encoder sees, in place of its own attribute ``spec``; without either, gray

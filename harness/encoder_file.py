@@ -20,8 +20,8 @@ from atariari_data.errors import AtariariError
 from harness.features import EncoderError, first_line
 
 LOOKED_FOR = (
-    "an object named `encoder`, a function `load_encoder()`, or exactly one class that is a torch.nn.Module "
-    "or has a method `encode`"
+    "an object named `encoder`, a function `load_encoder()` or `encode(frames)`, or exactly one class that "
+    "is a torch.nn.Module or has a method `encode`"
 )
 _OURS = {"atariari_data", "builders", "harness"}
 
@@ -93,7 +93,7 @@ def import_file(path: Path) -> tuple[ModuleType, list[Path]]:
 
 
 def find_encoder(module: ModuleType, path: Path) -> Any:
-    """The encoder of a file: an object, or a class that is still to be made.
+    """The encoder of a file: an object, a class that is still to be made, or the module with its ``encode``.
 
     Raises:
         EncoderError: There is none, or several could be meant.
@@ -113,20 +113,19 @@ def find_encoder(module: ModuleType, path: Path) -> Any:
             return make()
     if named == ["encoder"]:
         return there["encoder"]
-    classes = [
-        c
+    classes = {
+        c.__name__: c
         for c in there.values()
         if inspect.isclass(c) and c.__module__ == module.__name__ and is_encoder_class(c)
-    ]
-    classes = list(dict.fromkeys(classes))
-    if len(classes) == 1:
-        return classes[0]
-    if classes:
+    }
+    found = {**classes, **({"encode": module} if callable(there.get("encode")) else {})}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        lines = [f"`encoder = {name}{'(...)' if name in classes else ''}`" for name in found]
         raise EncoderError(
-            f"{path.name} has {len(classes)} classes that could be the encoder: "
-            + ", ".join(c.__name__ for c in classes)
-            + ".",
-            cure=f"Say which: add the line `encoder = {classes[-1].__name__}(...)`.",
+            f"{path.name} has {len(found)} things that could be the encoder: {', '.join(found)}.",
+            cure=f"Say which: add the line {' or '.join(lines)}.",
         )
     raise EncoderError(
         f"There is no encoder in {path.name}.",
