@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class AtariariError(Exception):
@@ -36,6 +37,10 @@ class AtariariError(Exception):
         lines = [what, *(f"  {name}: {text}" for name, text in parts if text is not None)]
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it come back whole from another process, whatever its class asks for."""
+        return _again, (type(self), self.args, vars(self))
+
     def as_dict(self) -> dict[str, str | None]:
         """Return the parts for ``--json``."""
         return {
@@ -45,6 +50,12 @@ class AtariariError(Exception):
             "got": self.got,
             "cure": self.cure,
         }
+
+
+def _again(kind: type[AtariariError], args: tuple[object, ...], parts: dict[str, Any]) -> AtariariError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(parts)
+    return error
 
 
 class UsageError(AtariariError):

@@ -169,11 +169,10 @@ def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
 
     Exit code 0: it keeps them all. 1: it does not.
     """
-    from harness.conformance import check as try_rules
-    from harness.conformance import conforms, report
+    from harness.conformance import check_apart, conforms, report
     from harness.frame_spec import FrameSpec
 
-    findings = try_rules(encoder, spec=None if spec is None else FrameSpec.parse(spec), **others)
+    findings = check_apart(encoder, spec=None if spec is None else FrameSpec.parse(spec), **others)
     if as_json:
         print_json([finding.as_dict() for finding in findings])
     else:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +99,28 @@ def check(
     if seconds > 0 and conforms(findings):
         findings.extend(trial.figures(seconds))
     return findings
+
+
+def check_apart(encoder: str, **options: Any) -> list[Finding]:
+    """Try an encoder as `check` does, in a process of its own, so that one which ends its process is told.
+
+    Args:
+        encoder: A file, a folder of a run, or a name.
+        options: As for ``check``.
+
+    Raises:
+        EncoderError: It cannot be loaded, or the process ended before it was tried.
+        UsageError: As ``check``.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        try:
+            return process.submit(check, encoder, **options).result()
+        except BrokenProcessPool as error:
+            raise EncoderError(
+                "The encoder ended the process in which it was tried.",
+                expected="that it comes back with features, or raises",
+                cure="No exit in it; a library that crashes says more under `python -X faulthandler`.",
+            ) from error
 
 
 def conforms(findings: list[Finding]) -> bool:

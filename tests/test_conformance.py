@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from atariari_data.errors import UsageError
+from harness.cli import cli
 from harness.conformance import RULES, ConformanceError, assert_conforms, check, conforms, report
 from harness.encoder import EncoderError, FrameSpec, sample_frames
 
@@ -192,3 +194,20 @@ def test_own_frames_are_used() -> None:
         check(keeps, frames[:7])
     with pytest.raises(UsageError, match="not the frames of this spec"):
         check(keeps, frames[:, 0])
+
+
+def test_on_the_command_line_an_encoder_that_ends_its_process_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "leaves.py"
+    file.write_text("import os\ndef encode(frames): os._exit(0)\n")
+    said = CliRunner().invoke(cli, ["check", str(file)])
+    assert (said.exit_code, "ended the process" in said.stderr) == (1, True)
+
+
+def test_on_the_command_line_findings_and_errors_come_back(tmp_path: Path) -> None:
+    file = tmp_path / "mean.py"
+    file.write_text("def encode(frames): return frames.mean((2, 3))\n")
+    said = CliRunner().invoke(cli, ["check", str(file), "--json"])
+    assert said.exit_code == 0
+    assert [f["rule"] for f in json.loads(said.stdout)][: len(RULES)] == list(RULES)
+    said = CliRunner().invoke(cli, ["check", str(tmp_path / "nowhere.py")])
+    assert (said.exit_code, "no encoder file" in said.stderr) == (1, True)
