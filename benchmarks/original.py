@@ -152,12 +152,12 @@ def trainer_of(encoder: torch.nn.Module | None) -> Any:
 def episodes(embedded: Embedded, name: str) -> tuple[list[list[torch.Tensor]], list[list[dict[str, int]]]]:
     """Return a split as the original takes it; it divides vectors by 255, so they come multiplied."""
     split: Split = embedded.splits[name]
-    vectors, told = [], []
+    vectors, states = [], []
     for episode in np.unique(embedded.episode[name]):
         mine = np.flatnonzero(embedded.episode[name] == episode)
         vectors.append(list(torch.from_numpy(split.features[mine] * np.float32(255))))
-        told.append([dict(zip(embedded.names, map(int, split.labels[row]), strict=True)) for row in mine])
-    return vectors, told
+        states.append([dict(zip(embedded.names, map(int, split.labels[row]), strict=True)) for row in mine])
+    return vectors, states
 
 
 if __name__ == "__main__":

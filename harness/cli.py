@@ -60,7 +60,7 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
 )
 @_device
-@click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
+@options.batch_size
 @_pool
 @_spec
 @_autocast

@@ -39,6 +39,7 @@ train_sizes = click.option(
     "[default: all,1k; all for anand2019]",
 )
 limit = click.option("--limit", type=click.IntRange(min=2), help="Dry run: only so many rows of every split.")
+batch_size = click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
 weights = click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
 submitter = click.option(
     "--submitter", help="Who vouches for the result: the name in a leaderboard's allowed_signers."

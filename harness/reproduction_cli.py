@@ -15,9 +15,9 @@ from harness.result_cli import as_json
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path))
 @click.argument("encoder")
-@click.option("--weights", type=click.Path(path_type=Path), help="State dict, .safetensors or .pt.")
+@options.weights
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Most frames at once.")
+@options.batch_size
 @options.num_proc
 @click.option("--key", help="Co-sign RESULT with this SSH key, if it agrees.")
 @options.quiet
