@@ -132,13 +132,13 @@ def fit_anand2019(
     ]
     active = probes
     for epoch in range(1, settings.epochs + 1):
-        joint = _share_storage(active)
+        joint, gradient = _share_storage(active)
         columns = [probe.column for probe in active]
         y_active = y[:, columns]
         for batch in torch.split(rows(0), settings.batch_size):
             if episodes is not None and len(batch) < settings.batch_size:
                 break  # as published
-            _step(active, joint, x[batch], y_active[batch])
+            _step(active, joint, gradient, x[batch], y_active[batch])
         seen = rows(1)
         right = _predicted(active, x_validation[seen]) == y_validation[seen][:, columns]
         for probe, accuracy in zip(active, right.double().mean(0).tolist(), strict=True):
@@ -223,25 +223,37 @@ def _drawn(episodes: npt.NDArray[np.integer], generator: torch.Generator) -> tor
     return order[starts[chosen] + (within * torch.from_numpy(sizes)[chosen]).long()]
 
 
-def _share_storage(probes: Sequence[_Training]) -> torch.Tensor:
-    """Put the weights of all probes into one tensor, [v * 256, d + 1], that they are views of from now on."""
+def _share_storage(probes: Sequence[_Training]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put the weights of all probes into one tensor, and their gradients into another, [v * 256, d + 1].
+
+    Weights and gradients of each are views of these from now on.
+    """
     import torch
 
     joint = torch.cat([probe.weights.detach() for probe in probes])
-    for probe, block in zip(probes, torch.split(joint, CLASSES), strict=True):
-        probe.weights.data = block
-    return joint
+    gradient = torch.empty_like(joint)
+    blocks = zip(probes, torch.split(joint, CLASSES), torch.split(gradient, CLASSES), strict=True)
+    for probe, weights, grad in blocks:
+        probe.weights.data, probe.weights.grad = weights, grad
+    return joint, gradient
 
 
-def _step(probes: Sequence[_Training], joint: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> None:
+def _step(
+    probes: Sequence[_Training],
+    joint: torch.Tensor,
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> None:
     """Take one step of Adam down the mean cross-entropy of a batch, x [b, d + 1] and y [b, v]."""
     import torch
 
     residual = torch.softmax((x @ joint.T).view(len(x), len(probes), CLASSES), 2)
     residual.scatter_add_(2, y[:, :, None], residual.new_full((*y.shape, 1), -1.0))
-    gradient = residual.view(len(x), -1).T @ x / len(x)
-    for probe, block in zip(probes, torch.split(gradient, CLASSES), strict=True):
-        probe.weights.grad = block
+    residual.div_(len(x))
+    # Into memory that is there: fresh memory of this size costs as much as the product.
+    torch.mm(residual.view(len(x), -1).T, x, out=gradient)
+    for probe in probes:
         probe.optimiser.step()
 
 
