@@ -19,12 +19,17 @@ PACKAGES = ("ale-py", "datasets", "numpy", "pillow", "pyarrow", "scikit-learn", 
 
 
 @cache
-def source_digest() -> str:
-    """Digest the source of the three packages, annotations, recordings and manifests included."""
+def source_digest(pattern: str = "*") -> str:
+    """Digest the source of the three packages.
+
+    Args:
+        pattern: Of the files' names. All are annotations, recordings, manifests and stored scores, too;
+            ``*.py`` is what computes.
+    """
     digest = hashlib.sha256()
     for package in (atariari_data, builders, harness):
         root = Path(str(package.__file__)).parent
-        for file in sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        for file in sorted(p for p in root.rglob(pattern) if p.is_file() and "__pycache__" not in p.parts):
             digest.update(f"{root.name}/{file.relative_to(root).as_posix()}\n".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return f"sha256:{digest.hexdigest()}"

@@ -222,7 +222,7 @@ def _game(
 ) -> tuple[dict[str, Any], Predictions, dict[str, Any]]:
     """Embed and probe one game, or take what an earlier run kept; return also what it was done on."""
     name = manifest.game
-    rules, source = protocol_digest(options.label_set), environment.source_digest()
+    rules, source = protocol_digest(options.label_set), environment.source_digest("*.py")
     keys = {
         run: blake3(
             repr((key, rules, source, name, options.limit, options.fresh_seed, *run)).encode()

@@ -20,17 +20,44 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-ON_THE_WAY: Final = 1e-2  # nats from the minimum, where only the choice of the strength hangs on it
-AT_THE_END: Final = 1e-4  # nats from the minimum, in what is reported
 MAX_EVALUATIONS: Final = 2000
 
 HISTORY: Final = 100  # with 30, a weak penalty on ill-conditioned features takes half as long again
 DAMPING: Final = 0.01  # of the mean curvature: a sample of the rows says little of flat directions
-LOOK: Final = 8  # evaluations between looks at validation, to leave a strength that gains nothing
+LOOK: Final = 6  # evaluations between looks at validation, to leave a strength that gains nothing
 RISE: Final = 0.001  # of the validation score between two looks, that is worth waiting for more
 REFRESH: Final = 30  # evaluations after which the curvature is measured again
 ARMIJO: Final = 1e-4
 LOSS_NOISE: Final = 2e-7  # relative; what float32 leaves undecided of a loss
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When a solution is one.
+
+    The penalty makes the objective ``strength``-strongly convex in the weights, hence
+    ``f - min f <= |gradient|^2 / (2 * strength)``. In practice it is some ten times nearer where the penalty
+    is weak, and about as near where it is strong, so that a norm alone is the sharper rule there.
+
+    Attributes:
+        gradient: The most that the Euclidean norm of the gradient may be.
+        nats: How far from its minimum the objective may be by the bound.
+    """
+
+    gradient: float
+    nats: float
+
+    def norm(self, strength: float) -> float:
+        """Return the gradient norm that satisfies both."""
+        return min(self.gradient, math.sqrt(2 * strength * self.nats))
+
+
+ON_THE_WAY: Final = Tolerance(4e-3, 3e-2)
+"""Where only the choice of the strength hangs on it, and that is clear."""
+AT_THE_END: Final = Tolerance(4e-4, 1e-3)
+"""In what is reported, and where the choice is close."""
+CLOSE: Final = 0.003
+"""Of the validation score: what that of a solution on the way may be off by."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +149,10 @@ class Memory:
         return [(step, change + more * step) for step, change in self.pairs]
 
 
-def tolerance(strength: float, nats: float) -> float:
-    """Return the gradient norm that puts the objective within ``nats`` of its minimum.
-
-    The penalty makes the objective ``strength``-strongly convex in the weights, hence
-    ``f - min f <= |gradient|^2 / (2 * strength)``; in practice it is some ten times nearer.
-    """
-    return math.sqrt(2 * strength * nats)
-
-
 def minimise(
     start: Tensor,
     strength: float,
-    nats: float,
+    tolerance: Tolerance,
     history: int = HISTORY,
     *,
     memory: Memory | None = None,
@@ -145,7 +163,7 @@ def minimise(
     Args:
         start: float32 [k, d + 1], where to begin.
         strength: Of the L2 penalty; the intercept (last column) has none.
-        nats: How near to the minimum counts as converged.
+        tolerance: What counts as converged.
         history: Steps that L-BFGS remembers.
         memory: Of an earlier solution of this variable, whose weights ``start`` is.
         beat: The validation score to beat; minimising ends where that is out of sight.
@@ -154,7 +172,7 @@ def minimise(
     twice = 2 if len(start) == 2 else 1  # noqa: PLR2004
     penalty = torch.full_like(start[:1], twice * strength)
     penalty[:, -1] = 0
-    stop, evaluations, age = tolerance(strength, nats), 1, REFRESH
+    stop, evaluations, age = tolerance.norm(strength), 1, REFRESH
     pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
     for move, difference in memory.at(penalty) if memory else ():
         _remember(pairs, move, difference)
@@ -267,21 +285,34 @@ def choose(
         gain: Of the validation score, that makes the next strength worth having.
         history: As for `minimise`.
     """
-    best = yield from minimise(start, first, ON_THE_WAY, history)
-    tried = {first: (yield Ask(best.weights, "validation")).score}
-    chosen, evaluations, origin = first, best.evaluations, grid.index(first)
+    best, tried, evaluations = None, {}, 0
+
+    def solve(
+        weights: Tensor,
+        strength: float,
+        tolerance: Tolerance,
+        memory: Memory | None,
+        beat: float | None = None,
+    ) -> Generator[Ask, Answer, Solution]:
+        nonlocal evaluations
+        solution = yield from minimise(weights, strength, tolerance, history, memory=memory, beat=beat)
+        evaluations += solution.evaluations
+        tried[strength] = (yield Ask(solution.weights, "validation")).score
+        return solution
+
+    best = yield from solve(start, first, ON_THE_WAY, None)
+    chosen, origin = first, grid.index(first)
     for walk in (grid[origin + 1 :], grid[:origin][::-1]):
         for strength in walk:
-            beat = tried[chosen] + gain
-            solution = yield from minimise(
-                best.weights, strength, ON_THE_WAY, history, memory=best.memory, beat=beat
-            )
-            evaluations += solution.evaluations
-            tried[strength] = (yield Ask(solution.weights, "validation")).score
-            if tried[strength] <= beat:
+            beat = tried[chosen] + gain - CLOSE
+            solution = yield from solve(best.weights, strength, ON_THE_WAY, best.memory, beat)
+            if abs(tried[strength] - tried[chosen] - gain) < CLOSE:
+                best = yield from solve(best.weights, chosen, AT_THE_END, best.memory)
+                solution = yield from solve(solution.weights, strength, AT_THE_END, solution.memory)
+            if tried[strength] <= tried[chosen] + gain:
                 break
             best, chosen = solution, strength
         if chosen != first:
             break
-    solution = yield from minimise(best.weights, chosen, AT_THE_END, history, memory=best.memory)
-    return Chosen(solution, chosen, tried, evaluations + solution.evaluations)
+    solution = yield from solve(best.weights, chosen, AT_THE_END, best.memory)
+    return Chosen(solution, chosen, tried, evaluations)

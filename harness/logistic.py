@@ -25,7 +25,8 @@ from harness.basis import Coordinates
 from harness.lbfgs import Answer, Ask, Curvature
 from harness.metrics import weighted_f1
 
-CHUNK: Final = 1024  # rows a thread handles at once, so that their probabilities stay in the cache
+CHUNK: Final = 512  # rows a thread handles at once, so that their probabilities stay in the cache
+GROUP: Final = 800  # classes that it handles at once, likewise; of whole variables
 PARTS: Final = 8  # that the rows of a pass are cut into, to be worked on side by side
 PART_NUMBERS: Final = 2**26  # that the sums of all parts may take; 256 MiB
 CURVATURE_ROWS: Final = 8192
@@ -146,29 +147,64 @@ def evaluate(
     """
     if not variables:
         return []
-    joint, sizes, n = torch.cat(list(weights)), [len(w) for w in weights], len(rows.features)
+    joint, n = torch.cat(list(weights)), len(rows.features)
     parts = max(1, min(PARTS, n // CHUNK, PART_NUMBERS // joint.numel()))
+    groups = _groups([len(w) for w in weights], [rows.classes[variable] for variable in variables])
 
     def part(bounds: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        losses = torch.zeros(len(sizes), dtype=torch.float64, device=joint.device)
+        losses = torch.zeros(len(weights), dtype=torch.float64, device=joint.device)
         total = torch.zeros_like(joint)
-        space = joint.new_empty(len(joint) * CHUNK)  # once, since fresh memory costs as much as softmax
+        space = joint.new_empty(max(sum(g.sizes) for g in groups) * CHUNK)  # once: fresh memory is dear
         for start in range(*bounds, CHUNK):
             stop = min(start + CHUNK, bounds[1])
             chunk = rows.features.chunk(start, stop)
-            scores = space[: len(joint) * (stop - start)].view(len(joint), stop - start)
-            torch.mm(joint, chunk.T, out=scores)  # a variable is a block of whole rows of it
-            for at, (variable, block) in enumerate(zip(variables, torch.split(scores, sizes), strict=True)):
-                index = rows.classes[variable][start:stop][None]
-                torch.softmax(block, 0, out=block)
-                losses[at] -= block.gather(0, index).clamp_min(1e-38).log().sum(dtype=torch.float64)
-                block.scatter_add_(0, index, block.new_full(index.shape, -1.0))
-            total.addmm_(scores, chunk)
+            for group in groups:
+                scores = space[: sum(group.sizes) * (stop - start)].view(-1, stop - start)
+                torch.mm(joint[group.rows], chunk.T, out=scores)  # a variable is a block of whole rows of it
+                for block in torch.split(scores, group.sizes):
+                    torch.softmax(block, 0, out=block)
+                index = group.classes[:, start:stop]
+                right = scores.gather(0, index)
+                losses[group.variables] -= right.clamp_min(1e-38).log().sum(1, dtype=torch.float64)
+                scores.scatter_add_(0, index, right.fill_(-1.0))
+                total[group.rows].addmm_(scores, chunk)
         return losses, total
 
     loss, total = (torch.stack(sums).sum(0) for sums in zip(*each(part, _cut(n, parts)), strict=True))
-    gradients = torch.split(total / n, sizes)
+    gradients = torch.split(total / n, [len(w) for w in weights])
     return [Answer(loss=loss / n, gradient=g) for loss, g in zip(loss.tolist(), gradients, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Variables whose scores are worked on together.
+
+    Attributes:
+        variables: Which of those in question.
+        rows: Of the joint weights, that are theirs.
+        sizes: How many of these each has.
+        classes: int64 [v, n], for each variable and row of the data the right one of these.
+    """
+
+    variables: slice
+    rows: slice
+    sizes: list[int]
+    classes: Tensor
+
+
+def _groups(sizes: Sequence[int], classes: Sequence[Tensor]) -> list[_Group]:
+    """Cut variables with so many classes into groups of at most `GROUP` classes, in their order."""
+    groups: list[_Group] = []
+    begin = row = 0
+    while begin < len(sizes):
+        end, held = begin + 1, [0, sizes[begin]]
+        while end < len(sizes) and held[-1] + sizes[end] <= GROUP:
+            held.append(held[-1] + sizes[end])
+            end += 1
+        index = torch.stack([classes[v] + at for v, at in zip(range(begin, end), held, strict=False)])
+        groups.append(_Group(slice(begin, end), slice(row, row + held[-1]), list(sizes[begin:end]), index))
+        begin, row = end, row + held[-1]
+    return groups
 
 
 def _cut(n: int, parts: int) -> list[tuple[int, int]]:

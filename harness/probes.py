@@ -114,7 +114,7 @@ def fit_linear(
     import torch
 
     from harness.basis import Basis
-    from harness.lbfgs import AT_THE_END, HISTORY, choose, tolerance
+    from harness.lbfgs import AT_THE_END, HISTORY, choose
     from harness.logistic import HISTORY_NUMBERS, Rows, predict, solve_together
 
     basis = Basis.of(train.features, device)
@@ -153,7 +153,7 @@ def fit_linear(
             tried=tuple(sorted(chosen.tried.items(), reverse=True)),
             at_edge=chosen.strength in (STRENGTHS[0], STRENGTHS[-1]),
             gradient_norm=chosen.solution.gradient_norm,
-            tolerance=tolerance(chosen.strength, AT_THE_END),
+            tolerance=AT_THE_END.norm(chosen.strength),
             converged=chosen.solution.converged,
             evaluations=chosen.evaluations,
         )
