@@ -276,7 +276,8 @@ def choose(
 
     The walk goes from ``first`` to weaker strengths while each step gains more than ``gain`` on validation;
     where the first step did not, it goes to stronger ones in the same way. On the way solutions need be only
-    as good as the choice demands, and one that gains nothing any more is left unfinished.
+    as good as the choice demands: one that gains nothing any more is left unfinished, and where a gain is
+    nearly ``gain``, first the one that may stay chosen and then the other is solved to the end.
 
     Args:
         start: float32 [k, d + 1].
@@ -285,7 +286,8 @@ def choose(
         gain: Of the validation score, that makes the next strength worth having.
         history: As for `minimise`.
     """
-    best, tried, evaluations = None, {}, 0
+    tried: dict[float, float] = {}
+    evaluations = 0
 
     def solve(
         weights: Tensor,
@@ -308,6 +310,7 @@ def choose(
             solution = yield from solve(best.weights, strength, ON_THE_WAY, best.memory, beat)
             if abs(tried[strength] - tried[chosen] - gain) < CLOSE:
                 best = yield from solve(best.weights, chosen, AT_THE_END, best.memory)
+            if abs(tried[strength] - tried[chosen] - gain) < CLOSE:
                 solution = yield from solve(solution.weights, strength, AT_THE_END, solution.memory)
             if tried[strength] <= tried[chosen] + gain:
                 break

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, Protocol, TypeVar
 
 import torch
@@ -195,15 +195,15 @@ class _Group:
 def _groups(sizes: Sequence[int], classes: Sequence[Tensor]) -> list[_Group]:
     """Cut variables with so many classes into groups of at most `GROUP` classes, in their order."""
     groups: list[_Group] = []
-    begin = row = 0
+    starts, begin = [0, *accumulate(sizes)], 0
     while begin < len(sizes):
-        end, held = begin + 1, [0, sizes[begin]]
-        while end < len(sizes) and held[-1] + sizes[end] <= GROUP:
-            held.append(held[-1] + sizes[end])
+        end = begin + 1
+        while end < len(sizes) and starts[end + 1] - starts[begin] <= GROUP:
             end += 1
-        index = torch.stack([classes[v] + at for v, at in zip(range(begin, end), held, strict=False)])
-        groups.append(_Group(slice(begin, end), slice(row, row + held[-1]), list(sizes[begin:end]), index))
-        begin, row = end, row + held[-1]
+        index = torch.stack([classes[v] + (starts[v] - starts[begin]) for v in range(begin, end)])
+        rows = slice(starts[begin], starts[end])
+        groups.append(_Group(slice(begin, end), rows, list(sizes[begin:end]), index))
+        begin = end
     return groups
 
 

@@ -73,6 +73,13 @@ def test_where_it_is_close_both_are_solved_to_the_end_before_it_is_made(
     assert chosen.tried[1e-3] == exact[1e-3]
 
 
+def test_what_is_clear_once_the_chosen_one_is_solved_needs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    rough = {1e-2: 0.5, 1e-3: 0.5 + GAIN, 1e-4: 0.4, 1e-1: 0.4}
+    chosen, solved = walk(monkeypatch, rough, {**rough, 1e-2: 0.5 + 2 * CLOSE})
+    assert chosen.strength == 1e-2
+    assert (1e-3, AT_THE_END) not in solved
+
+
 def test_a_tolerance_holds_for_the_gradient_and_for_the_distance() -> None:
     rule = Tolerance(gradient=4e-4, nats=1e-3)
     assert rule.norm(1e-2) == 4e-4, "where the penalty is strong, the gradient decides"
