@@ -15,7 +15,8 @@ from pathlib import Path
 
 from harness.adapters import load_encoder
 from harness.embedding import embed
-from harness.isolation import IsolatedEncoder, Limits, hidden_folders
+from harness.isolation import IsolatedEncoder, Limits
+from harness.opening import hidden_folders
 from harness.splits import open_split
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"

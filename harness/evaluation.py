@@ -5,35 +5,28 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 from tqdm.auto import tqdm
 
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
-from builders.manifest import DATASET_VERSION, Manifest, load_manifest
+from builders.manifest import DATASET_VERSION, load_manifest
 from harness import environment
 from harness.adapters import by_game, trained_on
 from harness.cache import Cache, default_dir
-from harness.embedding import embed
-from harness.encoder import FrameSpec, LoadedEncoder
+from harness.encoder import FrameSpec
 from harness.features import Pool
-from harness.fresh import record_test
 from harness.identity import Opened, identity, sees_ram, weakest
-from harness.isolation import TIMEOUT, Limits, open_encoder
-from harness.predictions import Predictions
+from harness.isolation import TIMEOUT, Limits
+from harness.one_game import Options, evaluate_game
+from harness.opening import open_encoder
 from harness.protocol import (
     PROTOCOL,
-    RANKED,
     SETTINGS,
-    ProbeRun,
     TrainRows,
     check_sizes,
     choose_games,
@@ -45,25 +38,6 @@ from harness.protocol import (
 )
 from harness.provenance import IS_BOUND
 from harness.result import Result, Signed
-from harness.scoring import Material, score, truth_of
-from harness.splits import SplitRows, open_split
-from harness.trivial.store import with_trivial
-
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is asked for besides encoder and games; see `evaluate`."""
-
-    runs: tuple[ProbeRun, ...] = RANKED
-    label_set: str = DEFAULT_LABEL_SET
-    limit: int | None = None
-    fresh_seed: int | None = None
-    cache_dir: str | None = None
-    num_proc: int | None = None
-    cache: Cache = field(default_factory=lambda: Cache(None))
-    progress: bool = True
 
 
 def evaluate(
@@ -173,7 +147,9 @@ def evaluate(
             ) as (loaded, guards):
                 key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
                 for g in its_games:
-                    scored[g], predictions[g], splits[g] = _game(loaded, key, manifests[g], options, bar)
+                    scored[g], predictions[g], splits[g] = evaluate_game(
+                        loaded, key, manifests[g], options, bar
+                    )
                     encoders[g] = loaded
                 stood.append(guards)
 
@@ -215,115 +191,6 @@ def evaluate(
         games=scored,
     )
     return Result(signatures=[], signed=signed).with_predictions(predictions)
-
-
-def _game(
-    encoder: Opened, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
-) -> tuple[dict[str, Any], Predictions, dict[str, Any]]:
-    """Embed and probe one game, or take what an earlier run kept; return also what it was done on."""
-    name = manifest.game
-    rules, source = protocol_digest(options.label_set), environment.source_digest("*.py")
-    keys = {
-        run: blake3(
-            repr((key, rules, source, name, options.limit, options.fresh_seed, *run)).encode()
-        ).hexdigest()
-        for run in options.runs
-    }
-    kept = {run: options.cache.scored(at) for run, at in keys.items()}
-    done = {run: found for run, found in kept.items() if found is not None}
-    rows = {
-        s: open_split(name, s, limit=options.limit, cache_dir=options.cache_dir, num_proc=options.num_proc)
-        for s in SPLITS
-    }
-    used = {s: (split.rows, split.digest) for s, split in manifest.configs[name].splits.items()}
-    if options.fresh_seed is not None:
-        fresh = record_test(
-            manifest,
-            rows,
-            options.fresh_seed,
-            limit=options.limit,
-            cache_dir=options.cache_dir,
-            num_proc=options.num_proc,
-        )
-        rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
-    truth = {s: truth_of(rows[s], manifest, options.label_set) for s in SPLITS}
-    if len(done) == len(keys):
-        bar.update(sum(map(len, rows.values())))
-    else:
-        bar.set_description(f"Embedding {name}")
-        known_as = {s: f"{key}-{used[s][1][:32]}-{options.limit}" for s in SPLITS}
-        features = _embed(encoder, known_as, rows, options, bar)
-        digest = blake3()
-        for s in SPLITS:
-            digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
-        embeddings = f"blake3:{digest.hexdigest()}"
-        dry = options.limit is not None
-        material = Material(
-            manifest, options.label_set, truth, features, encoder.device, dry, options.fresh_seed is not None
-        )
-        missing = [run for run in options.runs if run not in done]
-        for run in missing:
-            scores, predictions = _score(material, run, options)
-            done[run] = {"embeddings": embeddings, "scores": scores}, predictions
-            options.cache.keep_scored(keys[run], *done[run])
-    other_rows = None
-    if options.limit is not None or options.fresh_seed is not None:
-        kind = "a dry run" if options.limit is not None else "a fresh test split"
-        other_rows = f"{kind}: the trivial encoders were scored on all rows of the published splits"
-    found = {
-        "embeddings": next(iter(done.values()))[0]["embeddings"],
-        "scores": [
-            with_trivial(done[run][0]["scores"], manifest, options.label_set, other_rows)
-            for run in options.runs
-        ],
-    }
-    splits = {s: {"rows": used[s][0], "digest": f"blake3:{used[s][1]}"} for s in sorted(used)}
-    return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs}), splits
-
-
-def _score(
-    material: Material, run: ProbeRun, options: Options
-) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    with tqdm(
-        total=len(material.truth["test"].names),
-        unit="variable",
-        desc=f"Probing {material.manifest.game}: {run}",
-        leave=False,
-        disable=not options.progress,
-    ) as bar:
-        return score(material, run, lambda _: bar.update())
-
-
-def _embed(
-    encoder: Opened,
-    known_as: dict[str, str],
-    rows: dict[str, SplitRows],
-    options: Options,
-    bar: tqdm[Any],
-) -> dict[str, npt.NDArray[np.float32]]:
-    if isinstance(encoder, LoadedEncoder) and encoder.of_ram is not None:
-        bar.update(sum(map(len, rows.values())))
-        return {s: encoder.of_ram(rows[s].ram) for s in SPLITS}
-    kept = {s: options.cache.features(known_as[s]) for s in SPLITS}
-    found = {s: features for s, features in kept.items() if features is not None}
-    missing = {s: rows[s] for s in SPLITS if s not in found}
-    bar.update(sum(len(rows[s]) for s in found))
-    if not missing:
-        return found
-    if isinstance(encoder, LoadedEncoder) and encoder.refit is not None:
-        encoder = encoder.refit(rows["train"].batches(encoder.spec))
-    part = "-".join([*(known_as[s] for s in missing), "part"])
-    part = blake3(part.encode()).hexdigest()
-    new = embed(
-        encoder,
-        missing,
-        bar.update,
-        done=options.cache.features(part),
-        keep=lambda features: options.cache.keep_features(part, features),
-    )
-    for s, features in new.items():
-        options.cache.keep_features(known_as[s], features)
-    return found | new
 
 
 def _sources(

@@ -18,7 +18,8 @@ from atariari_data.errors import AtariariError, UsageError
 from harness.embedding import embed
 from harness.encoder import EncoderError
 from harness.frame_spec import FrameSpec, sample_frames
-from harness.isolation import IsolatedEncoder, Limits, hidden_folders
+from harness.isolation import IsolatedEncoder, Limits
+from harness.opening import hidden_folders
 from harness.splits import open_split
 
 GOOD = """
