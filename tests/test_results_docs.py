@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -23,8 +20,8 @@ from harness.result import Result, Signed
 from harness.result_file import write
 from harness.signing import SignatureError
 from tests.made_results import GAMES, fields
+from tests.package import ROOT, run_on_package
 
-ROOT = Path(__file__).parents[1]
 ADAM = ("anand2019", "full")
 
 
@@ -133,11 +130,6 @@ def test_the_committed_page_is_that_of_the_committed_results_and_they_hold() -> 
         "    assert verify(file, results_docs.FOLDER / results_docs.SIGNERS).vouched, file\n"
         "sys.stdout.write(results_docs.page(results_docs.FOLDER))\n"
     )
-    # On the games of the package, not on the small ones that the tests record.
-    plain = {k: v for k, v in os.environ.items() if k != "ATARIARI_RECORDINGS"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=plain
-    )
-    assert done.returncode == 0, done.stderr
+    made = run_on_package(code)
     document = (ROOT / results_docs.PAGE).read_text(encoding="utf-8")
-    assert document == done.stdout, f"run: {results_docs.COMMAND}"
+    assert document == made, f"run: {results_docs.COMMAND}"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from harness.trivial import store
 from harness.trivial.encoders import COMPONENTS, ENCODERS, pixels_pca, random_projection
 from harness.trivial.make import make
 from harness.verify import check_manifests
+from tests.package import run_on_package
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -246,11 +244,7 @@ def test_stored_scores_in_the_package_are_of_its_own_manifests() -> None:
         "            for f1 in beside.f1.values():\n"
         "                assert list(f1) == list(manifest.probed(label_set))\n"
     )
-    plain = {k: v for k, v in os.environ.items() if k != "ATARIARI_RECORDINGS"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=plain, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
+    run_on_package(code)
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
