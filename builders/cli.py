@@ -108,6 +108,7 @@ def verify(
 def list_games(as_json: bool) -> None:
     """List the games: rows and episodes of the probing splits, variables kept."""
     from builders.manifest import load_manifest, recorded_games
+    from builders.recording import PROBE_SPLITS
 
     rows = []
     for name in recorded_games():
@@ -117,7 +118,7 @@ def list_games(as_json: bool) -> None:
             (
                 name,
                 game(name).title,
-                *(splits[s].rows for s in ("train", "validation", "test")),
+                *(splits[s].rows for s in PROBE_SPLITS),
                 sum(len(s.episodes) for s in splits.values()),
                 len(manifest.probed(DEFAULT_LABEL_SET)),
                 len(game(name).variables(DEFAULT_LABEL_SET)),

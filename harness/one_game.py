@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from atariari_data.games import DEFAULT_LABEL_SET
 from builders.manifest import Manifest
+from builders.recording import PROBE_SPLITS
 from harness import environment
 from harness.cache import Cache
 from harness.embedding import embed
@@ -23,8 +24,6 @@ from harness.protocol import RANKED, ProbeRun, protocol_digest
 from harness.scoring import Material, score, truth_of
 from harness.splits import SplitRows, open_split
 from harness.trivial.store import with_trivial
-
-SPLITS: Final = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def evaluate_game(
     done = {run: found for run, found in kept.items() if found is not None}
     rows = {
         s: open_split(name, s, limit=options.limit, cache_dir=options.cache_dir, num_proc=options.num_proc)
-        for s in SPLITS
+        for s in PROBE_SPLITS
     }
     used = {s: (split.rows, split.digest) for s, split in manifest.configs[name].splits.items()}
     if options.fresh_seed is not None:
@@ -85,15 +84,15 @@ def evaluate_game(
             num_proc=options.num_proc,
         )
         rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
-    truth = {s: truth_of(rows[s], manifest, options.label_set) for s in SPLITS}
+    truth = {s: truth_of(rows[s], manifest, options.label_set) for s in PROBE_SPLITS}
     if len(done) == len(keys):
         bar.update(sum(map(len, rows.values())))
     else:
         bar.set_description(f"Embedding {name}")
-        known_as = {s: f"{key}-{used[s][1][:32]}-{options.limit}" for s in SPLITS}
+        known_as = {s: f"{key}-{used[s][1][:32]}-{options.limit}" for s in PROBE_SPLITS}
         features = _embed(encoder, known_as, rows, options, bar)
         digest = blake3()
-        for s in SPLITS:
+        for s in PROBE_SPLITS:
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
         embeddings = f"blake3:{digest.hexdigest()}"
         dry = options.limit is not None
@@ -142,10 +141,10 @@ def _embed(
 ) -> dict[str, npt.NDArray[np.float32]]:
     if isinstance(encoder, LoadedEncoder) and encoder.of_ram is not None:
         bar.update(sum(map(len, rows.values())))
-        return {s: encoder.of_ram(rows[s].ram) for s in SPLITS}
-    kept = {s: options.cache.features(known_as[s]) for s in SPLITS}
+        return {s: encoder.of_ram(rows[s].ram) for s in PROBE_SPLITS}
+    kept = {s: options.cache.features(known_as[s]) for s in PROBE_SPLITS}
     found = {s: features for s, features in kept.items() if features is not None}
-    missing = {s: rows[s] for s in SPLITS if s not in found}
+    missing = {s: rows[s] for s in PROBE_SPLITS if s not in found}
     bar.update(sum(len(rows[s]) for s in found))
     if not missing:
         return found
