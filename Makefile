@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-slow lint format dist clean help
+.PHONY: demo board test test-slow lint format dist clean help
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -16,6 +16,11 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## Build Pong, evaluate examples/my_encoder.py, sign the result and verify it
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+board: $(READY)  ## Make a leaderboard of the results in docs/results, and its site: build/board/site/index.html
+	rm -rf build/board
+	$(BIN)/harness leaderboard init build/board --maintainer atariari --results docs/results
+	$(BIN)/harness leaderboard build build/board
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest

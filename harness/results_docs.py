@@ -11,6 +11,7 @@ from typing import Final
 
 from atariari_data.errors import DataError
 from builders.files import new_file
+from harness.leaderboard.board import SIGNERS
 from harness.leaderboard.published import SOURCE, Published, published
 from harness.pages.words import game_title, probe_title
 from harness.result import Signed, TrainRows
@@ -19,7 +20,6 @@ from harness.verify import verify
 
 FOLDER: Final = Path("docs/results")
 PAGE: Final = Path("docs/results.md")
-SIGNERS: Final = "allowed_signers"
 COMMAND: Final = "python -m harness.results_docs"
 
 PUBLISHED_AS: Final = {

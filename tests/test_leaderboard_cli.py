@@ -91,6 +91,39 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     assert run(cli, ["leaderboard", "verify", str(tmp_path)]).exit_code == 1
 
 
+def test_a_leaderboard_begins_with_results_that_are_there(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "results").mkdir()
+    board = TestBoard(tmp_path / "board", tmp_path / "keys")
+    folder, results = str(board.folder), str(tmp_path / "results")
+    assert run(cli, ["leaderboard", "init", str(tmp_path / "example")]).exit_code == 0
+    example = TestBoard(tmp_path / "example", tmp_path / "keys")
+    example.allow(BOARD)
+    done = run(cli, ["leaderboard", "init", folder, "--results", results])
+    assert (done.exit_code, "no results to begin with" in done.stderr) == (2, True)
+    assert not board.folder.exists()
+
+    signed = real_result(example, BOARD)
+    file = write(example.sign(signed, BOARD), tmp_path / "results" / "cnn.json")
+    (tmp_path / "results" / "allowed_signers").write_bytes((example.folder / "allowed_signers").read_bytes())
+    done = run(cli, ["leaderboard", "init", folder, "--results", results, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["results"] == 1
+    (found,) = board.folder.glob("results/*/*/*.json")
+    assert found.read_bytes() == file.read_bytes()
+    assert board.git("status", "--porcelain") == ""
+    assert run(cli, ["leaderboard", "verify", folder]).stdout == "1 results hold, 0 of them new: verified\n"
+
+    file.write_bytes(file.read_bytes().replace(b'"feature_size":256', b'"feature_size":255'))
+    other = tmp_path / "other"
+    done = run(cli, ["leaderboard", "init", str(other), "--results", results])
+    assert done.exit_code == 1
+    assert "cnn.json is refused" in done.stderr
+    assert not list(other.glob("results/*/*/*.json"))
+    assert run(cli, ["leaderboard", "verify", str(other)]).stdout.startswith("0 results hold")
+
+
 def test_verifying_a_leaderboard_is_light() -> None:
     import subprocess
     import sys

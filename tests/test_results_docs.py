@@ -133,3 +133,21 @@ def test_the_committed_page_is_that_of_the_committed_results_and_they_hold() -> 
     made = run_on_package(code)
     document = (ROOT / results_docs.PAGE).read_text(encoding="utf-8")
     assert document == made, f"run: {results_docs.COMMAND}"
+
+
+@pytest.mark.usefixtures("git_identity")
+def test_a_leaderboard_begins_with_the_committed_results(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from harness.leaderboard.create import begin_with, create, protocols_here, read_first\n"
+        "from harness.leaderboard.gate import verify\n"
+        "from harness.results_docs import FOLDER, SIGNERS\n"
+        f"board, results = Path({str(tmp_path / 'board')!r}), read_first(FOLDER)\n"
+        "create(board, protocols_here(), title='Board', maintainers=['atariari'])\n"
+        "begin_with(board, results, FOLDER / SIGNERS)\n"
+        "verdict = verify(board)\n"
+        "print(len(verdict.entries), len(results), [str(f.error) for f in verdict.findings])\n"
+    )
+    entries, results, findings = run_on_package(code).split(maxsplit=2)
+    assert (entries, findings) == (results, "[]\n")
+    assert int(results) == len(list((ROOT / results_docs.FOLDER).glob("*.json"))) > 0

@@ -22,6 +22,7 @@ from harness.signing import PublicKey
 from harness.variables import Columns
 
 RESULTS = "results"
+SIGNERS = "allowed_signers"
 PATH = re.compile(r"results/[a-z0-9][a-z0-9._@+-]{0,63}/[a-z0-9][a-z0-9-]{0,63}/[0-9a-f]{16}\.json")
 _MAX_RULES = 2_000_000
 _MAX_FILES = 100_000
@@ -180,7 +181,7 @@ def read_board(folder: Path) -> Board:
     rules = parse_rules(read_file(folder, "board.json"))
     names = sorted(path.name for path in (folder / "protocols").glob("*.json"))
     protocols = [parse_protocol(read_file(folder, f"protocols/{name}"), name) for name in names]
-    signers = parse_signers(read_file(folder, "allowed_signers"))
+    signers = parse_signers(read_file(folder, SIGNERS))
     by_digest = {protocol.digest: protocol for protocol in protocols}
     if len(by_digest) != len(protocols):
         raise BoardError("Two protocols have the same digest.")

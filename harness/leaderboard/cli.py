@@ -28,10 +28,18 @@ def leaderboard() -> None:
     multiple=True,
     help="Address of who may co-sign results, as in allowed_signers; may be given several times.",
 )
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Begin with the signed results of this folder and their allowed_signers.",
+)
 @as_json
-def init(folder: Path, title: str, maintainers: tuple[str, ...], *, json_output: bool) -> None:
+def init(
+    folder: Path, title: str, maintainers: tuple[str, ...], results: Path | None, *, json_output: bool
+) -> None:
     """Make a leaderboard in FOLDER, which must be new or empty, for the installed dataset."""
-    from harness.leaderboard.create import create, draw_frames, protocols_here
+    from harness.leaderboard.board import SIGNERS
+    from harness.leaderboard.create import begin_with, create, draw_frames, protocols_here, read_first
     from harness.provenance import PRINCIPAL
 
     for name in maintainers:
@@ -41,14 +49,18 @@ def init(folder: Path, title: str, maintainers: tuple[str, ...], *, json_output:
                 expected="an address or a handle in lower case",
                 got=ascii(name),
             )
+    first = read_first(results) if results else {}
     protocols = protocols_here()
     create(folder, protocols, title=title, maintainers=maintainers, frames=draw_frames)
+    if results:
+        begin_with(folder, first, results / SIGNERS)
     names = [protocol.name for protocol in protocols]
     if json_output:
-        click.echo(json.dumps({"folder": str(folder), "protocols": names}))
+        click.echo(json.dumps({"folder": str(folder), "protocols": names, "results": len(first)}))
         return
-    click.echo(f"{folder}: made, with protocols {', '.join(names)}")
-    click.echo("Next: your key in allowed_signers, then harness submit RESULT --to " + str(folder), err=True)
+    click.echo(f"{folder}: made, with protocols {', '.join(names)} and {len(first)} results")
+    if not first:
+        click.echo(f"Next: your key in {SIGNERS}, then harness submit RESULT --to {folder}", err=True)
 
 
 @leaderboard.command()

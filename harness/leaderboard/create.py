@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,9 +13,12 @@ from typing import Any
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from atariari_data.games import game as game_of
+from harness import result_file
 from harness.canonical import to_plain
 from harness.leaderboard import repository
-from harness.leaderboard.board import AcceptedProtocol, BoardError, parse_rules
+from harness.leaderboard.board import SIGNERS, AcceptedProtocol, BoardError, parse_rules, path_of
+from harness.leaderboard.gate import Verdict, verify
+from harness.result import Result
 
 _FILES = {
     "README.md": "readme.md",
@@ -73,7 +76,7 @@ def create(
                 json.dumps(protocol.model_dump(), indent=1) + "\n",
             )
         _write(
-            folder / "allowed_signers",
+            folder / SIGNERS,
             "# Whose key is whose. One line for each key:\n"
             '# you@example.org namespaces="atariari-result-v1" ssh-ed25519 AAAA...\n',
         )
@@ -85,6 +88,58 @@ def create(
     repository.git(folder, "init", "--quiet", "--initial-branch=main")
     repository.git(folder, "add", "--all")
     repository.commit(folder, f"Begin the leaderboard {title!r}\n")
+
+
+def read_first(results: Path) -> dict[Path, Result]:
+    """Return by file the results, ``*.json``, that a leaderboard is to begin with.
+
+    Raises:
+        UsageError: There are none, or no ``allowed_signers`` beside them.
+        ResultError: A file is not a result.
+    """
+    files = sorted(results.glob("*.json"))
+    if not files or not (results / SIGNERS).is_file():
+        raise UsageError(
+            f"{results} has no results to begin with.", expected=f"*.json, and {SIGNERS} beside them"
+        )
+    return {file: result_file.read(file) for file in files}
+
+
+def begin_with(folder: Path, results: Mapping[Path, Result], signers: Path) -> None:
+    """Put the first results into a new leaderboard, with the keys that they hold against, and commit them.
+
+    Args:
+        folder: The leaderboard, as `create` left it.
+        results: As of `read_first`.
+        signers: An ``allowed_signers`` file.
+
+    Raises:
+        BoardError: The gate refuses one. Then none is put in.
+        ResultError: Nobody vouches for one.
+    """
+    places = {path_of(result.signed): file for file, result in results.items()}
+    try:
+        for path, file in places.items():
+            _write(folder / path, results[file].content.decode())
+        _write(folder / SIGNERS, signers.read_text(encoding="utf-8"))
+        _let_through(verify(folder), places)
+        repository.git(folder, "add", "--all")
+        repository.commit(folder, f"Add the first {len(places)} results\n")
+    except BaseException:
+        repository.git(folder, "reset", "--quiet", "--hard")
+        repository.git(folder, "clean", "--quiet", "--force", "-d")
+        raise
+
+
+def _let_through(verdict: Verdict, places: Mapping[str, Path]) -> None:
+    for finding in verdict.findings:
+        error, name = finding.error, places.get(finding.path, finding.path)
+        raise BoardError(
+            f"The leaderboard was made without results, since {name} is refused: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            cure=error.cure,
+        )
 
 
 def protocols_here() -> list[AcceptedProtocol]:

@@ -13,6 +13,7 @@ from harness.allowed_signers import AllowedSigner
 from harness.leaderboard import repository
 from harness.leaderboard.board import (
     RESULTS,
+    SIGNERS,
     Board,
     BoardError,
     check_place,
@@ -26,7 +27,7 @@ from harness.leaderboard.entry import Dates, Entry, read_bytes, read_entry, unco
 from harness.pages.words import probe_title
 from harness.result_file import loads
 
-_RULES = ("allowed_signers",)
+_RULES = (SIGNERS,)
 """What a change with results may touch besides them, by adding lines."""
 
 
@@ -236,7 +237,7 @@ def _trusted(folder: Path, base: str, board: Board, notices: list[str]) -> list[
     A key that the change itself gives to somebody who is on the list already does not count: anyone can
     write such a line.
     """
-    known = parse_signers(repository.content(folder, base, "allowed_signers"))
+    known = parse_signers(repository.content(folder, base, SIGNERS))
     people = {entry.principals[0] for entry in known}
     before = {(entry.principals, entry.key, entry.valid_after, entry.valid_before) for entry in known}
     after = {(entry.principals, entry.key, entry.valid_after, entry.valid_before) for entry in board.signers}

@@ -16,7 +16,7 @@ import orjson
 from markupsafe import Markup
 
 from atariari_data.games import CATEGORIES, game
-from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, ProbeChoice, slug
+from harness.leaderboard.board import SIGNERS, AcceptedProtocol, Board, BoardError, ProbeChoice, slug
 from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier, uncollected
 from harness.leaderboard.gate import Verdict, latest
 from harness.leaderboard.plots import Point, scatter
@@ -226,7 +226,7 @@ class _Site:
             path = self.out / _raw(entry)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(entry.content(self.board.folder))
-        shutil.copy(self.board.folder / "allowed_signers", self.out / "allowed_signers")
+        shutil.copy(self.board.folder / SIGNERS, self.out / SIGNERS)
 
 
 def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:

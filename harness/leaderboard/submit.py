@@ -10,7 +10,7 @@ from pathlib import Path
 from atariari_data.errors import UsageError
 from harness import result_file, signing
 from harness.leaderboard import repository
-from harness.leaderboard.board import Board, parse_signers, path_of, read_board
+from harness.leaderboard.board import SIGNERS, Board, parse_signers, path_of, read_board
 from harness.leaderboard.entry import Dates, check_entry
 from harness.leaderboard.gate import verify
 from harness.result import NAMESPACE, Result
@@ -67,8 +67,8 @@ def _place(folder: Path, result: Result, path: str, added: str | None) -> Submit
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         result_file.write(result, folder / path)
         if added:
-            (folder / "allowed_signers").write_bytes(_with_line(folder, added))
-        repository.git(folder, "add", "--", path, "allowed_signers")
+            (folder / SIGNERS).write_bytes(_with_line(folder, added))
+        repository.git(folder, "add", "--", path, SIGNERS)
         repository.commit(folder, _message(result, path, new_key=added is not None))
         _gate(folder, base)
     except BaseException:
@@ -119,5 +119,5 @@ def _key_to_add(board: Board, result: Result) -> str | None:
 
 
 def _with_line(folder: Path, line: str) -> bytes:
-    content = (folder / "allowed_signers").read_bytes()
+    content = (folder / SIGNERS).read_bytes()
     return content + (b"" if content.endswith(b"\n") or not content else b"\n") + os.fsencode(line)
