@@ -50,8 +50,8 @@ Where ours differ from the published numbers, it is for one of these reasons:
   are drawn, not the last ones.
 - **The means.** Majority was averaged over variables in the paper, everything else over categories; here,
   all are over categories. Variables that counted nowhere or twice there count once here.
-- **The budget.** The paper trained up to 100 epochs of 80,000 frames; what ours had is in the table. One
-  seed a cell and no error bars there.
+- **The budget.** The paper trained up to 100 epochs of 80,000 frames; what ours had is in the table, in steps of
+  so many samples; one of CPC is a sequence of 100 frames. One seed a cell and no error bars there.
 - **The method.** What we do otherwise is listed in
   [methods.md](methods.md#where-this-differs-from-the-code-of-2019).
 """.strip()
@@ -91,8 +91,8 @@ class Group:
 
     @property
     def games(self) -> set[str]:
-        """Those that all of its results have."""
-        return set.intersection(*(set(result.games) for result in self.results))
+        """Those of any of its results."""
+        return set().union(*(result.games for result in self.results))
 
 
 def page(folder: Path) -> str:
@@ -158,7 +158,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
             f"`{g.name}`" + (" (a bound)" if g.results[0].encoder.frames is None else ""),
             g.trained_on,
             str(len(g.results)),
-            str(len(g.games)),
+            ", ".join(str(n) for n in sorted({len(r.games) for r in g.results}, reverse=True)),
             *(_spread(g.suite(run)) for run in runs),
             _two(p.mean) if (p := _paper(g, papers)) else "",
         ]
@@ -170,7 +170,10 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
         f"Mean over the games, and the [paper's]({SOURCE}) for its 22.",
         _table(head, rows),
     ]
-    games = sorted(set.union(*(set(r.games) for g in groups for r in g.results)))
+    games = sorted(set().union(*(g.games for g in groups)))
+    shared = sorted(set(games).intersection(*(g.games for g in groups)))
+    if shared and shared != games:
+        parts += _over_shared(groups, shared, runs)
     paper_run = ("anand2019", "full")
     if paper_run in runs:
         of_paper = [g for g in groups if _paper(g, papers) and _has(g, paper_run)]
@@ -183,6 +186,23 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
             _by_game(groups, games, run),
         ]
     return parts
+
+
+def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Return a table of means over the games that every encoder has, the best first."""
+
+    def mean(group: Group, run: Run) -> list[float]:
+        found = [group.game(name, run) for name in games]
+        return [fmean(map(fmean, found))] if all(found) else []
+
+    ranked = sorted(groups, key=lambda g: (-sum(mean(g, runs[0])), g.name))
+    return [
+        f"### The games that all have: {', '.join(map(game_title, games))}",
+        _table(
+            ["encoder", *(probe_title(*run) for run in runs)],
+            [[f"`{g.name}`", *(_spread(mean(g, run)) for run in runs)] for g in ranked],
+        ),
+    ]
 
 
 def _beside(

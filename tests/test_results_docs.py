@@ -86,12 +86,21 @@ def f1(signed: Signed, game: str, run: tuple[str, object]) -> float:
 def test_a_suite_has_a_mean_only_when_it_is_whole(folder: Path) -> None:
     random = next(p for p in published() if p.name == "Random CNN")
     whole = put(folder, "random-cnn", 1, encoder="random-cnn", games=GAMES)
-    put(folder, "vae-0", 2, encoder="vae")
-    (_, _, first, second) = rows(results_docs.page(folder), "## Label set `anand2019`")
+    vae = put(folder, "vae-0", 2, encoder="vae")
+    text = results_docs.page(folder)
+    (_, _, first, second) = rows(text, "## Label set `anand2019`")
     assert first[:4] == ["`random-cnn`", "none", "1", str(len(GAMES))]
     assert first[4:] == [*(f"{suite.means.f1:.3f}" for suite in whole.suite), f"{random.mean:.2f}"]
     assert second[:4] == ["`vae`", "GAME_pretrain 1.0.0 of each game, vae", "1", "2"]
     assert second[4:7] == ["-", "-", "-"]
+    run = ("linear", "full")
+    expected = {
+        f"`{r.encoder.name}`": fmean(f1(r, name, run) for name in ("boxing", "pong")) for r in (whole, vae)
+    }
+    shared = rows(text, "### The games that all have: Boxing, Pong")[2:]
+    assert [row[:2] for row in shared] == [
+        [name, f"{mean:.3f}"] for name, mean in sorted(expected.items(), key=lambda pair: -pair[1])
+    ]
 
 
 def test_only_what_holds_is_shown(folder: Path) -> None:
