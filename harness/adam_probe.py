@@ -12,6 +12,7 @@ validation; it kept the last weights instead of the best; it scored a draw from 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 CLASSES: Final = 256
 EPSILON: Final = 1e-5
+PLATEAU_PATIENCE: Final = 5  # epochs without a better validation accuracy before the rate is lowered
+PLATEAU_FACTOR: Final = 0.2
+PLATEAU_RISE: Final = 1e-4  # relative; what counts as better
+LEAST_LEARNING_RATE: Final = 1e-5
 SCRIPT_LEARNING_RATE: Final = 3e-4
 CLASS_LEARNING_RATE: Final = 5e-4
 BLOCK: Final = 4096  # rows predicted at once
@@ -91,8 +96,8 @@ def fit_anand2019(
 ) -> list[AdamProbe]:
     """Train the published probe for every variable in one loop.
 
-    Every variable has its own optimiser, plateau schedule and early stop, and initial weights drawn from the
-    seed and its name; all see the same batches. So each ends as it would alone.
+    Every variable has its own learning rate, which falls on its plateaus, its own early stop, and initial
+    weights drawn from the seed and its name; all see the same batches. So each ends as it would alone.
 
     Args:
         train: Rows to fit to.
@@ -130,15 +135,17 @@ def fit_anand2019(
     probes = [
         _Training(v, name, train.features.shape[1], used, settings, device) for v, name in enumerate(names)
     ]
-    active = probes
+    scores = x.new_empty(settings.batch_size, CLASSES)  # once: fresh memory costs as much as the product
+    active, optimiser = probes, None
     for epoch in range(1, settings.epochs + 1):
-        joint, gradient = _share_storage(active)
+        optimiser = _optimiser(active, optimiser)
         columns = [probe.column for probe in active]
         y_active = y[:, columns]
         for batch in torch.split(rows(0), settings.batch_size):
             if episodes is not None and len(batch) < settings.batch_size:
                 break  # as published
-            _step(active, joint, gradient, x[batch], y_active[batch])
+            _put_gradients(active, x[batch], y_active[batch], scores[: len(batch)])
+            optimiser.step()
         seen = rows(1)
         right = _predicted(active, x_validation[seen]) == y_validation[seen][:, columns]
         for probe, accuracy in zip(active, right.double().mean(0).tolist(), strict=True):
@@ -152,7 +159,7 @@ def fit_anand2019(
 
 
 class _Training:
-    """A linear layer with its optimiser, schedule and early stop."""
+    """A linear layer with its learning rate and early stop."""
 
     def __init__(
         self,
@@ -171,13 +178,12 @@ class _Training:
         bound = d**-0.5  # as torch.nn.Linear
         start = (torch.rand(CLASSES, d + 1, generator=draw) * 2 - 1) * bound
         self.start, self.used = start, torch.from_numpy(np.append(used, d))  # the last column is the bias
-        self.weights = torch.nn.Parameter(start[:, self.used].to(device))
-        self.optimiser = torch.optim.Adam([self.weights], lr=settings.learning_rate, eps=EPSILON, fused=True)
-        self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimiser, mode="max", patience=5, factor=0.2, min_lr=1e-5
-        )
-        self.epochs = self.best_epoch = self.waited = 0
+        self.weights = start[:, self.used].to(device)
+        self.weights.grad = torch.empty_like(self.weights)
+        self.learning_rate = settings.learning_rate
+        self.epochs = self.best_epoch = self.waited = self.level = 0
         self.best_accuracy = -1.0
+        self.height = -math.inf
         self.best: torch.Tensor | None = None
         self.stopped = False
 
@@ -186,21 +192,34 @@ class _Training:
         self.epochs = epoch
         if accuracy > self.best_accuracy:
             self.best_accuracy, self.best_epoch, self.waited = accuracy, epoch, 0
-            self.best = self.weights.detach().clone() if restore else None
+            self.best = self.weights.clone() if restore else None
         else:
             self.waited += 1
             self.stopped = self.waited >= self.patience
         if not restore:
             self.best_epoch = epoch
         if not self.stopped:
-            self.schedule.step(accuracy)
+            self._lower_rate_on_plateau(accuracy)
+
+    def _lower_rate_on_plateau(self, accuracy: float) -> None:
+        """As torch's ``ReduceLROnPlateau``, which would want an optimiser for each variable."""
+        if accuracy > self.height * (1 + PLATEAU_RISE):
+            self.height, self.level = accuracy, 0
+        elif self.level < PLATEAU_PATIENCE:
+            self.level += 1
+        else:
+            self.learning_rate = max(PLATEAU_FACTOR * self.learning_rate, LEAST_LEARNING_RATE)
+            self.level = 0
 
     def finished(self) -> AdamProbe:
-        best = self.weights.detach() if self.best is None else self.best
-        rate = float(self.optimiser.param_groups[0]["lr"])
-        self.start[:, self.used] = best.cpu()
+        self.start[:, self.used] = (self.weights if self.best is None else self.best).cpu()
         return AdamProbe(
-            self.name, self.start.numpy(), self.epochs, self.best_epoch, self.best_accuracy, rate
+            self.name,
+            self.start.numpy(),
+            self.epochs,
+            self.best_epoch,
+            self.best_accuracy,
+            self.learning_rate,
         )
 
 
@@ -223,38 +242,38 @@ def _drawn(episodes: npt.NDArray[np.integer], generator: torch.Generator) -> tor
     return order[starts[chosen] + (within * torch.from_numpy(sizes)[chosen]).long()]
 
 
-def _share_storage(probes: Sequence[_Training]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Put the weights of all probes into one tensor, and their gradients into another, [v * 256, d + 1].
+def _optimiser(probes: Sequence[_Training], before: torch.optim.Adam | None) -> torch.optim.Adam:
+    """Return one Adam for all that go on, at the rate of each, which remembers what the one before did.
 
-    Weights and gradients of each are views of these from now on.
+    One for each variable would spend a fifth of a step on itself.
     """
     import torch
 
-    joint = torch.cat([probe.weights.detach() for probe in probes])
-    gradient = torch.empty_like(joint)
-    blocks = zip(probes, torch.split(joint, CLASSES), torch.split(gradient, CLASSES), strict=True)
-    for probe, weights, grad in blocks:
-        probe.weights.data, probe.weights.grad = weights, grad
-    return joint, gradient
+    rates: dict[float, list[torch.Tensor]] = {}
+    for probe in probes:
+        rates.setdefault(probe.learning_rate, []).append(probe.weights)
+    groups = [{"params": weights, "lr": rate} for rate, weights in rates.items()]
+    optimiser = torch.optim.Adam(groups, eps=EPSILON, fused=True)
+    if before is not None:
+        optimiser.state.update({probe.weights: before.state[probe.weights] for probe in probes})
+    return optimiser
 
 
-def _step(
-    probes: Sequence[_Training],
-    joint: torch.Tensor,
-    gradient: torch.Tensor,
-    x: torch.Tensor,
-    y: torch.Tensor,
+def _put_gradients(
+    probes: Sequence[_Training], x: torch.Tensor, y: torch.Tensor, scores: torch.Tensor
 ) -> None:
-    """Take one step of Adam down the mean cross-entropy of a batch, x [b, d + 1] and y [b, v]."""
+    """Compute the gradient of each for the mean cross-entropy of a batch, x [b, d + 1] and y [b, v].
+
+    One variable after the other, so that its weights stay in the cache; ``scores`` is room for [b, 256].
+    """
     import torch
 
-    residual = torch.softmax((x @ joint.T).view(len(x), len(probes), CLASSES), 2)
-    residual.scatter_add_(2, y[:, :, None], residual.new_full((*y.shape, 1), -1.0))
-    residual.div_(len(x))
-    # Into memory that is there: fresh memory of this size costs as much as the product.
-    torch.mm(residual.view(len(x), -1).T, x, out=gradient)
-    for probe in probes:
-        probe.optimiser.step()
+    shares, minus = x / len(x), x.new_full((len(x), 1), -1.0)
+    for probe, right in zip(probes, y.T, strict=True):
+        torch.mm(x, probe.weights.T, out=scores)
+        torch.softmax(scores, 1, out=scores)
+        scores.scatter_add_(1, right[:, None], minus)
+        torch.mm(scores.T, shares, out=probe.weights.grad)
 
 
 def _predicted(probes: Sequence[_Training], x: torch.Tensor) -> torch.Tensor:
@@ -262,7 +281,7 @@ def _predicted(probes: Sequence[_Training], x: torch.Tensor) -> torch.Tensor:
     import torch
 
     parts = [
-        torch.stack([(rows @ probe.weights.detach().T).argmax(1) for probe in probes], 1)
+        torch.stack([(rows @ probe.weights.T).argmax(1) for probe in probes], 1)
         for rows in torch.split(x, BLOCK)
     ]
     return torch.cat(parts)

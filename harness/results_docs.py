@@ -50,8 +50,8 @@ Where ours differ from the published numbers, it is for one of these reasons:
   are drawn, not the last ones.
 - **The means.** Majority was averaged over variables in the paper, everything else over categories; here,
   all are over categories. Variables that counted nowhere or twice there count once here.
-- **The budget.** The paper trained up to 100 epochs of 80,000 frames; what ours had is in the table, in steps of
-  so many samples; one of CPC is a sequence of 100 frames. One seed a cell and no error bars there.
+- **The budget.** The paper trained up to 100 epochs of 80,000 frames; what ours had is in the table, in steps
+  of so many samples; one of CPC is a sequence of 100 frames. One seed a cell and no error bars there.
 - **The method.** What we do otherwise is listed in
   [methods.md](methods.md#where-this-differs-from-the-code-of-2019).
 """.strip()
