@@ -144,6 +144,8 @@ def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
     names = re.findall(r'href="encoders/([a-z0-9-]+)\.html">[^<]+</a><small>', index)
     assert names[0] == "encoder-1"  # the newest of its two runs
     assert names[-1] == "encoder-3"  # one game only: no suite mean, no rank
+    partial = re.findall(r'encoders/([a-z0-9-]+)\.html">[^<]+</a><small>[^<]+ · 1 of 2 games</small>', index)
+    assert partial == ["encoder-3"]
     assert "encoder-2" not in names  # withdrawn
     assert 'class="tier reproduced"' in index
     assert "Not comparable with the rows above" in index
