@@ -120,7 +120,8 @@ def begin_with(folder: Path, results: Mapping[Path, Result], signers: Path) -> N
     places = {path_of(result.signed): file for file, result in results.items()}
     try:
         for path, file in places.items():
-            _write(folder / path, results[file].content.decode())
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            result_file.write(results[file], folder / path)
         _write(folder / SIGNERS, signers.read_text(encoding="utf-8"))
         _let_through(verify(folder), places)
         repository.git(folder, "add", "--all")
