@@ -17,7 +17,7 @@ from harness import result_file
 from harness.canonical import to_plain
 from harness.leaderboard import repository
 from harness.leaderboard.board import SIGNERS, AcceptedProtocol, BoardError, parse_rules, path_of
-from harness.leaderboard.gate import Verdict, verify
+from harness.leaderboard.gate import verify
 from harness.result import Result
 
 _FILES = {
@@ -90,51 +90,54 @@ def create(
     repository.commit(folder, f"Begin the leaderboard {title!r}\n")
 
 
-def read_first(results: Path) -> dict[Path, Result]:
-    """Return by file the results, ``*.json``, that a leaderboard is to begin with.
+def read_first(results: Path) -> dict[str, tuple[Path, Result]]:
+    """Return the results that a leaderboard is to begin with, and their files, by where they go in it.
+
+    Args:
+        results: A folder of ``*.json`` and an ``allowed_signers``.
 
     Raises:
         UsageError: There are none, or no ``allowed_signers`` beside them.
-        ResultError: A file is not a result.
+        ResultError: A file is not a result, or nobody vouches for it.
     """
     files = sorted(results.glob("*.json"))
     if not files or not (results / SIGNERS).is_file():
         raise UsageError(
             f"{results} has no results to begin with.", expected=f"*.json, and {SIGNERS} beside them"
         )
-    return {file: result_file.read(file) for file in files}
+    read = [(file, result_file.read(file)) for file in files]
+    return {path_of(result.signed): (file, result) for file, result in read}
 
 
-def begin_with(folder: Path, results: Mapping[Path, Result], signers: Path) -> None:
+def begin_with(folder: Path, first: Mapping[str, tuple[Path, Result]], signers: Path) -> None:
     """Put the first results into a new leaderboard, with the keys that they hold against, and commit them.
 
     Args:
         folder: The leaderboard, as `create` left it.
-        results: As of `read_first`.
+        first: As of `read_first`.
         signers: An ``allowed_signers`` file.
 
     Raises:
         BoardError: The gate refuses one. Then none is put in.
-        ResultError: Nobody vouches for one.
     """
-    places = {path_of(result.signed): file for file, result in results.items()}
     try:
-        for path, file in places.items():
+        for path, (_, result) in first.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            result_file.write(results[file], folder / path)
+            result_file.write(result, folder / path)
         _write(folder / SIGNERS, signers.read_text(encoding="utf-8"))
-        _let_through(verify(folder), places)
+        _gate(folder, first)
         repository.git(folder, "add", "--all")
-        repository.commit(folder, f"Add the first {len(places)} results\n")
+        repository.commit(folder, f"Add the first {len(first)} results\n")
     except BaseException:
         repository.git(folder, "reset", "--quiet", "--hard")
         repository.git(folder, "clean", "--quiet", "--force", "-d")
         raise
 
 
-def _let_through(verdict: Verdict, places: Mapping[str, Path]) -> None:
-    for finding in verdict.findings:
-        error, name = finding.error, places.get(finding.path, finding.path)
+def _gate(folder: Path, first: Mapping[str, tuple[Path, Result]]) -> None:
+    if findings := verify(folder).findings:
+        path, error = findings[0].path, findings[0].error
+        name = first[path][0] if path in first else path
         raise BoardError(
             f"The leaderboard was made without results, since {name} is refused: {error.what}",
             expected=error.expected,
