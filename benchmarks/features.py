@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 import harness
 from atariari_data import game as annotated
 from atariari_data import labels
 from builders.manifest import load_manifest
+from harness.methods.encoders import NatureCNN
 from harness.metrics import game_mean
 from harness.probes import Split
 from harness.splits import open_split
@@ -39,10 +42,13 @@ class Embedded:
         return game_mean(dict(zip(self.names, scores, strict=True)), categories) or 0.0
 
 
-def embed(game: str, rows: int | None = None) -> Embedded:
-    """Embed a game, or so many evenly spaced rows of each of its splits."""
-    encoder, manifest = harness.load_encoder("random-cnn"), load_manifest(game)
-    names, splits, episode = list(manifest.probed("v1")), {}, {}
+def embed(
+    game: str, rows: int | None = None, variables: Sequence[str] | None = None, seed: int = 0
+) -> Embedded:
+    """Embed a game, or so many evenly spaced rows of each of its splits, with all variables or some."""
+    torch.manual_seed(seed)
+    encoder, manifest = harness.load_encoder(NatureCNN()), load_manifest(game)
+    names, splits, episode = list(variables or manifest.probed("v1")), {}, {}
     for name in ("train", "validation", "test"):
         split = open_split(game, name, limit=rows)
         features = np.concatenate([encoder.embed(batch) for batch in split.batches(encoder.spec)])

@@ -4,6 +4,7 @@
     python benchmarks/probes.py [GAME] --adam [--seeds 3]            # anand2019
     python benchmarks/probes.py [GAME] --as-published [--seeds 3]    # with its sampling mistakes
     python benchmarks/probes.py [GAME] --as-published --scale 0.0039 # features 255 times smaller
+    python benchmarks/probes.py [GAME] --adam --variables player_y   # of these alone
 
 A "full pass" is loss and gradient of all variables over all training rows, so that runs on machines of
 different speed can be compared. Means are over variables, and across categories as published.
@@ -32,13 +33,15 @@ def main() -> None:
     parser.add_argument("--as-published", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the features by this")
     parser.add_argument("--learning-rate", type=float, default=SCRIPT_LEARNING_RATE, help="of Adam")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, of the probe")
+    parser.add_argument("--variables", nargs="+", help="of the game; all, if not given")
+    parser.add_argument("--encoder-seed", type=int, default=0, help="of the random CNN's weights")
     options = parser.parse_args()
 
     import torch
 
     torch.set_num_threads(options.threads)
-    embedded = embed(options.game)
+    embedded = embed(options.game, variables=options.variables, seed=options.encoder_seed)
     for name, split in embedded.splits.items():
         embedded.splits[name] = Split(split.features * np.float32(options.scale), split.labels)
     n, d = embedded.splits["train"].features.shape

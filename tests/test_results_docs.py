@@ -77,6 +77,52 @@ def test_ours_stand_beside_the_published_ones(folder: Path) -> None:
         assert f"- **{reason}.**" in text
 
 
+def variables(signed: Signed, game: str) -> dict[str, float]:
+    scores = next(s for s in signed.games[game].scores if (s.probe, s.train_rows) == ADAM)
+    return {v.name: v.f1 for v in scores.variables if v.f1 is not None}
+
+
+def test_variables_stand_beside_the_published_ones(folder: Path) -> None:
+    signed = put(folder, "random-cnn", 1, encoder="random-cnn")
+    paper = next(p for p in published() if p.name == "Random CNN").variables
+    ours = {(game, name): f1 for game in ("boxing", "pong") for name, f1 in variables(signed, game).items()}
+    pairs = {key: (ours[key], paper[key]) for key in ours.keys() & paper.keys()}
+    assert len(pairs) == 13
+    assert ("pong", "ball_x") in pairs
+    apart = {key: a - b for key, (a, b) in pairs.items()}
+    text = results_docs.page(folder)
+    near, far = text.split("### Variable by variable\n")[1].split("More than 0.2 apart")
+    (*_, row) = (line.strip("| ").split(" | ") for line in near.splitlines() if line.startswith("| "))
+    assert row == [
+        "`random-cnn`",
+        "13",
+        *(f"{fmean(pair[i] for pair in pairs.values()):.2f}" for i in (0, 1)),
+        f"{fmean(apart.values()):+.3f}",
+        *(str(sum(abs(d) <= most for d in apart.values())) for most in (0.05, 0.1)),
+    ]
+    expected = sorted((key for key in apart if abs(apart[key]) > 0.2), key=lambda key: -abs(apart[key]))
+    listed = [line.split(" | ") for line in far.split("\n\n")[1].splitlines()[2:]]
+    assert [(cells[1], cells[2].strip("`")) for cells in listed] == [
+        (game_title(game), name) for game, name in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    ("game", "published_as", "here"),
+    [
+        ("tennis", "player_y", "upper_player_y"),  # the same byte by another name
+        ("hero", "score_0", "score_100s"),  # and decoded
+        ("pong", "enemy_y", None),  # another byte by the same name
+        ("pong", "player_y", None),  # the same byte, but several of its values are one here
+        ("montezuma_revenge", "player_direction", None),  # some bits of it
+    ],
+)
+def test_only_labels_that_are_one_to_one_are_compared(game: str, published_as: str, here: str | None) -> None:
+    assert (game, published_as) in next(p for p in published() if p.name == "Random CNN").variables
+    assert results_docs.same_label(game, published_as, "v1") == here
+    assert results_docs.same_label(game, published_as, "anand2019") == published_as
+
+
 def f1(signed: Signed, game: str, run: tuple[str, object]) -> float:
     found = next(s.means.f1 for s in signed.games[game].scores if (s.probe, s.train_rows) == run)
     assert found is not None

@@ -36,23 +36,28 @@ class Published:
         mean: Over the games.
         games: By our name for the game.
         categories: By our name for the category.
+        variables: By our name for the game and the variable's name in label set ``anand2019`` (appendix).
     """
 
     name: str
     mean: float
     games: dict[str, float]
     categories: dict[str, float]
+    variables: dict[tuple[str, str], float]
 
 
 def published() -> list[Published]:
     """Return the methods, best first."""
-    games, categories = _table("anand2019_games.csv"), _table("anand2019_categories.csv")
+    games, categories, variables = (
+        _table(f"anand2019_{name}.csv") for name in ("games", "categories", "variables")
+    )
     found = [
         Published(
             name=title,
             mean=float(next(row[column] for row in games if row["game"] == "mean")),
             games={game(row["game"]).name: float(row[column]) for row in games if row["game"] != "mean"},
             categories={_CATEGORIES[row["category"]]: float(row[column]) for row in categories},
+            variables={(game(row["game"]).name, row["variable"]): float(row[column]) for row in variables},
         )
         for column, title in _METHODS.items()
     ]
