@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from harness.features import Features
 from harness.probes import Split, check_probe_input
 
 if TYPE_CHECKING:
@@ -128,26 +129,24 @@ def fit_anand2019(
         n = len((train, validation)[part].features)
         return (torch.randperm(n, generator=order) if part == 0 else torch.arange(n)).to(device)
 
-    # A feature that is zero in every row has no gradient, so Adam leaves its weights as they were drawn.
-    used = np.flatnonzero(train.features.any(axis=0) | validation.features.any(axis=0))
-    x, x_validation = (_with_ones(s.features, used).to(device) for s in (train, validation))
+    columns = _Columns.of(train.features, validation.features, device)
+    x, x_validation = columns.inputs(train.features), columns.summed(columns.inputs(validation.features))
     y, y_validation = (torch.tensor(s.labels, dtype=torch.int64, device=device) for s in (train, validation))
-    probes = [
-        _Training(v, name, train.features.shape[1], used, settings, device) for v, name in enumerate(names)
-    ]
+    probes = [_Training(v, name, columns, settings) for v, name in enumerate(names)]
     scores = x.new_empty(settings.batch_size, CLASSES)  # once: fresh memory costs as much as the product
     active, optimiser = probes, None
     for epoch in range(1, settings.epochs + 1):
         optimiser = _optimiser(active, optimiser)
-        columns = [probe.column for probe in active]
-        y_active = y[:, columns]
+        variables = [probe.variable for probe in active]
+        y_active = y[:, variables]
         for batch in torch.split(rows(0), settings.batch_size):
             if episodes is not None and len(batch) < settings.batch_size:
                 break  # as published
-            _put_gradients(active, x[batch], y_active[batch], scores[: len(batch)])
+            rows_x = x[batch]
+            _put_gradients(active, columns.summed(rows_x), rows_x, y_active[batch], scores[: len(batch)])
             optimiser.step()
         seen = rows(1)
-        right = _predicted(active, x_validation[seen]) == y_validation[seen][:, columns]
+        right = _predicted(active, x_validation[seen]) == y_validation[seen][:, variables]
         for probe, accuracy in zip(active, right.double().mean(0).tolist(), strict=True):
             probe.note(epoch, accuracy, restore=episodes is None)
             if progress and (probe.stopped or epoch == settings.epochs):
@@ -158,27 +157,72 @@ def fit_anand2019(
     return [probe.finished() for probe in probes]
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """Which features have to be trained, each with a weight a class.
+
+    Features that are equal in every row have equal gradients, so Adam moves their weights alike: the mean of
+    these weights is trained, and counts as often as there are such features. A feature that is zero in every
+    row has no gradient, and its weights stay as they were drawn. To most encoders this is nothing; of the
+    bits of a RAM, two thirds need not be trained. The last feature is the constant of the bias.
+
+    Attributes:
+        kind: int64 [d + 1], which of the u trained columns a feature is; -1 for one that is zero.
+        first: int64 [u], the first feature of each.
+        count: float32 [u], how many features each is.
+    """
+
+    kind: torch.Tensor
+    first: torch.Tensor
+    count: torch.Tensor
+
+    @classmethod
+    def of(cls, train: Features, validation: Features, device: str) -> _Columns:
+        """Compare the features of rows, float32 [n, d], and the constant."""
+        import torch
+
+        n = len(train) + len(validation)
+        found: dict[bytes, int] = {_digest(np.zeros(n, np.float32)): -1}
+        first: list[int] = []
+        kind: list[int] = []
+        for j in range(train.shape[1] + 1):
+            ends = j == train.shape[1]
+            column = np.ones(n, np.float32) if ends else np.append(train[:, j], validation[:, j])
+            kind.append(found.setdefault(_digest(column), len(first)))
+            if kind[-1] == len(first):
+                first.append(j)
+        count = np.bincount(np.array(kind) + 1, minlength=len(first) + 1)[1:].astype(np.float32)
+        return cls(*(torch.tensor(t, device=device) for t in (kind, first, count)))
+
+    def inputs(self, features: Features) -> torch.Tensor:
+        """Return the trained columns of rows, float32 [n, u]."""
+        import torch
+
+        with_ones = np.pad(features, ((0, 0), (0, 1)), constant_values=1.0)
+        return torch.from_numpy(with_ones).to(self.first.device)[:, self.first]
+
+    def summed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return inputs, [n, u], so that their product with the trained weights is that of all features."""
+        return x if len(self.kind) == len(self.first) else x * self.count
+
+
+def _digest(column: npt.NDArray[np.float32]) -> bytes:
+    return hashlib.blake2b(column.tobytes()).digest()
+
+
 class _Training:
     """A linear layer with its learning rate and early stop."""
 
-    def __init__(
-        self,
-        column: int,
-        name: str,
-        d: int,
-        used: npt.NDArray[np.int64],
-        settings: AdamSettings,
-        device: str,
-    ) -> None:
+    def __init__(self, variable: int, name: str, columns: _Columns, settings: AdamSettings) -> None:
         import torch
 
-        self.column, self.name, self.patience = column, name, settings.patience
+        self.variable, self.name, self.columns, self.patience = variable, name, columns, settings.patience
         digest = hashlib.sha256(f"{settings.seed} {name}".encode()).digest()
         draw = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        d = len(columns.kind) - 1
         bound = d**-0.5  # as torch.nn.Linear
-        start = (torch.rand(CLASSES, d + 1, generator=draw) * 2 - 1) * bound
-        self.start, self.used = start, torch.from_numpy(np.append(used, d))  # the last column is the bias
-        self.weights = start[:, self.used].to(device)
+        self.start = ((torch.rand(CLASSES, d + 1, generator=draw) * 2 - 1) * bound).to(columns.kind.device)
+        self.weights = self._means(self.start)
         self.weights.grad = torch.empty_like(self.weights)
         self.learning_rate = settings.learning_rate
         self.epochs = self.best_epoch = self.waited = self.level = 0
@@ -211,23 +255,26 @@ class _Training:
             self.learning_rate = max(PLATEAU_FACTOR * self.learning_rate, LEAST_LEARNING_RATE)
             self.level = 0
 
+    def _means(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the means of the weights [256, d + 1] of equal features, [256, u]."""
+        trained = self.columns.kind >= 0
+        sums = weights.new_zeros(CLASSES, len(self.columns.first))
+        sums.index_add_(1, self.columns.kind[trained], weights[:, trained])
+        return sums / self.columns.count
+
     def finished(self) -> AdamProbe:
-        self.start[:, self.used] = (self.weights if self.best is None else self.best).cpu()
+        trained = self.columns.kind >= 0
+        moved = (self.weights if self.best is None else self.best) - self._means(self.start)
+        weights = self.start.clone()
+        weights[:, trained] += moved[:, self.columns.kind[trained]]
         return AdamProbe(
             self.name,
-            self.start.numpy(),
+            weights.cpu().numpy(),
             self.epochs,
             self.best_epoch,
             self.best_accuracy,
             self.learning_rate,
         )
-
-
-def _with_ones(features: npt.NDArray[np.float32], used: npt.NDArray[np.int64]) -> torch.Tensor:
-    import torch
-
-    features = features if len(used) == features.shape[1] else features[:, used]
-    return torch.from_numpy(np.pad(features, ((0, 0), (0, 1)), constant_values=1.0))
 
 
 def _drawn(episodes: npt.NDArray[np.integer], generator: torch.Generator) -> torch.Tensor:
@@ -260,9 +307,9 @@ def _optimiser(probes: Sequence[_Training], before: torch.optim.Adam | None) -> 
 
 
 def _put_gradients(
-    probes: Sequence[_Training], x: torch.Tensor, y: torch.Tensor, scores: torch.Tensor
+    probes: Sequence[_Training], summed: torch.Tensor, x: torch.Tensor, y: torch.Tensor, scores: torch.Tensor
 ) -> None:
-    """Compute the gradient of each for the mean cross-entropy of a batch, x [b, d + 1] and y [b, v].
+    """Compute the gradient of each for the mean cross-entropy of a batch, x [b, u] and y [b, v].
 
     One variable after the other, so that its weights stay in the cache; ``scores`` is room for [b, 256].
     """
@@ -270,14 +317,14 @@ def _put_gradients(
 
     shares, minus = x / len(x), x.new_full((len(x), 1), -1.0)
     for probe, right in zip(probes, y.T, strict=True):
-        torch.mm(x, probe.weights.T, out=scores)
+        torch.mm(summed, probe.weights.T, out=scores)
         torch.softmax(scores, 1, out=scores)
         scores.scatter_add_(1, right[:, None], minus)
         torch.mm(scores.T, shares, out=probe.weights.grad)
 
 
 def _predicted(probes: Sequence[_Training], x: torch.Tensor) -> torch.Tensor:
-    """Return the classes, int64 [n, v], of rows that end in a one."""
+    """Return the classes, int64 [n, v], of summed inputs [n, u]."""
     import torch
 
     parts = [

@@ -1,5 +1,7 @@
 """The published probe against a plain torch loop, and its 2019 calls."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from atariari_data.errors import UsageError
 from harness.adam_probe import AdamSettings, _drawn, fit_anand2019
-from harness.features import EncoderError
+from harness.features import EncoderError, Features
 from harness.metrics import accuracy, weighted_f1
 from harness.probe_trainer import ProbeTrainer
 from harness.probes import FeatureError, Split
@@ -26,14 +28,23 @@ TRAIN, VALIDATION, TEST = _split(300, 0), _split(90, 1), _split(120, 2)
 QUICK = AdamSettings(learning_rate=0.02, epochs=30, patience=9)
 
 
-def _with_zeros(split: Split) -> Split:
+def _as_it_is(features: Features) -> Features:
+    return features
+
+
+def _with_zeros(features: Features) -> Features:
     """Insert features that are zero in every row."""
-    return Split(np.insert(split.features, (0, 3, 6, 6), 0, axis=1), split.labels)
+    return np.insert(features, (0, 3, 6, 6), 0, axis=1)
 
 
-@pytest.mark.parametrize("dead", [False, True])
-def test_equals_a_plain_loop_for_each_variable_alone(dead: bool) -> None:
-    train, validation = (_with_zeros(s) if dead else s for s in (TRAIN, VALIDATION))
+def _with_equals(features: Features) -> Features:
+    """Insert copies, some of them far away, and constants like that of the bias."""
+    return np.column_stack([features[:, (0, 0, *range(6), 4, 0)], np.ones((len(features), 2))])
+
+
+@pytest.mark.parametrize("more", [_as_it_is, _with_zeros, _with_equals])
+def test_equals_a_plain_loop_for_each_variable_alone(more: Callable[[Features], Features]) -> None:
+    train, validation = (Split(more(s.features).astype(np.float32), s.labels) for s in (TRAIN, VALIDATION))
     probes = fit_anand2019(train, validation, names=NAMES, settings=QUICK)
     assert len({probe.epochs for probe in probes}) > 1, "one stops before another"
     assert len({probe.learning_rate for probe in probes}) > 1, "and the rate of one has fallen more often"
