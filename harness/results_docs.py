@@ -207,10 +207,10 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
         parts += _over_shared(groups, shared, runs)
     paper_run = ("anand2019", "full")
     if paper_run in runs:
-        of_paper = [g for g in groups if _paper(g, papers) and _has(g, paper_run)]
-        if of_paper:
-            parts += _beside(of_paper, games, papers, paper_run)
-            parts += _by_variable(of_paper, label_set, papers, paper_run)
+        probed = [g for g in groups if _has(g, paper_run)]
+        if any(_paper(g, papers) for g in probed):
+            parts += _beside(probed, games, papers, paper_run)
+            parts += _by_variable(probed, label_set, papers, paper_run)
             parts += [_WHY + ("\n" + _LABELS if label_set != "anand2019" else ""), _UNEXPLAINED]
     for run in runs:
         parts += [
@@ -240,29 +240,28 @@ def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[R
 def _beside(
     groups: Sequence[Group], games: Sequence[str], papers: dict[str, Published], run: Run
 ) -> list[str]:
-    """Return a table of ours with the published in brackets, and the means over the games that both have."""
-    head = ["game", *(f"`{g.name}`" for g in groups)]
-    rows: list[list[str]] = []
-    both: dict[str, list[tuple[float, float]]] = {g.name: [] for g in groups}
+    """Return a table of ours with the published in brackets, and the means over the paper's games of ours."""
+    of_paper = next(iter(papers.values())).games
+    rows = []
+    means: list[list[tuple[float, float | None]]] = [[] for _ in groups]
     for name in games:
         row = [game_title(name)]
-        for g in groups:
+        for g, pairs in zip(groups, means, strict=True):
             ours, paper = g.game(name, run), _paper(g, papers)
             theirs = paper.games.get(name) if paper else None
-            if ours and theirs is not None:
-                both[g.name].append((fmean(ours), theirs))
-            row.append(f"{_two(fmean(ours) if ours else None)} ({_two(theirs)})")
+            if ours and name in of_paper:
+                pairs.append((fmean(ours), theirs))
+            row.append(_bracketed(fmean(ours) if ours else None, theirs))
         rows.append(row)
-    means = ["mean of both"]
-    for g in groups:
-        pairs = both[g.name]
-        means.append(
-            f"{_two(fmean(a for a, _ in pairs))} ({_two(fmean(b for _, b in pairs))})" if pairs else _NONE
-        )
+    last = ["mean, paper's games"]
+    for pairs in means:
+        mean = fmean(a for a, _ in pairs) if pairs else None
+        known = [b for _, b in pairs if b is not None]
+        last.append(_bracketed(mean, fmean(known) if known else None))
     return [
         "### Beside the paper",
         f"Ours under the probe `anand2019`, and in brackets the paper's (tables 2 and 3 of {SOURCE}).",
-        _table(head, [*rows, means]),
+        _table(["game", *(f"`{g.name}`" for g in groups)], [*rows, last]),
     ]
 
 
@@ -357,6 +356,10 @@ def _spread(values: Sequence[float]) -> str:
     if not values:
         return _NONE
     return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def _bracketed(ours: float | None, theirs: float | None) -> str:
+    return _two(ours) + ("" if theirs is None else f" ({_two(theirs)})")
 
 
 def _two(value: float | None) -> str:
