@@ -1,21 +1,21 @@
-"""Features of a game by the random CNN of the paper, for the benchmarks of probes."""
+"""Features of a game, by the random CNN of the paper or otherwise, for the benchmarks of probes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 import harness
 from atariari_data import game as annotated
 from atariari_data import labels
 from builders.manifest import load_manifest
-from harness.methods.encoders import NatureCNN
+from harness.features import Features
+from harness.methods.untrained import random_cnn
 from harness.metrics import game_mean
 from harness.probes import Split
-from harness.splits import open_split
+from harness.splits import SplitRows, open_split
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Embedded:
     Attributes:
         game: Its name.
         names: Of the v variables that are probed.
-        splits: ``train``, ``validation`` and ``test`` to features [n, 256] and labels [n, v].
+        splits: ``train``, ``validation`` and ``test`` to features [n, d] and labels [n, v].
         episode: Likewise, to int32 [n].
-        few: The 1,000 frozen training rows; all, where rows were left out.
+        few: The 1,000 frozen training rows; evenly spaced ones, where rows were left out.
     """
 
     game: str
@@ -42,18 +42,28 @@ class Embedded:
         return game_mean(dict(zip(self.names, scores, strict=True)), categories) or 0.0
 
 
+def by_random_cnn(seed: int = 0) -> Callable[[SplitRows], Features]:
+    """Return what gives the features [n, 256] of a split by the random CNN."""
+    encoder = harness.load_encoder(random_cnn(seed))
+    return lambda split: np.concatenate([encoder.embed(batch) for batch in split.batches(encoder.spec)])
+
+
 def embed(
-    game: str, rows: int | None = None, variables: Sequence[str] | None = None, seed: int = 0
+    game: str,
+    rows: int | None = None,
+    variables: Sequence[str] | None = None,
+    by: Callable[[SplitRows], Features] | None = None,
 ) -> Embedded:
     """Embed a game, or so many evenly spaced rows of each of its splits, with all variables or some."""
-    torch.manual_seed(seed)
-    encoder, manifest = harness.load_encoder(NatureCNN()), load_manifest(game)
+    by, manifest = by or by_random_cnn(), load_manifest(game)
     names, splits, episode = list(variables or manifest.probed("v1")), {}, {}
     for name in ("train", "validation", "test"):
         split = open_split(game, name, limit=rows)
-        features = np.concatenate([encoder.embed(batch) for batch in split.batches(encoder.spec)])
         decoded = labels(split.ram, game)
-        splits[name] = Split(features, np.stack([decoded[n] for n in names], axis=1))
+        splits[name] = Split(by(split), np.stack([decoded[n] for n in names], axis=1))
         episode[name] = split.episode
-    few = np.array(manifest.train_rows_1k) if rows is None else np.arange(len(splits["train"].features))
+    n = len(splits["train"].features)
+    few = (
+        np.array(manifest.train_rows_1k) if rows is None else np.linspace(0, n - 1, min(n, 1000)).astype(int)
+    )
     return Embedded(game, names, splits, episode, few)

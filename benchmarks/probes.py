@@ -17,7 +17,7 @@ import resource
 import time
 
 import numpy as np
-from features import Embedded, embed
+from features import Embedded, by_random_cnn, embed
 
 from harness.adam_probe import SCRIPT_LEARNING_RATE, AdamSettings, fit_anand2019
 from harness.metrics import Bootstrap, interval, majority_class, weighted_f1
@@ -41,7 +41,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
-    embedded = embed(options.game, variables=options.variables, seed=options.encoder_seed)
+    embedded = embed(options.game, variables=options.variables, by=by_random_cnn(options.encoder_seed))
     for name, split in embedded.splits.items():
         embedded.splits[name] = Split(split.features * np.float32(options.scale), split.labels)
     n, d = embedded.splits["train"].features.shape

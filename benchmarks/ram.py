@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import numpy.typing as npt
+from features import Embedded, embed
 
 from atariari_data import game as annotated
-from atariari_data import labels
 from builders.manifest import load_manifest
-from harness.metrics import game_mean, weighted_f1
-from harness.probes import Split, fit_linear
+from harness.metrics import weighted_f1
+from harness.probes import fit_linear
 from harness.ram import bits
-from harness.splits import open_split
 
 
 def main() -> None:
@@ -31,31 +29,29 @@ def main() -> None:
     parser.add_argument("--own", action="store_true", help="from the variable's own byte alone")
     options = parser.parse_args()
 
-    manifest = load_manifest(options.game)
-    names = options.variables or list(manifest.probed("v1"))
-    variables = {v.name: v for v in annotated(options.game).variables() if v.name in names}
-    splits = [open_split(options.game, name, limit=options.limit) for name in ("train", "validation", "test")]
-    few = np.array(manifest.train_rows_1k)
-    if options.limit:
-        few = np.linspace(0, len(splits[0]) - 1, 1000).astype(np.int64)
-
-    def show(title: str, ram: list[npt.NDArray[np.float32]], names: list[str]) -> None:
-        tables = [np.stack([labels(s.ram, options.game)[n] for n in names], axis=1) for s in splits]
-        train, validation, test = (Split(x, y) for x, y in zip(ram, tables, strict=True))
-        for rows in (None, few):
-            fits = fit_linear(train, validation, test.features, names=names, rows=rows)
-            f1 = {fit.name: weighted_f1(test.labels[:, v], fit.predictions) for v, fit in enumerate(fits)}
-            mean = game_mean(f1, {name: variables[name].categories for name in names})
-            each = ", ".join(f"{name} {score:.3f}" for name, score in f1.items())
-            print(f"{title}, {'all' if rows is None else '1,000'} rows: {mean:.3f}: {each}", flush=True)
-
+    names = options.variables or load_manifest(options.game).probed("v1")
     if options.own:
+        address = {v.name: v.address for v in annotated(options.game).variables()}
         for name in names:
-            own = [bits(s.ram[:, [variables[name].address]]) for s in splits]
-            show("its own byte", own, [name])
+            own = address[name]
+            byte = embed(
+                options.game, options.limit, [name], lambda split, own=own: bits(split.ram[:, [own]])
+            )
+            show("its own byte", byte)
         return
-    show("1,024 bits", [bits(s.ram) for s in splits], names)
-    show("128 bytes", [(s.ram / 255).astype(np.float32) for s in splits], names)
+    show("1,024 bits", embed(options.game, options.limit, names, lambda split: bits(split.ram)))
+    show("128 bytes", embed(options.game, options.limit, names, lambda split: np.float32(split.ram) / 255))
+
+
+def show(title: str, embedded: Embedded) -> None:
+    """Fit and print."""
+    train, validation, test = embedded.splits.values()
+    for rows in (None, embedded.few):
+        fits = fit_linear(train, validation, test.features, names=embedded.names, rows=rows)
+        scores = [weighted_f1(test.labels[:, v], fit.predictions) for v, fit in enumerate(fits)]
+        each = ", ".join(f"{name} {f1:.3f}" for name, f1 in zip(embedded.names, scores, strict=True))
+        size = "all" if rows is None else f"{len(rows):,}"
+        print(f"{title}, {size} rows: {embedded.across_categories(scores):.3f}: {each}", flush=True)
 
 
 if __name__ == "__main__":

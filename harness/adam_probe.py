@@ -142,8 +142,8 @@ def fit_anand2019(
         for batch in torch.split(rows(0), settings.batch_size):
             if episodes is not None and len(batch) < settings.batch_size:
                 break  # as published
-            rows_x = x[batch]
-            _put_gradients(active, columns.summed(rows_x), rows_x, y_active[batch], scores[: len(batch)])
+            x_batch = x[batch]
+            _put_gradients(active, columns.summed(x_batch), x_batch, y_active[batch], scores[: len(batch)])
             optimiser.step()
         seen = rows(1)
         right = _predicted(active, x_validation[seen]) == y_validation[seen][:, variables]
@@ -167,13 +167,13 @@ class _Columns:
     bits of a RAM, two thirds need not be trained. The last feature is the constant of the bias.
 
     Attributes:
-        kind: int64 [d + 1], which of the u trained columns a feature is; -1 for one that is zero.
-        first: int64 [u], the first feature of each.
+        kind: int64 [d + 1], which of the u trained columns a feature is; u for one that is zero.
+        first: int64 [u], the first feature of each, ascending.
         count: float32 [u], how many features each is.
     """
 
     kind: torch.Tensor
-    first: torch.Tensor
+    first: npt.NDArray[np.int64]
     count: torch.Tensor
 
     @classmethod
@@ -181,29 +181,42 @@ class _Columns:
         """Compare the features of rows, float32 [n, d], and the constant."""
         import torch
 
-        n = len(train) + len(validation)
+        n, d = len(train) + len(validation), train.shape[1]
         found: dict[bytes, int] = {_digest(np.zeros(n, np.float32)): -1}
         first: list[int] = []
         kind: list[int] = []
-        for j in range(train.shape[1] + 1):
-            ends = j == train.shape[1]
-            column = np.ones(n, np.float32) if ends else np.append(train[:, j], validation[:, j])
+        for j in range(d + 1):
+            column = np.append(train[:, j], validation[:, j]) if j < d else np.ones(n, np.float32)
             kind.append(found.setdefault(_digest(column), len(first)))
             if kind[-1] == len(first):
                 first.append(j)
-        count = np.bincount(np.array(kind) + 1, minlength=len(first) + 1)[1:].astype(np.float32)
-        return cls(*(torch.tensor(t, device=device) for t in (kind, first, count)))
+        kinds = np.array(kind) % (len(first) + 1)
+        count = np.bincount(kinds, minlength=len(first) + 1)[:-1].astype(np.float32)
+        return cls(torch.tensor(kinds, device=device), np.array(first), torch.tensor(count, device=device))
 
     def inputs(self, features: Features) -> torch.Tensor:
-        """Return the trained columns of rows, float32 [n, u]."""
+        """Return the trained columns of rows, float32 [n, u], in memory of their own alone."""
         import torch
 
-        with_ones = np.pad(features, ((0, 0), (0, 1)), constant_values=1.0)
-        return torch.from_numpy(with_ones).to(self.first.device)[:, self.first]
+        own = self.first[self.first < features.shape[1]]
+        x = np.ones((len(features), len(self.first)), np.float32)
+        x[:, : len(own)] = features if len(own) == features.shape[1] else features[:, own]
+        return torch.from_numpy(x).to(self.kind.device)
 
     def summed(self, x: torch.Tensor) -> torch.Tensor:
         """Return inputs, [n, u], so that their product with the trained weights is that of all features."""
         return x if len(self.kind) == len(self.first) else x * self.count
+
+    def means(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the means of the weights of equal features, from [256, d + 1] to [256, u]."""
+        sums = weights.new_zeros(len(weights), len(self.first) + 1).index_add_(1, self.kind, weights)
+        return sums[:, :-1] / self.count
+
+    def spread(self, moved: torch.Tensor) -> torch.Tensor:
+        """Return how far each feature's weight moved, from [256, u] to [256, d + 1]."""
+        import torch
+
+        return torch.nn.functional.pad(moved, (0, 1))[:, self.kind]
 
 
 def _digest(column: npt.NDArray[np.float32]) -> bytes:
@@ -222,7 +235,7 @@ class _Training:
         d = len(columns.kind) - 1
         bound = d**-0.5  # as torch.nn.Linear
         self.start = ((torch.rand(CLASSES, d + 1, generator=draw) * 2 - 1) * bound).to(columns.kind.device)
-        self.weights = self._means(self.start)
+        self.weights = columns.means(self.start)
         self.weights.grad = torch.empty_like(self.weights)
         self.learning_rate = settings.learning_rate
         self.epochs = self.best_epoch = self.waited = self.level = 0
@@ -255,18 +268,9 @@ class _Training:
             self.learning_rate = max(PLATEAU_FACTOR * self.learning_rate, LEAST_LEARNING_RATE)
             self.level = 0
 
-    def _means(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return the means of the weights [256, d + 1] of equal features, [256, u]."""
-        trained = self.columns.kind >= 0
-        sums = weights.new_zeros(CLASSES, len(self.columns.first))
-        sums.index_add_(1, self.columns.kind[trained], weights[:, trained])
-        return sums / self.columns.count
-
     def finished(self) -> AdamProbe:
-        trained = self.columns.kind >= 0
-        moved = (self.weights if self.best is None else self.best) - self._means(self.start)
-        weights = self.start.clone()
-        weights[:, trained] += moved[:, self.columns.kind[trained]]
+        moved = (self.weights if self.best is None else self.best) - self.columns.means(self.start)
+        weights = self.start + self.columns.spread(moved)
         return AdamProbe(
             self.name,
             weights.cpu().numpy(),

@@ -143,17 +143,17 @@ def is_encoder_class(thing: type) -> bool:
 
 
 @contextlib.contextmanager
-def seeded() -> Iterator[None]:
-    """Random generators of Python, NumPy and torch (CPU) at seed 0 for a while, then where they were."""
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Random generators of Python, NumPy and torch (CPU) at a seed for a while, then where they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one, on purpose
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - as above
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - as above
     with contextlib.ExitStack() as stack:
         if importlib.util.find_spec("torch"):
             import torch
 
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
         try:
             yield
         finally:

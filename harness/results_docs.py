@@ -10,10 +10,9 @@ from statistics import fmean, stdev
 from typing import Final, NamedTuple
 
 from atariari_data.errors import DataError
-from atariari_data.games import Variable, game
 from builders.files import new_file
 from harness.leaderboard.board import SIGNERS
-from harness.leaderboard.published import SOURCE, Published, published
+from harness.leaderboard.published import SOURCE, Published, published, same_label
 from harness.pages.words import game_title, probe_title
 from harness.result import Signed, TrainRows
 from harness.result_file import read
@@ -111,13 +110,11 @@ class Group:
     def variables(self, run: Run) -> dict[tuple[str, str], float]:
         """Return F1 of the variables by game and name, the mean over the seeds."""
         found: dict[tuple[str, str], list[float]] = {}
-        for result in self.results:
-            for name, of_game in result.games.items():
-                for scores in of_game.scores:
-                    if (scores.probe, scores.train_rows) == run:
-                        for v in scores.variables:
-                            if v.f1 is not None:
-                                found.setdefault((name, v.name), []).append(v.f1)
+        games = ((name, of_it) for result in self.results for name, of_it in result.games.items())
+        scores = ((name, s) for name, of_it in games for s in of_it.scores if (s.probe, s.train_rows) == run)
+        for key, f1 in (((name, v.name), v.f1) for name, s in scores for v in s.variables):
+            if f1 is not None:
+                found.setdefault(key, []).append(f1)
         return {key: fmean(f1) for key, f1 in found.items()}
 
     @property
@@ -324,17 +321,6 @@ def _pairs(group: Group, papers: dict[str, Published], label_set: str, run: Run)
         if name and (game_name, name) in ours:
             pairs.append(_Pair(game_name, name, ours[game_name, name], theirs))
     return pairs
-
-
-def same_label(game_name: str, name: str, label_set: str) -> str | None:
-    """Return the variable of a label set whose values are one to one with those of one of ``anand2019``."""
-
-    def bits(v: Variable) -> tuple[object, ...]:
-        return v.address, v.mask, v.step, v.motion  # decimals are one to one with their bytes
-
-    published = next(v for v in game(game_name).variables("anand2019") if v.name == name)
-    same = (v.name for v in game(game_name).variables(label_set) if bits(v) == bits(published))
-    return next(same, None)
 
 
 def _by_game(groups: Sequence[Group], games: Sequence[str], run: Run) -> str:

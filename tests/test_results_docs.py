@@ -13,7 +13,7 @@ from atariari_data.errors import DataError
 from harness import results_docs
 from harness.canonical import ResultError
 from harness.keys import keygen, sign_result
-from harness.leaderboard.published import published
+from harness.leaderboard.published import published, same_label
 from harness.pages.words import game_title
 from harness.provenance import IS_BOUND
 from harness.result import Result, Signed
@@ -120,8 +120,8 @@ def test_variables_stand_beside_the_published_ones(folder: Path) -> None:
 )
 def test_only_labels_that_are_one_to_one_are_compared(game: str, published_as: str, here: str | None) -> None:
     assert (game, published_as) in next(p for p in published() if p.name == "Random CNN").variables
-    assert results_docs.same_label(game, published_as, "v1") == here
-    assert results_docs.same_label(game, published_as, "anand2019") == published_as
+    assert same_label(game, published_as, "v1") == here
+    assert same_label(game, published_as, "anand2019") == published_as
 
 
 def f1(signed: Signed, game: str, run: tuple[str, object]) -> float:

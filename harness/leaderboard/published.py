@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
-from atariari_data.games import game
+from atariari_data.games import Variable, game
 
 SOURCE = "https://arxiv.org/abs/1906.08226"
 _METHODS = {
@@ -46,7 +47,8 @@ class Published:
     variables: dict[tuple[str, str], float]
 
 
-def published() -> list[Published]:
+@cache
+def published() -> tuple[Published, ...]:
     """Return the methods, best first."""
     games, categories, variables = (
         _table(f"anand2019_{name}.csv") for name in ("games", "categories", "variables")
@@ -61,7 +63,18 @@ def published() -> list[Published]:
         )
         for column, title in _METHODS.items()
     ]
-    return sorted(found, key=lambda method: -method.mean)
+    return tuple(sorted(found, key=lambda method: -method.mean))
+
+
+def same_label(game_name: str, name: str, label_set: str) -> str | None:
+    """Return the variable of a label set whose values are one to one with those of one of ``anand2019``."""
+
+    def bits(v: Variable) -> tuple[object, ...]:
+        return v.address, v.mask, v.step, v.motion  # decimals are one to one with their bytes
+
+    published_as = next(v for v in game(game_name).variables("anand2019") if v.name == name)
+    same = (v.name for v in game(game_name).variables(label_set) if bits(v) == bits(published_as))
+    return next(same, None)
 
 
 def _table(name: str) -> list[dict[str, str]]:

@@ -42,7 +42,7 @@ class Majority(Method):
         return Constant()
 
 
-def random_cnn() -> NatureCNN:
-    """Make the random encoder for whole frames whose weights are the same every time (seed 0)."""
-    with seeded():
+def random_cnn(seed: int = 0) -> NatureCNN:
+    """Make the random encoder for whole frames, whose weights are the same every time."""
+    with seeded(seed):
         return NatureCNN()
