@@ -15,7 +15,7 @@ from features import embed
 from sklearn.linear_model import LogisticRegression
 
 from harness.metrics import weighted_f1
-from harness.probes import fit_linear
+from harness.probes.linear import fit_linear
 
 
 def main() -> None:

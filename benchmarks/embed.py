@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from harness.adapters import load_encoder
-from harness.encoder import sample_frames
-from harness.encoder_file import find_encoder, import_file
+from harness.encoders.encoder import sample_frames
+from harness.encoders.python_files import find_encoder, import_file
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "my_encoder.py"
 BATCH = 64

@@ -11,10 +11,10 @@ import harness
 from atariari_data import game as annotated
 from atariari_data import labels
 from builders.manifest import load_manifest
-from harness.features import Features
+from harness.encoders.features import Features
 from harness.methods.untrained import random_cnn
 from harness.metrics import game_mean
-from harness.probes import Split
+from harness.probes.inputs import Split
 from harness.splits import SplitRows, open_split
 
 

@@ -15,12 +15,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from atariari_data.errors import AtariariError
-from harness import allowed_signers, keys
-from harness.consistency import check
-from harness.keys import sign_result
-from harness.result import Result
-from harness.result_file import loads
-from harness.verify import check_signatures
+from harness.results.consistency import check
+from harness.results.result import Result
+from harness.results.result_file import loads
+from harness.results.sign import sign_result
+from harness.results.verify import check_signatures
+from harness.signing import allowed_signers, keys
 from tests.made_results import make
 
 TOKENS = (

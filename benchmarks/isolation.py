@@ -2,8 +2,8 @@
 
 python -m benchmarks.isolation [--encoder examples/my_encoder.py] [--rows 6000] [--times 3]
 
-Both go through `harness.embedding.embed`, one after the other and again, so that a busy machine slows both;
-starting the process is timed apart.
+Both go through `harness.evaluation.embedding.embed`, in turn, so that a busy machine slows both; starting the
+process is timed apart.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from harness.adapters import load_encoder
-from harness.embedding import embed
-from harness.isolation import IsolatedEncoder, Limits
-from harness.opening import hidden_folders
+from harness.evaluation.embedding import embed
+from harness.isolation.opening import hidden_folders
+from harness.isolation.process import IsolatedEncoder, Limits
 from harness.splits import open_split
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"

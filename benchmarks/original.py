@@ -26,7 +26,8 @@ from features import Embedded, embed
 import harness
 from atariari_data import labels
 from harness.metrics import weighted_f1
-from harness.probes import Split, fit_linear
+from harness.probes.inputs import Split
+from harness.probes.linear import fit_linear
 from harness.splits import open_split
 
 TIMED = 20  # batches with the encoder inside the loop

@@ -19,9 +19,10 @@ import time
 import numpy as np
 from features import Embedded, by_random_cnn, embed
 
-from harness.adam_probe import SCRIPT_LEARNING_RATE, AdamSettings, fit_anand2019
 from harness.metrics import Bootstrap, interval, majority_class, weighted_f1
-from harness.probes import Split, fit_linear
+from harness.probes.adam import SCRIPT_LEARNING_RATE, AdamSettings, fit_anand2019
+from harness.probes.inputs import Split
+from harness.probes.linear import fit_linear
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from features import Embedded, embed
 
 from atariari_data import game as annotated
 from builders.manifest import load_manifest
+from harness.encoders.ram import bits
 from harness.metrics import weighted_f1
-from harness.probes import fit_linear
-from harness.ram import bits
+from harness.probes.linear import fit_linear
 
 
 def main() -> None:

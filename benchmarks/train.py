@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from harness.frame_spec import FrameSpec, sample_frames
+from harness.encoders.frame_spec import FrameSpec, sample_frames
 from harness.methods.contrastive import SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, read_batches

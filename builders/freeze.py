@@ -13,6 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from atariari_data.errors import DataError, UsageError
+from builders.content import Content, config_of, few_rows, statistics_of
 from builders.digest import frame_digest
 from builders.manifest import (
     DATASET_VERSION,
@@ -21,14 +22,11 @@ from builders.manifest import (
     Config,
     Manifest,
     Statistics,
-    config_of,
-    few_rows,
     load_manifest,
     load_recording,
-    statistics_of,
 )
 from builders.record import PRETRAIN as PRETRAIN_PROTOCOL
-from builders.record import PROBE, Content, Protocol, record
+from builders.record import PROBE, Protocol, record
 from builders.recording import PROBE_SPLITS
 from builders.replay import replay
 

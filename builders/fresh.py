@@ -15,9 +15,10 @@ import datasets
 from tqdm.auto import tqdm
 
 from atariari_data.errors import UsageError
+from builders.content import config_of
 from builders.digest import bytes_digest
 from builders.lane import Source
-from builders.manifest import PRETRAIN, config_of
+from builders.manifest import PRETRAIN
 from builders.policies import Policy
 from builders.record import LANES, MIN_EPISODE_ROWS, PROBE, record
 from builders.record import PRETRAIN as PRETRAIN_PROTOCOL

@@ -10,23 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import atariari_data
 from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import game as game_of
 from atariari_data.labels import decoder
-from atariari_data.labels import labels as decode
-from builders.digest import bytes_digest, episode_digest, split_digest
-from builders.record import Content
+from builders.digest import bytes_digest
 from builders.recording import Recording, refuse_newer
-from builders.statistics import MIN_ENTROPY, ceiling, entropy
 
 FORMAT = 1
 DATASET_VERSION = "1.0.0"
 PRETRAIN = "_pretrain"
-_FEW_ROWS = 1000
-_FEW_ROWS_SEED = 1000
 
 
 @dataclass(frozen=True)
@@ -163,52 +156,6 @@ class Manifest:
 
 def _dump(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()
-
-
-def config_of(recording: Recording, content: Content) -> Config:
-    """Freeze a recording: the digest of its file and of what it shows."""
-    splits = {}
-    for number, name in enumerate(recording.header.splits):
-        here = content.split == number
-        episodes = []
-        for episode in np.unique(content.episode[here]):
-            rows = np.flatnonzero((content.episode == episode) & content.kept)
-            if rows.size:
-                digest = episode_digest(content.digest[int(row)] for row in rows)
-                episodes.append(Episode(int(episode), int(rows.size), digest))
-        splits[name] = Split(
-            rows=int((here & content.kept).sum()),
-            left_out=int((here & ~content.kept).sum()),
-            digest=split_digest((e.number, e.rows, e.digest) for e in episodes),
-            episodes=episodes,
-        )
-    return Config(bytes_digest(recording.to_bytes()), splits)
-
-
-def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str, Statistics]]:
-    """Compute what the manifest says of each variable, by label set; ``test`` is the test split's number."""
-    rows = np.flatnonzero((content.split == test) & content.kept)
-    frame = [content.frame[int(row)] for row in rows]
-    found: dict[str, dict[str, Statistics]] = {}
-    for label_set in game_of(game).label_sets:
-        found[label_set] = {}
-        decoded = decode(content.ram, game, label_set)
-        for variable in game_of(game).variables(label_set):
-            values = decoded[variable.name]
-            nats = entropy(values)
-            f1, accuracy = ceiling(values[rows], frame)
-            probed = variable.visible and nats >= MIN_ENTROPY
-            found[label_set][variable.name] = Statistics(
-                round(nats, 4), probed, round(f1, 4), round(accuracy, 4)
-            )
-    return found
-
-
-def few_rows(train_rows: int) -> list[int]:
-    """Choose the rows of the few-rows probe, in ascending order."""
-    generator = np.random.default_rng(_FEW_ROWS_SEED)
-    chosen = generator.choice(train_rows, size=min(_FEW_ROWS, train_rows), replace=False)
-    return sorted(int(row) for row in chosen)
 
 
 def data_dir() -> Path:

@@ -22,7 +22,7 @@ from builders.manifest import Statistics
 
 if TYPE_CHECKING:
     from atariari_data.positions import Thing
-    from builders.show import Episode
+    from builders.episode import Episode
 
 Values = Mapping[str, npt.NDArray[np.uint8]]
 Place = npt.NDArray[np.float32]

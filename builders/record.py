@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import UsageError
+from builders.content import Content
 from builders.digest import NULL_ACTION, Row, frame_digest
 from builders.emulator import FIRE, FRAME_SKIP, NOOP, RESET, SETTINGS, Emulator, rom
 from builders.policies import Policy, random_agent
@@ -41,27 +42,6 @@ class Protocol:
 
 PROBE = Protocol(rows=50_000, seed=42, splits=PROBE_SPLITS, cuts=(0.7, 0.8))
 PRETRAIN = Protocol(rows=100_000, seed=1042, splits=PRETRAIN_SPLITS, cuts=(0.8,))
-
-
-@dataclass(frozen=True)
-class Content:
-    """What the rows of a recording show, in order, left-out rows included: n rows.
-
-    Attributes:
-        episode: int32 [n].
-        split: int8 [n], an index into the header's splits.
-        kept: bool [n].
-        ram: uint8 [n, 128].
-        frame: bytes [n], a digest of the pixels alone.
-        digest: bytes [n], of the row.
-    """
-
-    episode: npt.NDArray[np.int32]
-    split: npt.NDArray[np.int8]
-    kept: npt.NDArray[np.bool_]
-    ram: npt.NDArray[np.uint8]
-    frame: Sequence[bytes]
-    digest: Sequence[bytes]
 
 
 @dataclass

@@ -7,77 +7,18 @@ nothing needs to be built.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from atariari_data.errors import MissingExtraError, UnknownNameError
+from atariari_data.errors import MissingExtraError
 from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
-from atariari_data.labels import RAM_BYTES
 from atariari_data.labels import labels as decode
 from atariari_data.positions import things
-from builders.digest import Row
+from builders.episode import Episode, episode_of
 from builders.files import new_file
-from builders.manifest import Manifest, load_manifest, load_recording
-from builders.replay import replay
+from builders.manifest import Manifest, load_manifest
 
 FRAMES = 8
-
-
-@dataclass(frozen=True)
-class Episode:
-    """What is shown: an episode, and the RAM of all rows of its lane.
-
-    Attributes:
-        number: In the recording.
-        split: Its split's name.
-        lane: Its lane.
-        rows: Its n rows that the dataset has, in order.
-        ram: uint8 [n, 128], their RAM.
-        lane_ram: uint8 [m, 128], of all rows of the lane.
-    """
-
-    number: int
-    split: str
-    lane: int
-    rows: Sequence[Row]
-    ram: npt.NDArray[np.uint8]
-    lane_ram: npt.NDArray[np.uint8]
-
-
-def episode_of(game: str, number: int | None = None) -> Episode:
-    """Replay the lane of an episode.
-
-    Args:
-        game: Its name.
-        number: The episode's; by default the test episode with the most rows.
-
-    Raises:
-        UnknownNameError: No such game or episode.
-        DriftError: The emulator does not give what was recorded.
-    """
-    splits = load_manifest(game).configs[game].splits
-    if number is None:
-        number = max(splits["test"].episodes, key=lambda e: e.rows).number
-    split_of = {e.number: name for name, split in splits.items() for e in split.episodes}
-    if number not in split_of:
-        raise UnknownNameError(f"episode of {game}", str(number), map(str, sorted(split_of)))
-    recording = load_recording(game)
-    lane = next(i for i, lane in enumerate(recording.lanes) if (lane.episode == number).any())
-    rows, lane_ram = [], []
-    for replayed in replay(recording, lane):
-        lane_ram.append(replayed.row.ram)
-        if replayed.episode == number:
-            rows.append(replayed.row)
-    return Episode(number, split_of[number], lane, rows, _array([row.ram for row in rows]), _array(lane_ram))
-
-
-def _array(ram: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(ram), np.uint8).reshape(-1, RAM_BYTES)
 
 
 def show(game: str, out: Path, *, label_set: str = DEFAULT_LABEL_SET, episode: int | None = None) -> Episode:

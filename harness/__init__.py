@@ -18,20 +18,20 @@ from atariari_data.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from harness.adapters import load_encoder
-    from harness.comparison import compare
-    from harness.encoder import Encoder
-    from harness.evaluation import evaluate
-    from harness.frame_spec import FrameSpec
-    from harness.result import Result
+    from harness.encoders.encoder import Encoder
+    from harness.encoders.frame_spec import FrameSpec
+    from harness.evaluation.evaluate import evaluate
+    from harness.results.comparison import compare
+    from harness.results.result import Result
 
 __all__ = ["Encoder", "FrameSpec", "Result", "compare", "evaluate", "load_encoder"]
 
 _HOMES = {
-    "Encoder": "harness.encoder",
-    "FrameSpec": "harness.frame_spec",
-    "Result": "harness.result",
-    "compare": "harness.comparison",
-    "evaluate": "harness.evaluation",
+    "Encoder": "harness.encoders.encoder",
+    "FrameSpec": "harness.encoders.frame_spec",
+    "Result": "harness.results.result",
+    "compare": "harness.results.comparison",
+    "evaluate": "harness.evaluation.evaluate",
     "load_encoder": "harness.adapters",
 }
 EXTRA = "harness"

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from atariari_data.errors import MissingExtraError, UsageError
-from harness.encoder import POOLS, EncoderError, FrameSpec, LoadedEncoder, Pool
-from harness.encoder_file import find_encoder, import_file, seeded
-from harness.encoder_object import Request, adapt, name_of
-from harness.fingerprint import files_digest
-from harness.named import NAMED
-from harness.named import make as make_named
-from harness.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
+from harness.encoders.digests import files_digest
+from harness.encoders.encoder import POOLS, EncoderError, FrameSpec, LoadedEncoder, Pool
+from harness.encoders.named import NAMED
+from harness.encoders.named import make as make_named
+from harness.encoders.objects import Request, adapt, name_of
+from harness.encoders.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
+from harness.encoders.python_files import find_encoder, import_file, seeded
 
 _PICKLES = (".joblib", ".pkl", ".pickle", ".skops")
 
@@ -37,7 +37,7 @@ def load_encoder(
             or a single encoder class; or such an object, class or module itself: a torch module, an object
             with ``spec`` and ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays. Or a
             file of ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``; or the
-            folder of a trained method, or a name in `harness.named.NAMED`.
+            folder of a trained method, or a name in `harness.encoders.named.NAMED`.
         weights: State dict for a torch module, ``.safetensors`` or ``.pt``; no code in it is run.
         device: Torch device; where the encoder is if not given, and the CPU for what comes from a file.
         spec: What the encoder sees, in place of its own attribute ``spec``; without either, gray
@@ -174,7 +174,7 @@ def _from_name(source: str, request: Request) -> LoadedEncoder:
         raise UsageError(f"{source} is defined to the last pixel: nothing but its name can be chosen.")
     if made.of_ram is not None and request.name not in (None, source):
         raise UsageError(f"{source} is a bound, and has no other name.", got=request.name)
-    from harness.torch_modules import resolve_device
+    from harness.encoders.torch_modules import resolve_device
 
     device = str(resolve_device(request.device or made.device))  # of the probes: this has nothing to move
     return replace(made, name=request.name or source, device=device)
@@ -190,7 +190,7 @@ def _from_run(folder: Path, request: Request) -> LoadedEncoder:
 
 def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
     _need_torch()
-    from harness.hub_models import load_timm, load_transformers
+    from harness.encoders.hub_models import load_timm, load_transformers
 
     with seeded():  # for the parts that have no pretrained weights
         found = (

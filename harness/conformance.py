@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import UsageError
-from harness.encoder import EncoderError, Features, Frames, FrameSpec, LoadedEncoder, sample_frames
-from harness.features import as_features, describe, rounding, to_numpy
+from harness.encoders.encoder import EncoderError, Features, Frames, FrameSpec, LoadedEncoder, sample_frames
+from harness.encoders.features import as_features, describe, rounding, to_numpy
 
 Status = Literal["passed", "failed", "skipped", "info"]
 

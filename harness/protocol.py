@@ -14,10 +14,10 @@ from blake3 import blake3
 from atariari_data.errors import UnknownNameError, UsageError
 from atariari_data.games import game
 from builders.manifest import DATASET_VERSION, Manifest, load_manifest, recorded_games
-from harness import adam_probe
 from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
-from harness.probes import FIRST_STRENGTH, SELECTED_BY, STRENGTHS
+from harness.probes import adam as adam_probe
+from harness.probes.linear import FIRST_STRENGTH, SELECTED_BY, STRENGTHS
 
 PROTOCOL: Final = "v1"
 MOST_RUNS: Final = 16

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,10 @@ import pyarrow.compute as pc
 
 from atariari_data.dataset import load_dataset
 from builders.png import gray, rgb
-from harness.frame_spec import FrameSpec
+from harness.encoders.frame_spec import FrameSpec
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _BATCH = 512
 
@@ -108,3 +113,16 @@ def rows_of(table: pa.Table, some: npt.NDArray[np.int64] | None = None) -> Split
     ram = table["ram"].combine_chunks().flatten().to_numpy().reshape(n, -1)
     step = table["step"].to_numpy()
     return SplitRows(ram[rows], episode[rows], step[rows], before, png, rows)
+
+
+def prefetch(items: Iterable[Item], make: Callable[[Item], Made]) -> Iterator[tuple[Item, Made]]:
+    """Give each item, in order, with what ``make`` makes of it; one is made ahead, in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for item in items:
+            following = (item, pool.submit(make, item))
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.games import game
-from harness import keys
-from harness.keys import sign_result
 from harness.leaderboard.board import AcceptedProtocol, path_of
 from harness.leaderboard.create import create
-from harness.result import Result, Signed
-from harness.result_file import write
-from harness.signing import PublicKey
+from harness.results.result import Result, Signed
+from harness.results.result_file import write
+from harness.results.sign import sign_result
+from harness.signing import keys
+from harness.signing.sshsig import PublicKey
 from tests.made_results import LABEL_SET, PROBES, digest, fields
 
 SUITE = ("breakout", "pong")

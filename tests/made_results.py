@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from atariari_data.games import game, game_names
-from harness.result import Signed
+from harness.results.result import Signed
 
 LABEL_SET = "anand2019"
 GAMES = tuple(name for name in game_names() if LABEL_SET in game(name).label_sets)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from atariari_data.errors import UsageError
-from harness.adam_probe import AdamSettings, _drawn, fit_anand2019
-from harness.features import EncoderError, Features
+from harness.encoders.features import EncoderError, Features
 from harness.metrics import accuracy, weighted_f1
-from harness.probe_trainer import ProbeTrainer
-from harness.probes import FeatureError, Split
+from harness.probes.adam import AdamSettings, _drawn, fit_anand2019
+from harness.probes.inputs import FeatureError, Split
+from harness.probes.probe_trainer import ProbeTrainer
 
 NAMES = ["player_y", "enemy_y", "ball_x"]
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from atariari_data.errors import UsageError
 from harness.adapters import load_encoder
-from harness.encoder import Encoder, EncoderError, FrameSpec, sample_frames
-from harness.torch_modules import caller, prefer_channels_last
+from harness.encoders.encoder import Encoder, EncoderError, FrameSpec, sample_frames
+from harness.encoders.torch_modules import caller, prefer_channels_last
 
 Write = Callable[..., Path]
 EXAMPLE = Path(__file__).parent.parent / "examples" / "my_encoder.py"
@@ -112,15 +112,15 @@ def load_encoder_class(path: Path) -> Any:
 
 
 PROTOCOL = """
-from harness.encoder import Encoder, FrameSpec
+from harness.encoders.encoder import Encoder, FrameSpec
 class E(Encoder):
     spec = FrameSpec(scale="byte")
     def encode(self, frames):
         return frames.mean((2, 3))
 """
 SPEC_BESIDE = """
-import harness.encoder
-spec = harness.encoder.FrameSpec(layout="NHWC")
+import harness.encoders.encoder
+spec = harness.encoders.encoder.FrameSpec(layout="NHWC")
 def encoder(frames):
     return frames.mean((1, 2))
 """

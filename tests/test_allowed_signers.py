@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import allowed_signers, keys, signing
-from harness.result import NAMESPACE
-from harness.signing import PublicKey, SignatureError
-from harness.verify import whose
+from harness.results.result import NAMESPACE
+from harness.results.verify import whose
+from harness.signing import allowed_signers, keys
+from harness.signing import sshsig as signing
+from harness.signing.sshsig import PublicKey, SignatureError
 
 MESSAGE = b"a message"
 NOW = datetime.now(UTC)

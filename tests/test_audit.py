@@ -17,7 +17,7 @@ import atariari_data
 from atariari_data.evidence import evidence
 from atariari_data.games import Drawn, Game, Variable, game
 from atariari_data.labels import values_of
-from builders.audit import facts, page, places, visibility
+from builders.audit import facts, places, visibility
 from builders.audit.archive import search
 from builders.audit.audit import Budget, audit
 from builders.audit.branches import Branches
@@ -29,7 +29,8 @@ from builders.audit.play import Play
 from builders.audit.verdict import OF_CONCERN, VERDICTS, verdict
 from builders.digest import bytes_digest
 from builders.emulator import FIRE, NOOP
-from builders.show import episode_of
+from builders.episode import episode_of
+from tools import audit_page as page
 
 SHIPPED = Path(atariari_data.__file__).parent / "manifests"
 PROBED = {
@@ -437,7 +438,7 @@ def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_tables_are_those_of_the_audits() -> None:
     text = (Path(__file__).parents[1] / "docs" / "audit.md").read_text(encoding="utf-8")
-    assert page.refreshed(text) == text, "run python -m builders.audit.page docs/audit.md"
+    assert page.refreshed(text) == text, "run python -m tools.audit_page docs/audit.md"
 
 
 @pytest.mark.parametrize("found", page.audits(), ids=lambda found: found["game"])

@@ -17,10 +17,10 @@ from sklearn.metrics import f1_score
 import harness
 from atariari_data.errors import UsageError
 from harness import metrics
-from harness.comparison import Compared, Comparison
-from harness.predictions import PredictionsError
 from harness.protocol import RANKED
-from harness.result_file import write
+from harness.results.comparison import Compared, Comparison
+from harness.results.predictions_file import PredictionsError
+from harness.results.result_file import write
 
 Frames = npt.NDArray[np.float32]
 Evaluate = Callable[..., harness.Result]
@@ -159,7 +159,7 @@ def test_holm_is_that_of_the_textbook() -> None:
 
 def test_the_command(files: Path) -> None:
     def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
-        code = "from harness.cli import main; main()"
+        code = "from harness.cli.main import main; main()"
         return subprocess.run(
             [sys.executable, "-c", code, "compare", *arguments],
             cwd=files,

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from torch import nn
 
 from atariari_data.errors import UsageError
-from harness.cli import cli
+from harness.cli.main import cli
 from harness.conformance import RULES, ConformanceError, assert_conforms, check, conforms, report
-from harness.encoder import EncoderError, FrameSpec, sample_frames
+from harness.encoders.encoder import EncoderError, FrameSpec, sample_frames
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "my_encoder.py"
 

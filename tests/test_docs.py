@@ -14,9 +14,10 @@ import pytest
 
 import harness
 from builders.cli import cli as data_cli
-from harness.cli import cli as harness_cli
-from harness.keys import keygen, sign_result
-from harness.result_file import write
+from harness.cli.main import cli as harness_cli
+from harness.results.result_file import write
+from harness.results.sign import sign_result
+from harness.signing.keys import keygen
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ import torch
 
 from atariari_data.errors import UsageError
 from harness.adapters import load_encoder
-from harness.encoder import EncoderError, FrameSpec, Pool, sample_frames
-from harness.frame_spec import Layout
+from harness.encoders.encoder import EncoderError, FrameSpec, Pool, sample_frames
+from harness.encoders.frame_spec import Layout
 
 FRAMES = sample_frames(FrameSpec(), 10)
 FRAMES.flags.writeable = False  # as Arrow gives them

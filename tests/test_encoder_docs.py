@@ -6,10 +6,10 @@ import pytest
 
 from harness.adapters import load_encoder
 from harness.conformance import RULES, assert_conforms
-from harness.encoder import POOLS
-from harness.frame_spec import Color, FrameSpec, Layout, Scale
-from harness.programs import PROGRAM_SUFFIXES
-from harness.torch_modules import WEIGHT_SUFFIXES
+from harness.encoders.encoder import POOLS
+from harness.encoders.frame_spec import Color, FrameSpec, Layout, Scale
+from harness.encoders.programs import PROGRAM_SUFFIXES
+from harness.encoders.torch_modules import WEIGHT_SUFFIXES
 
 TEXT = (Path(__file__).parent.parent / "docs" / "encoders.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

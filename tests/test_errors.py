@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError
-from harness.features import EncoderError
+from harness.encoders.features import EncoderError
 
 ERRORS = (
     UnknownNameError("game", "pongg", ["pong", "qbert"]),

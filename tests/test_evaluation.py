@@ -19,17 +19,18 @@ import atariari_data
 import harness
 from atariari_data.errors import AtariariError, UnknownNameError, UsageError
 from builders.manifest import load_manifest
-from harness.adam_probe import fit_anand2019
 from harness.cache import Cache
-from harness.canonical import ResultError
-from harness.encoder import EncoderError
-from harness.frame_spec import FrameSpec
-from harness.keys import keygen
-from harness.probes import Split, fit_linear
+from harness.encoders.encoder import EncoderError
+from harness.encoders.frame_spec import FrameSpec
+from harness.probes.adam import fit_anand2019
+from harness.probes.inputs import Split
+from harness.probes.linear import fit_linear
 from harness.protocol import training_rows
-from harness.result_file import read, write
+from harness.results.canonical import ResultError
+from harness.results.result_file import read, write
+from harness.results.verify import verify
+from harness.signing.keys import keygen
 from harness.splits import open_split
-from harness.verify import verify
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "my_encoder.py"
@@ -45,7 +46,7 @@ def coarse(frames: Frames) -> Frames:
 def _harness(
     *arguments: object, cwd: Path, code: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    program = f"{code}\nfrom harness.cli import main; main()"
+    program = f"{code}\nfrom harness.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
@@ -409,7 +410,7 @@ def test_a_missing_extra_names_the_command(tmp_path: Path) -> None:
 def test_a_result_that_cannot_be_written_is_not_lost(
     result: harness.Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.output import save
+    from harness.cli.output import save
 
     path, _ = save(result, tmp_path / "no" / "such" / "folder" / "r.json", None)
     assert read(path).signed == result.signed

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from atariari_data.errors import AtariariError
-from harness import keys
-from harness.canonical import canonical, file_form
 from harness.leaderboard.board import Board, parse_signers, read_board
 from harness.leaderboard.entry import Dates, check_entry
 from harness.leaderboard.gate import check_together
-from harness.result import NAMESPACE, Signed
-from harness.result_file import loads
-from harness.signing import PublicKey
+from harness.results.canonical import canonical, file_form
+from harness.results.result import NAMESPACE, Signed
+from harness.results.result_file import loads
+from harness.signing import keys
+from harness.signing.sshsig import PublicKey
 from tests.boards import BOARD, TestBoard
 from tests.made_results import digest, fields, put
 

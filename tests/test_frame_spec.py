@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from atariari_data.errors import UsageError
-from harness.encoder import FrameSpec, sample_frames
-from harness.frame_spec import Color, Layout, Scale
+from harness.encoders.encoder import FrameSpec, sample_frames
+from harness.encoders.frame_spec import Color, Layout, Scale
 
 
 @pytest.mark.parametrize(

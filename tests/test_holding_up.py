@@ -33,7 +33,8 @@ def _build(cache: Path, processes: int = 1) -> subprocess.Popen[str]:
 
 
 def _lanes(cache: Path) -> set[Path]:
-    return set(cache.rglob("*.lanes/lane-*"))
+    # Not rglob: it descends into folders of unfinished lanes, which vanish under it.
+    return set(cache.glob("atariari/*/*/*.lanes/lane-*"))
 
 
 def _is_whole(cache: Path) -> bool:

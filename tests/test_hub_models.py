@@ -11,7 +11,7 @@ from PIL import Image
 from atariari_data.errors import MissingExtraError, UsageError
 from harness.adapters import load_encoder
 from harness.conformance import assert_conforms
-from harness.encoder import EncoderError, FrameSpec, sample_frames
+from harness.encoders.encoder import EncoderError, FrameSpec, sample_frames
 
 SPEC = FrameSpec(color="rgb", size=(160, 160))
 FRAMES = sample_frames(SPEC, 3)

@@ -15,11 +15,11 @@ import pytest
 import harness
 from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, UsageError
-from harness.embedding import embed
-from harness.encoder import EncoderError
-from harness.frame_spec import FrameSpec, sample_frames
-from harness.isolation import IsolatedEncoder, Limits
-from harness.opening import hidden_folders
+from harness.encoders.encoder import EncoderError
+from harness.encoders.frame_spec import FrameSpec, sample_frames
+from harness.evaluation.embedding import embed
+from harness.isolation.opening import hidden_folders
+from harness.isolation.process import IsolatedEncoder, Limits
 from harness.splits import open_split
 
 GOOD = """

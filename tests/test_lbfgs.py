@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from harness import lbfgs
-from harness.lbfgs import AT_THE_END, CLOSE, ON_THE_WAY, Answer, Ask, Chosen, Memory, Solution, Tolerance
+from harness.probes import lbfgs
+from harness.probes.lbfgs import (
+    AT_THE_END,
+    CLOSE,
+    ON_THE_WAY,
+    Answer,
+    Ask,
+    Chosen,
+    Memory,
+    Solution,
+    Tolerance,
+)
 
 GRID = (1e1, 1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 GAIN = 0.01

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from atariari_data.errors import AtariariError, UsageError
-from harness.canonical import ResultError
-from harness.keys import sign_result
 from harness.leaderboard.board import (
     Board,
     BoardError,
@@ -26,8 +24,10 @@ from harness.leaderboard.create import create
 from harness.leaderboard.entry import tier
 from harness.leaderboard.gate import Finding, Verdict, verify
 from harness.leaderboard.submit import submit
-from harness.result import Result, Signed
-from harness.result_file import read, write
+from harness.results.canonical import ResultError
+from harness.results.result import Result, Signed
+from harness.results.result_file import read, write
+from harness.results.sign import sign_result
 from tests.boards import BOARD, TestBoard, protocol
 from tests.made_results import Probes, digest, fields
 

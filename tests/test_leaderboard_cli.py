@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from builders.manifest import DATASET_VERSION, load_manifest
-from harness.cli import cli
+from harness.cli.main import cli
 from harness.protocol import protocol_digest
-from harness.result import Signed
-from harness.result_file import write
+from harness.results.result import Signed
+from harness.results.result_file import write
 from tests.boards import BOARD, TestBoard
 from tests.made_results import PROBES, fields
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import logistic
-from harness.basis import Basis
-from harness.logistic import FEW_ROWS, Rows, evaluate, workers
+from harness.probes import logistic
+from harness.probes.basis import Basis
+from harness.probes.logistic import FEW_ROWS, Rows, evaluate, workers
 
 TINY = 1e-40  # of float32: below the least normal number
 CPU = torch.device("cpu")

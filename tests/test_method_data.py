@@ -10,7 +10,7 @@ import pytest
 from atariari_data import load_dataset
 from atariari_data.errors import DataError
 from harness.cache import Cache, default_dir
-from harness.frame_spec import FrameSpec
+from harness.encoders.frame_spec import FrameSpec
 from harness.methods import rows as rows_module
 from harness.methods.rows import Rows, open_rows
 from harness.methods.sampling import draw_epoch, validation_batches

@@ -16,7 +16,8 @@ from atariari_data.errors import AtariariError, UnknownNameError, UsageError
 from atariari_data.observations import shrink
 from builders.agents import Actor, load_layers
 from harness.conformance import assert_conforms
-from harness.frame_spec import FrameSpec, sample_frames
+from harness.encoders.frame_spec import FrameSpec, sample_frames
+from harness.encoders.named import NAMED
 from harness.methods import METHODS, load_method
 from harness.methods.agent import AgentEncoder
 from harness.methods.encoders import NatureCNN, make_encoder
@@ -24,7 +25,6 @@ from harness.methods.method import Network, parse_options
 from harness.methods.pixels import Decoder
 from harness.methods.run import Settings, make
 from harness.methods.train import Surroundings, train
-from harness.named import NAMED
 
 WHOLE, SMALL = (210, 160), (84, 84)
 

@@ -6,7 +6,7 @@ import click
 import datasets
 from click.testing import CliRunner
 
-from harness import options
+from harness.cli import options
 
 
 def test_quiet_silences_the_building_of_datasets_while_the_command_runs() -> None:

@@ -8,7 +8,7 @@ from atariari_data import game, game_names, positions
 from atariari_data.errors import UsageError
 from atariari_data.games import Drawn, Variable
 from atariari_data.positions import things
-from builders.show import episode_of
+from builders.episode import episode_of
 
 
 def _row(drawn: Drawn | None, unit: str = "px") -> Variable:

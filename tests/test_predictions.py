@@ -18,9 +18,9 @@ from sklearn.metrics import f1_score
 import harness
 from atariari_data import labels
 from atariari_data.errors import UsageError
-from harness import predictions
-from harness.predictions import PredictionsError, file_beside
-from harness.result_file import read, write
+from harness.results import predictions_file as predictions
+from harness.results.predictions_file import PredictionsError, file_beside
+from harness.results.result_file import read, write
 from harness.splits import open_split
 
 Frames = npt.NDArray[np.float32]

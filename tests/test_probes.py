@@ -10,7 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from atariari_data.errors import AtariariError, UsageError
 from harness.metrics import weighted_f1
-from harness.probes import GAIN, STRENGTHS, FeatureError, LinearFit, Split, fit_linear
+from harness.probes.inputs import FeatureError, Split
+from harness.probes.linear import GAIN, STRENGTHS, LinearFit, fit_linear
 
 Features = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
@@ -52,7 +53,7 @@ def test_equals_scikit_learn_at_the_chosen_strength(
 ) -> None:
     train, validation, test = _splits()
     if not rotated:
-        monkeypatch.setattr("harness.basis.ROTATED", 4)
+        monkeypatch.setattr("harness.probes.basis.ROTATED", 4)
     fits = fit_linear(train, validation, test.features, names=NAMES)
     assert [fit.name for fit in fits] == NAMES
     scaler = StandardScaler().fit(train.features)
@@ -122,7 +123,7 @@ def test_what_does_not_change_the_score(change: str) -> None:
 def test_how_it_is_computed_does_not_change_the_score(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from harness import logistic
+    from harness.probes import logistic
 
     if change == "device" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
@@ -140,7 +141,7 @@ def test_how_it_is_computed_does_not_change_the_score(change: str, monkeypatch: 
 def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from harness import logistic
+    from harness.probes import logistic
 
     monkeypatch.setattr(logistic, "FEW_ROWS", 0)
     monkeypatch.setattr(logistic, "CHUNK", 70)

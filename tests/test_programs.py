@@ -13,7 +13,7 @@ from torch import nn
 from atariari_data.errors import MissingExtraError, UsageError
 from harness.adapters import load_encoder
 from harness.conformance import assert_conforms
-from harness.encoder import EncoderError, FrameSpec, sample_frames
+from harness.encoders.encoder import EncoderError, FrameSpec, sample_frames
 
 FRAMES = sample_frames(FrameSpec(), 5)
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from atariari_data.errors import UnknownNameError, UsageError
-from builders.manifest import Manifest, few_rows, load_manifest
-from harness import options, protocol
+from builders.content import few_rows
+from builders.manifest import Manifest, load_manifest
+from harness import protocol
+from harness.cli import options
 from harness.protocol import RANKED, SHOWN, ProbeRun, choose_runs, training_rows
 
 

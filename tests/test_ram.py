@@ -13,13 +13,13 @@ from sklearn.linear_model import LogisticRegression
 import harness
 from atariari_data.errors import AtariariError, UsageError
 from harness.conformance import check as try_rules
-from harness.consistency import check
+from harness.encoders.ram import BITS, bits
+from harness.evaluation.reproduction import reproduce
 from harness.leaderboard import gate, site
-from harness.provenance import IS_BOUND
-from harness.ram import BITS, bits
 from harness.report.page import write_html
-from harness.reproduction import reproduce
-from harness.result import Result, Signed
+from harness.results.consistency import check
+from harness.results.provenance import IS_BOUND
+from harness.results.result import Result, Signed
 from harness.splits import open_split
 from tests.boards import TestBoard
 from tests.made_results import fields

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from harness.metrics import Counts
-from harness.predictions import Predictions, Truth
 from harness.protocol import ProbeRun
 from harness.report.page import write_html
-from harness.result import Result, Signed
-from harness.result_file import write
+from harness.results.predictions import Predictions, Truth
+from harness.results.result import Result, Signed
+from harness.results.result_file import write
 from tests.browser import AUDIT, errors, needs_browser, show
 from tests.made_results import fields
 

@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from atariari_data.errors import UnknownNameError, UsageError
-from harness import report_cli
-from harness.cli import cli
+from harness.cli import report as report_cli
+from harness.cli.main import cli
 from harness.methods import trackers
 from harness.report import to_frame, write_csv
 from harness.report.track import track
-from harness.result import Result, Signed
-from harness.result_file import write
+from harness.results.result import Result, Signed
+from harness.results.result_file import write
 from tests.made_results import fields
 
 

@@ -17,20 +17,22 @@ from click.testing import CliRunner
 
 import harness
 from atariari_data.errors import UsageError
-from harness import metrics, predictions
-from harness.canonical import ResultError
-from harness.cli import cli
-from harness.keys import keygen, sign_result
-from harness.predictions import file_beside
+from harness import metrics
+from harness.cli.main import cli
 from harness.protocol import ProbeRun
 from harness.report.curves import curves
 from harness.report.intervals import mean_intervals
 from harness.report.page import render, write_html
 from harness.report.panels import game_panel, suite_panel
 from harness.report.subject import Subject, load
-from harness.result import Result, Signed
-from harness.result_file import read, write
-from harness.signing import SignatureError
+from harness.results import predictions_file as predictions
+from harness.results.canonical import ResultError
+from harness.results.predictions_file import file_beside
+from harness.results.result import Result, Signed
+from harness.results.result_file import read, write
+from harness.results.sign import sign_result
+from harness.signing.keys import keygen
+from harness.signing.sshsig import SignatureError
 from tests.made_results import fields, put
 from tests.test_site import ATTRIBUTE, SCRIPT, TEMPLATE, Page
 

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 import harness
 from atariari_data.errors import UsageError
 from builders.manifest import load_manifest
-from harness.cli import cli
-from harness.frame_spec import FrameSpec
-from harness.fresh import gaps, record_test
-from harness.keys import keygen
-from harness.reproduction import reproduce
-from harness.result import Result
-from harness.result_file import read, write
+from harness.cli.main import cli
+from harness.encoders.frame_spec import FrameSpec
+from harness.evaluation.fresh import gaps, record_test
+from harness.evaluation.reproduction import reproduce
+from harness.results.result import Result
+from harness.results.result_file import read, write
+from harness.signing.keys import keygen
 from harness.splits import SplitRows, open_split
 
 CODE = """
@@ -139,7 +139,7 @@ def test_a_table_of_the_published_frames_loses_on_a_fresh_split(tmp_path: Path) 
         """
 import pathlib, zlib
 import numpy as np
-from harness.encoder import FrameSpec
+from harness.encoders.encoder import FrameSpec
 spec = FrameSpec(scale="byte")
 table = np.load(pathlib.Path(__file__).with_name("table.npz"))
 known = {int(k): np.unpackbits(r).astype(np.float32) for k, r in zip(table["key"], table["ram"])}

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from atariari_data.errors import UsageError
-from harness import canonical, variables
-from harness.canonical import ResultError
-from harness.means import grouped
-from harness.result import Result, Signed
-from harness.result_file import loads, read, write
-from harness.variables import Table, VariableScores
+from harness.results import canonical, variables
+from harness.results.canonical import ResultError
+from harness.results.means import grouped
+from harness.results.result import Result, Signed
+from harness.results.result_file import loads, read, write
+from harness.results.variables import Table, VariableScores
 from tests.made_results import GAMES, fields, make
 
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
+from builders.episode import episode_of
 from builders.manifest import load_manifest
-from builders.show import FRAMES, episode_of, show
+from builders.show import FRAMES, show
 
 
 def test_the_episode_is_the_longest_of_test_or_the_one_asked_for() -> None:

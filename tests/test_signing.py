@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from atariari_data.errors import UsageError
-from harness import keys, signing
-from harness.result import NAMESPACE
-from harness.signing import PublicKey, SignatureError
+from harness.results.result import NAMESPACE
+from harness.signing import keys
+from harness.signing import sshsig as signing
+from harness.signing.sshsig import PublicKey, SignatureError
 
 MESSAGE = b'{"a": "result"}'
 

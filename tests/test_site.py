@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from harness.keys import sign_result
 from harness.leaderboard import gate, site
 from harness.leaderboard.board import BoardError, slug
 from harness.leaderboard.published import published
 from harness.pages.words import score
-from harness.result import Signed
-from harness.result_file import read
+from harness.results.result import Signed
+from harness.results.result_file import read
+from harness.results.sign import sign_result
 from tests.boards import BOARD, TestBoard
 from tests.made_results import fields
 

@@ -12,16 +12,16 @@ from click.testing import CliRunner, Result
 import harness
 from atariari_data.errors import UnknownNameError, UsageError
 from harness.adapters import by_game
-from harness.cli import cli
-from harness.consistency import check
-from harness.encoder import EncoderError
-from harness.keys import keygen
+from harness.cli.main import cli
+from harness.encoders.encoder import EncoderError
+from harness.encoders.named import NAMED
 from harness.methods import METHODS
 from harness.methods.run import read_config
 from harness.methods.table import Row, parse_seeds, plan
-from harness.named import NAMED
-from harness.result_file import read
-from harness.verify import verify
+from harness.results.consistency import check
+from harness.results.result_file import read
+from harness.results.verify import verify
+from harness.signing.keys import keygen
 
 SMALL = ("--size", "84x84", "--batch-size", "8", "--steps", "2", "--feature-size", "16")
 

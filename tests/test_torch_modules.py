@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from harness.torch_modules import caller, evaluating
+from harness.encoders.torch_modules import caller, evaluating
 
 
 def test_evaluation_mode_ends_where_it_began() -> None:

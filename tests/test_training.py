@@ -18,8 +18,9 @@ import torch
 
 import harness
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
-from harness.encoder import EncoderError
-from harness.frame_spec import sample_frames
+from harness.encoders.encoder import EncoderError
+from harness.encoders.frame_spec import sample_frames
+from harness.encoders.named import NAMED
 from harness.methods import METHODS
 from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
@@ -28,7 +29,6 @@ from harness.methods.rows import Rows
 from harness.methods.run import Budget, Settings, load_run, make
 from harness.methods.sampling import draw_epoch
 from harness.methods.train import Surroundings, train
-from harness.named import NAMED
 from tests.small_methods import moving_dots
 
 QUIET = Surroundings(progress=False)
@@ -51,7 +51,7 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 
 def _harness(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from harness.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from harness.cli.main import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -69,7 +69,7 @@ def test_a_killed_run_ends_with_the_very_same_weights(tmp_path: Path) -> None:
 
     killed = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, "-c", "from harness.cli import main; main()", *command, "--out", str(killed)],
+        [sys.executable, "-c", "from harness.cli.main import main; main()", *command, "--out", str(killed)],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

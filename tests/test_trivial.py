@@ -14,16 +14,16 @@ from sklearn.decomposition import PCA
 import harness
 from atariari_data.errors import DataError, UnknownNameError, UsageError
 from builders.manifest import load_manifest
-from harness import means
-from harness.canonical import ResultError
-from harness.consistency import check
-from harness.encoder import EncoderError
+from harness.encoders.encoder import EncoderError
+from harness.evaluation.trivial import make
 from harness.protocol import ProbeRun
-from harness.result import Signed
+from harness.results import means
+from harness.results.canonical import ResultError
+from harness.results.consistency import check
+from harness.results.result import Signed
+from harness.results.verify import check_manifests
 from harness.trivial import store
 from harness.trivial.encoders import COMPONENTS, ENCODERS, pixels_pca, random_projection
-from harness.trivial.make import make
-from harness.verify import check_manifests
 from tests.package import run_on_package
 
 Pixels = npt.NDArray[np.uint8]

@@ -11,15 +11,15 @@ from click.testing import CliRunner
 
 from atariari_data.errors import AtariariError
 from builders.manifest import DATASET_VERSION, load_manifest
-from harness import allowed_signers, keys
-from harness.canonical import ResultError, whole_as_integers
-from harness.cli import cli
-from harness.consistency import check
-from harness.keys import sign_result
-from harness.result import Result, Signed
-from harness.result_file import loads, write
-from harness.signing import SignatureError
-from harness.verify import check_signatures, verify
+from harness.cli.main import cli
+from harness.results.canonical import ResultError, whole_as_integers
+from harness.results.consistency import check
+from harness.results.result import Result, Signed
+from harness.results.result_file import loads, write
+from harness.results.sign import sign_result
+from harness.results.verify import check_signatures, verify
+from harness.signing import allowed_signers, keys
+from harness.signing.sshsig import SignatureError
 from tests.made_results import fields, make, put
 
 
@@ -233,7 +233,7 @@ def test_signing_by_command(tmp_path: Path) -> None:
 
 def test_verification_is_light(folder: Path) -> None:
     code = (
-        "import sys; from harness.verify import verify; "
+        "import sys; from harness.results.verify import verify; "
         f"verify({str(folder / 'result.json')!r}, {str(folder / 'allowed_signers')!r}); "
         "print(sorted({'torch', 'ale_py', 'datasets', 'sklearn', 'pyarrow'} & set(sys.modules)))"
     )

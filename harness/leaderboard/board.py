@@ -13,13 +13,13 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from atariari_data.errors import DataError
-from harness import allowed_signers
-from harness.allowed_signers import AllowedSigner
-from harness.canonical import MAX_BYTES, Count, Digest, ResultError, Share, Text, Utc
-from harness.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
-from harness.result import NAMESPACE, Setting, Signed, TrainRows
-from harness.signing import PublicKey
-from harness.variables import Columns
+from harness.results.canonical import MAX_BYTES, Count, Digest, ResultError, Share, Text, Utc
+from harness.results.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
+from harness.results.result import NAMESPACE, Setting, Signed, TrainRows
+from harness.results.variables import Columns
+from harness.signing import allowed_signers
+from harness.signing.allowed_signers import AllowedSigner
+from harness.signing.sshsig import PublicKey
 
 RESULTS = "results"
 SIGNERS = "allowed_signers"

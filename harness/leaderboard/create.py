@@ -13,12 +13,12 @@ from typing import Any
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from atariari_data.games import game as game_of
-from harness import result_file
-from harness.canonical import to_plain
 from harness.leaderboard import repository
 from harness.leaderboard.board import SIGNERS, AcceptedProtocol, BoardError, parse_rules, path_of
 from harness.leaderboard.gate import verify
-from harness.result import Result
+from harness.results import result_file
+from harness.results.canonical import to_plain
+from harness.results.result import Result
 
 _FILES = {
     "README.md": "readme.md",

@@ -15,17 +15,17 @@ from typing import Any, Literal, cast
 import orjson
 from blake3 import blake3
 
-from harness import signing
-from harness.allowed_signers import AllowedSigner
-from harness.canonical import MAX_BYTES, ResultError
-from harness.consistency import check
 from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, path_of
 from harness.leaderboard.made_on import check_made_on
-from harness.provenance import Encoder
-from harness.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans, TrainRows
-from harness.result_file import loads
-from harness.signing import SignatureError
-from harness.verify import whose
+from harness.results.canonical import MAX_BYTES, ResultError
+from harness.results.consistency import check
+from harness.results.provenance import Encoder
+from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans, TrainRows
+from harness.results.result_file import loads
+from harness.results.verify import whose
+from harness.signing import sshsig as signing
+from harness.signing.allowed_signers import AllowedSigner
+from harness.signing.sshsig import SignatureError
 
 Tier = Literal["self-reported", "reproduced", "fresh-seed"]
 FRESH_TOLERANCE = 0.03
@@ -174,7 +174,7 @@ def read_entry(
 
     Raises:
         BoardError: The place is wrong, or the protocol, or what it was made on.
-        ResultError: As `harness.consistency.check`.
+        ResultError: As `harness.results.consistency.check`.
         SignatureError: A signature does not hold or does not count.
     """
     result = loads(read_bytes(board.folder / path))

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from atariari_data.errors import AtariariError
-from harness.allowed_signers import AllowedSigner
 from harness.leaderboard import repository
 from harness.leaderboard.board import (
     RESULTS,
@@ -25,7 +24,8 @@ from harness.leaderboard.board import (
 )
 from harness.leaderboard.entry import Dates, Entry, read_bytes, read_entry, uncollected
 from harness.pages.words import probe_title
-from harness.result_file import loads
+from harness.results.result_file import loads
+from harness.signing.allowed_signers import AllowedSigner
 
 _RULES = (SIGNERS,)
 """What a change with results may touch besides them, by adding lines."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.leaderboard.board import AcceptedProtocol, BoardError
-from harness.result import ProbeScores, Signed
-from harness.variables import Columns
+from harness.results.result import ProbeScores, Signed
+from harness.results.variables import Columns
 
 _KEPT = ("name", "categories", "ceiling_f1", "ceiling_accuracy")
 _TRIVIAL = ("pixels_pca_f1", "random_projection_f1")

@@ -24,7 +24,7 @@ from harness.leaderboard.published import SOURCE, published
 from harness.leaderboard.tables import variable_rows
 from harness.pages.environment import environment
 from harness.pages.words import game_title, harmless, probe_title
-from harness.result import SuiteMeans
+from harness.results.result import SuiteMeans
 
 _KEPT = ".atariari-site"
 """Marks a folder as made by us, so that it may be replaced."""

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from atariari_data.errors import UsageError
-from harness import result_file, signing
 from harness.leaderboard import repository
 from harness.leaderboard.board import SIGNERS, Board, parse_signers, path_of, read_board
 from harness.leaderboard.entry import Dates, check_entry
 from harness.leaderboard.gate import verify
-from harness.result import NAMESPACE, Result
-from harness.signing import SignatureError
+from harness.results import result_file
+from harness.results.result import NAMESPACE, Result
+from harness.signing import sshsig as signing
+from harness.signing.sshsig import SignatureError
 
 
 @dataclass(frozen=True)

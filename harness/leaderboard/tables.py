@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, DASH, score
-from harness.variables import by_row
+from harness.results.variables import by_row
 
 
 def variable_rows(game: Mapping[str, Any]) -> Markup:

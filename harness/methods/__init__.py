@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
-from harness.named import NAMED
+from harness.encoders.named import NAMED
 
 if TYPE_CHECKING:
     from harness.methods.method import Method

@@ -13,7 +13,7 @@ from torch.nn import functional
 from atariari_data.errors import DataError, UsageError
 from atariari_data.observations import overlap
 from builders.agents import STACK, STRIDES, load_layers
-from harness.frame_spec import SCREEN, FrameSpec
+from harness.encoders.frame_spec import SCREEN, FrameSpec
 from harness.methods.method import Method, Network
 
 HIDDEN = 512

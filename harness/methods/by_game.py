@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from builders.manifest import PRETRAIN
-from harness.encoder import EncoderError
+from harness.encoders.encoder import EncoderError
 from harness.methods.run import CONFIG, Config, Settings, read_config
 
 _OWN = ("game", "checkpoint")

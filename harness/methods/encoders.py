@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from atariari_data.errors import UnknownNameError, UsageError
-from harness.frame_spec import SCREEN, FrameSpec
+from harness.encoders.frame_spec import SCREEN, FrameSpec
 
 FEATURE_SIZE: Final = 256
 SMALL: Final = (84, 84)

@@ -13,12 +13,12 @@ import torch
 
 from atariari_data.errors import AtariariError, DataError
 from builders.files import new_file
-from harness.ahead import ahead
-from harness.features import first_line
+from harness.encoders.features import first_line
 from harness.methods.method import Batch, Loss, Method
 from harness.methods.rows import Rows
 from harness.methods.run import Settings
 from harness.methods.sampling import Indices
+from harness.splits import prefetch
 
 ADAM_EPSILON: Final = 1e-5
 PLATEAU_PATIENCE: Final = 5
@@ -205,6 +205,6 @@ def read_batches(rows: Rows, index: Sequence[Any] | Indices, device: torch.devic
         tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
         return tuple(t.pin_memory() for t in tensors) if device.type == "cuda" else tensors
 
-    for _, tensors in ahead(index, read):
+    for _, tensors in prefetch(index, read):
         frames, actions, ram = (t.to(device, non_blocking=True) for t in tensors)
         yield Batch(frames.float().div_(255), actions.long(), ram)

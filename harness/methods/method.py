@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from atariari_data.errors import UnknownNameError, UsageError
-from harness.frame_spec import SCREEN
+from harness.encoders.frame_spec import SCREEN
 from harness.methods.encoders import FEATURE_SIZE, make_encoder
 
 

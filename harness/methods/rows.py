@@ -19,7 +19,7 @@ from builders.console import say
 from builders.files import new_file
 from builders.manifest import PRETRAIN, load_manifest
 from harness.cache import default_dir
-from harness.frame_spec import SCREEN, FrameSpec
+from harness.encoders.frame_spec import SCREEN, FrameSpec
 from harness.splits import open_split
 
 FORMAT: Final = "gray1"  # another way from RGB to these pixels is another name

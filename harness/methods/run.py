@@ -22,9 +22,9 @@ from atariari_data.errors import UsageError
 from builders.files import new_file
 from builders.manifest import PRETRAIN
 from builders.recording import refuse_newer
-from harness.encoder import EncoderError
-from harness.encoder_file import seeded
-from harness.features import first_line
+from harness.encoders.encoder import EncoderError
+from harness.encoders.features import first_line
+from harness.encoders.python_files import seeded
 from harness.methods import load_method
 from harness.methods.method import Network, parse_options
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from atariari_data.errors import AtariariError, UsageError
 from builders.console import say
+from harness.encoders.named import NAMED
 from harness.methods import load_method
-from harness.named import NAMED
 from harness.protocol import ProbeRun, protocol_digest
-from harness.result import Signed
-from harness.result_file import read
+from harness.results.result import Signed
+from harness.results.result_file import read
 
 _SEEDED: Final = ("random-cnn",)
 """Of those that need no training, which there are many of."""
@@ -24,7 +24,7 @@ class Row:
     """One result of the table.
 
     Attributes:
-        method: Of `harness.methods.METHODS` or `harness.named.NAMED`.
+        method: Of `harness.methods.METHODS` or `harness.encoders.named.NAMED`.
         seed: None where nothing is drawn.
     """
 

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from atariari_data.errors import UnknownNameError, UsageError
 from builders.console import say
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
+from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
 from harness.methods.learner import Learner, read_batches
 from harness.methods.method import Batch, Loss, parse_options
@@ -36,7 +37,6 @@ from harness.methods.run import (
 )
 from harness.methods.sampling import draw_epoch, validation_batches
 from harness.methods.trackers import Trackers
-from harness.torch_modules import resolve_device
 
 LOG_EVERY: Final = 20
 MOST_VALIDATION_BATCHES: Final = 100

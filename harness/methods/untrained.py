@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.encoder_file import seeded
-from harness.frame_spec import FrameSpec
+from harness.encoders.frame_spec import FrameSpec
+from harness.encoders.python_files import seeded
 from harness.methods.encoders import NatureCNN
 from harness.methods.method import Method, Network
 

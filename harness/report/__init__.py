@@ -6,7 +6,7 @@
 - :mod:`harness.report.track`: TensorBoard, Weights & Biases, trackio.
 """
 
-from harness.report.frame import to_frame, write_csv
 from harness.report.table import metric_note, print_comparison, print_result, title_of
+from harness.results.frame import to_frame, write_csv
 
 __all__ = ["metric_note", "print_comparison", "print_result", "title_of", "to_frame", "write_csv"]

@@ -11,10 +11,10 @@ from markupsafe import Markup
 from atariari_data.games import CATEGORIES
 from harness.pages.axes import ticks
 from harness.pages.words import CATEGORY_TITLES, score
-from harness.report.frame import rows_of
 from harness.report.intervals import Intervals
 from harness.report.panels import category_of
 from harness.report.subject import Subject
+from harness.results.frame import rows_of
 
 _WIDTH, _HEIGHT = 340, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 10, 38

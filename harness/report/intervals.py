@@ -9,9 +9,9 @@ import numpy as np
 
 from atariari_data.games import CATEGORIES
 from harness.metrics import SEED, Bootstrap, Floats, interval
-from harness.predictions import Predictions
 from harness.protocol import ProbeRun
-from harness.result import Signed
+from harness.results.predictions import Predictions
+from harness.results.result import Signed
 
 Intervals: TypeAlias = Mapping[tuple[str | None, ProbeRun, str | None], tuple[float, float]]
 """By game (None: the suite), probe, and category (None: the mean over them)."""

@@ -11,7 +11,6 @@ from markupsafe import Markup, escape
 
 from atariari_data.errors import UsageError
 from builders.files import new_file
-from harness.comparison import MULTIPLICITY
 from harness.pages.environment import environment
 from harness.pages.words import game_title
 from harness.report.curves import Curves, curves
@@ -20,7 +19,8 @@ from harness.report.panels import Panel, game_panel, legend, suite_panel
 from harness.report.pictures import Pictures, pictures
 from harness.report.subject import Subject, games_of, load, runs_of
 from harness.report.versus import against, compared_title, difference_bar
-from harness.result import Result
+from harness.results.comparison import MULTIPLICITY
+from harness.results.result import Result
 
 _OPEN = 2
 """Most games whose parts are open to begin with."""

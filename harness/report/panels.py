@@ -13,8 +13,8 @@ from harness.pages.words import CATEGORY_TITLES, game_title
 from harness.protocol import ProbeRun
 from harness.report.intervals import Intervals
 from harness.report.subject import Subject
-from harness.result import CategoryMeans, Means
-from harness.variables import VariableScores
+from harness.results.result import CategoryMeans, Means
+from harness.results.variables import VariableScores
 
 _Scored = VariableScores | CategoryMeans | Means
 

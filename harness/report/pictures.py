@@ -21,9 +21,9 @@ from atariari_data.errors import UnknownNameError
 from atariari_data.games import Variable, game
 from harness.metrics import VALUES
 from harness.pages.axes import ticks
-from harness.predictions import Labels
 from harness.protocol import ProbeRun
 from harness.report.subject import Subject
+from harness.results.predictions import Labels
 
 _NUMBERED = 10
 """Most classes of a matrix whose cells hold numbers."""

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Final
 
 from atariari_data.errors import UsageError
-from harness import predictions as predictions_file
-from harness.canonical import ResultError
-from harness.comparison import check_same_rules
-from harness.consistency import check
 from harness.metrics import weighted_f1
-from harness.predictions import Predictions, PredictionsError
 from harness.protocol import RANKED, SHOWN, ProbeRun
-from harness.result import ProbeScores, Result, Signed
-from harness.result_file import read
-from harness.verify import check_signatures
+from harness.results import predictions_file
+from harness.results.canonical import ResultError
+from harness.results.comparison import check_same_rules
+from harness.results.consistency import check
+from harness.results.predictions import Predictions
+from harness.results.predictions_file import PredictionsError
+from harness.results.result import ProbeScores, Result, Signed
+from harness.results.result_file import read
+from harness.results.verify import check_signatures
 
 MOST: Final = 8
 _MOST_RUNS: Final = 3

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from builders.console import print_table, say
-from harness.comparison import MULTIPLICITY, Comparison
-from harness.fresh import gaps
+from harness.evaluation.fresh import gaps
+from harness.evaluation.reproduction import Reproduction
 from harness.protocol import RANKED, SHOWN, ProbeRun, TrainRows
-from harness.reproduction import Reproduction
-from harness.result import GameScores, ProbeScores, Result
+from harness.results.comparison import MULTIPLICITY, Comparison
+from harness.results.result import GameScores, ProbeScores, Result
 
 # Scores beside each other in 80 columns: with what they are measured against, and alone.
 _MOST = 3

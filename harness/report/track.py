@@ -8,8 +8,8 @@ from pathlib import Path
 
 from atariari_data.errors import UnknownNameError
 from harness.methods.trackers import TRACKERS, Record
-from harness.result import CategoryMeans, Means, Result
-from harness.variables import VariableScores
+from harness.results.result import CategoryMeans, Means, Result
+from harness.results.variables import VariableScores
 
 
 def track(result: Result, folder: Path, trackers: Sequence[str]) -> None:

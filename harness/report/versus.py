@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from atariari_data.errors import AtariariError
-from harness.comparison import Compared, Comparison, compare
 from harness.pages.words import CATEGORY_TITLES, game_title
 from harness.protocol import ProbeRun
 from harness.report.subject import Subject
+from harness.results.comparison import Compared, Comparison, compare
 
 _VERDICTS = ("differs", "unclear", "noise")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.encoder import EncoderError, FrameSpec, LoadedEncoder, Seen
-from harness.fingerprint import object_digest
-from harness.frame_spec import SCREEN
+from harness.encoders.digests import object_digest
+from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Seen
+from harness.encoders.frame_spec import SCREEN
 
 if TYPE_CHECKING:
     import torch

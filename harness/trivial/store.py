@@ -58,7 +58,7 @@ def with_trivial(
     """Return the scores of a game under a probe with those of the trivial encoders beside each.
 
     Args:
-        scores: As `harness.scoring.score` gives them.
+        scores: As `harness.evaluation.scoring.score` gives them.
         manifest: Of the game.
         label_set: ``v1`` or ``anand2019``.
         other_rows: Why no stored score goes with them, where they are of other rows than the published.

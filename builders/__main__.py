@@ -1,0 +1,5 @@
+"""``python -m builders`` is the command ``atariari-data``."""
+
+from builders.cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""What a recording shows when it is played, and what a manifest freezes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.games import game as game_of
+from atariari_data.labels import labels as decode
+from builders.digest import bytes_digest, episode_digest, split_digest
+from builders.manifest import Config, Episode, Split, Statistics
+from builders.recording import Recording
+from builders.statistics import MIN_ENTROPY, ceiling, entropy
+
+_FEW_ROWS = 1000
+_FEW_ROWS_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the rows of a recording show, in order, left-out rows included: n rows.
+
+    Attributes:
+        episode: int32 [n].
+        split: int8 [n], an index into the header's splits.
+        kept: bool [n].
+        ram: uint8 [n, 128].
+        frame: bytes [n], a digest of the pixels alone.
+        digest: bytes [n], of the row.
+    """
+
+    episode: npt.NDArray[np.int32]
+    split: npt.NDArray[np.int8]
+    kept: npt.NDArray[np.bool_]
+    ram: npt.NDArray[np.uint8]
+    frame: Sequence[bytes]
+    digest: Sequence[bytes]
+
+
+def config_of(recording: Recording, content: Content) -> Config:
+    """Freeze a recording: the digest of its file and of what it shows."""
+    splits = {}
+    for number, name in enumerate(recording.header.splits):
+        here = content.split == number
+        episodes = []
+        for episode in np.unique(content.episode[here]):
+            rows = np.flatnonzero((content.episode == episode) & content.kept)
+            if rows.size:
+                digest = episode_digest(content.digest[int(row)] for row in rows)
+                episodes.append(Episode(int(episode), int(rows.size), digest))
+        splits[name] = Split(
+            rows=int((here & content.kept).sum()),
+            left_out=int((here & ~content.kept).sum()),
+            digest=split_digest((e.number, e.rows, e.digest) for e in episodes),
+            episodes=episodes,
+        )
+    return Config(bytes_digest(recording.to_bytes()), splits)
+
+
+def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str, Statistics]]:
+    """Compute what the manifest says of each variable, by label set; ``test`` is the test split's number."""
+    rows = np.flatnonzero((content.split == test) & content.kept)
+    frame = [content.frame[int(row)] for row in rows]
+    found: dict[str, dict[str, Statistics]] = {}
+    for label_set in game_of(game).label_sets:
+        found[label_set] = {}
+        decoded = decode(content.ram, game, label_set)
+        for variable in game_of(game).variables(label_set):
+            values = decoded[variable.name]
+            nats = entropy(values)
+            f1, accuracy = ceiling(values[rows], frame)
+            probed = variable.visible and nats >= MIN_ENTROPY
+            found[label_set][variable.name] = Statistics(
+                round(nats, 4), probed, round(f1, 4), round(accuracy, 4)
+            )
+    return found
+
+
+def few_rows(train_rows: int) -> list[int]:
+    """Choose the rows of the few-rows probe, in ascending order."""
+    generator = np.random.default_rng(_FEW_ROWS_SEED)
+    chosen = generator.choice(train_rows, size=min(_FEW_ROWS, train_rows), replace=False)
+    return sorted(int(row) for row in chosen)

@@ -1,0 +1,209 @@
+"""The commands about encoders: ``harness evaluate``, ``check``, ``trivial`` and ``cache``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builders.console import json_option, label_set_option, print_json, say
+from harness.cli import options
+
+_spec = click.option(
+    "--spec",
+    help="What the encoder sees, if it does not say so itself: color=rgb,stack=4,size=84x84,layout=NHWC,"
+    "scale=byte, or some of these.",
+)
+_autocast = click.option(
+    "--autocast",
+    is_flag=True,
+    help="Run a torch module in half precision: float16 on CUDA, bfloat16 on the CPU.",
+)
+_device = click.option("--device", help="Torch device.  [default: where the encoder is, cpu]")
+_pool = click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
+
+
+@click.command()
+@click.argument("encoder")
+@options.games
+@options.probes
+@options.train_sizes
+@options.weights
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Result file.  [default: results/NAME-TIME.json]"
+)
+@_device
+@options.batch_size
+@_pool
+@_spec
+@_autocast
+@options.limit
+@click.option(
+    "--fresh-seed",
+    type=click.IntRange(min=0, max=2**53 - 1),
+    help="Score on a test split recorded now from this seed, and say what is lost against the frozen one.",
+)
+@label_set_option
+@click.option("--name", help="Of the encoder, in the result.  [default: its class or file]")
+@click.option(
+    "--pretraining-data",
+    help="What the encoder was trained on; none for an untrained one.  [default: what a run or a named "
+    "encoder says of itself, else not declared]",
+)
+@options.submitter
+@options.key
+@options.num_proc
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep features and finished games.")
+@click.option(
+    "--no-isolation", is_flag=True, help="Run the encoder in this process, for debugging; the result says so."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Seconds that the encoder's process may take for a batch.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Gigabytes that the encoder's process may take.  [default: most of what is free]",
+)
+@options.quiet
+@json_option
+def evaluate(
+    encoder: str,
+    games: str | None,
+    probes: tuple[str, ...],
+    train_sizes: str | None,
+    out: Path | None,
+    submitter: str | None,
+    key: str | None,
+    no_cache: bool,
+    no_isolation: bool,
+    quiet: bool,
+    as_json: bool,
+    fresh_seed: int | None,
+    **others: Any,
+) -> None:
+    """Evaluate ENCODER and write a signed result.
+
+    ENCODER is a Python file with an encoder in it (examples/my_encoder.py is one to start from), what
+    docs/encoders.md names besides, the folder of a run or of runs (harness train, harness run), or one of
+    majority, random-cnn, pixels-pca, random-projection and ram.
+
+    \b
+    harness evaluate my_encoder.py --games pong,breakout
+    harness evaluate my_encoder.py --games pong --limit 500    # does it run at all?
+    harness evaluate my_encoder.py --games pong --probe linear --probe anand2019
+    harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from harness.cli.output import check_writable, default_out, save
+    from harness.evaluation.evaluate import evaluate as run_evaluation
+    from harness.evaluation.fresh import gaps
+    from harness.report.table import metric_note, print_gaps, print_result
+
+    check_writable(out)
+    others |= {
+        "games": options.items(games),
+        "probes": probes or None,
+        "train_sizes": options.items(train_sizes),
+        "submitter": None if submitter is None else {"principal": submitter},
+        "use_cache": not no_cache,
+        "isolate": not no_isolation,
+        "progress": not quiet,
+    }
+    public = None if fresh_seed is None else run_evaluation(encoder, **others)
+    result = run_evaluation(encoder, fresh_seed=fresh_seed, **others)
+    path, signed = save(result, out or default_out(result), key)
+    if as_json:
+        more = {} if public is None else {"gaps": gaps(public, result)}
+        print_json({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain, **more})
+        return
+    print_result(result)
+    if public is not None:
+        print_gaps(public, result)
+    say(metric_note(result))
+    if result.signed.unranked_reason:
+        say(f"Not for ranking: {result.signed.unranked_reason}.")
+    click.echo(f"\n{path}")
+
+
+@click.command()
+@click.argument("encoder")
+@options.weights
+@_device
+@_pool
+@_spec
+@_autocast
+@json_option
+def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
+    """Say which rule ENCODER breaks, if any, before an hour is spent on it.
+
+    Exit code 0: it keeps them all. 1: it does not.
+    """
+    from harness.conformance import check_apart, conforms, report
+    from harness.encoders.frame_spec import FrameSpec
+
+    findings = check_apart(encoder, spec=None if spec is None else FrameSpec.parse(spec), **others)
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        click.echo(report(findings))
+    if not conforms(findings):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@options.games
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder for GAME.json.")
+@options.probes
+@options.train_sizes
+@options.device
+@options.num_proc
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep features.")
+@options.quiet
+@json_option
+def trivial(
+    games: str | None,
+    to: Path,
+    probes: tuple[str, ...],
+    train_sizes: str | None,
+    no_cache: bool,
+    quiet: bool,
+    as_json: bool,
+    **others: Any,
+) -> None:
+    """Score PCA and random projection of the pixels, which stand beside every score.
+
+    Made once for a dataset and a protocol, and kept in harness/trivial/scores. A game whose file is there is
+    not made again, so a run that was killed goes on where it was.
+    """
+    from harness.evaluation.trivial import make
+
+    sizes = options.items(train_sizes)
+    files = make(
+        options.items(games),
+        to,
+        probes=probes or None,
+        train_sizes=sizes,
+        use_cache=not no_cache,
+        progress=not quiet,
+        **others,
+    )
+    if as_json:
+        print_json([str(file) for file in files])
+    else:
+        click.echo("\n".join(map(str, files)))
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Remove it all.")
+def cache(clear: bool) -> None:
+    """Say how large the cache of features and finished games is, or clear it."""
+    from harness.cache import Cache, default_dir
+
+    kept = Cache(default_dir())
+    size = kept.clear() if clear else kept.size()
+    click.echo(f"{kept.folder}: {size / 1e6:,.1f} MB" + (" removed" if clear else ""))

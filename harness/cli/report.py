@@ -1,0 +1,83 @@
+"""The command ``harness report``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import click
+
+from atariari_data.errors import UsageError
+from builders.console import print_json
+
+TRACKERS = ("tensorboard", "trackio", "wandb")  # as in harness.methods.trackers, which needs the extra
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="HTML file.  [default: RESULT.report.html beside the first one; none where only --csv or --log ask]",
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path),
+    help="Write CSV, too: a row for each result, game, probe, training size and variable.",
+)
+@click.option(
+    "--log",
+    "trackers",
+    type=click.Choice(TRACKERS),
+    multiple=True,
+    help="Log the scores there, too; may be given twice.",
+)
+@click.option("--replace", is_flag=True, help="Write over files that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the files, or the error, as JSON.")
+def report(
+    results: tuple[Path, ...],
+    out: Path | None,
+    csv_file: Path | None,
+    trackers: tuple[str, ...],
+    *,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Write one HTML file that shows RESULTS, and compares them if they are several.
+
+    It needs nothing but itself. The predictions that `harness evaluate` wrote beside each result give it the
+    intervals of means, the pictures of predicted against true, and the comparison; without them it says so.
+
+    \b
+    harness report results/a.json
+    harness report a.json b.json --out a-b.html
+    harness report *.json --csv scores.csv
+    harness report a.json --log wandb
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from harness.report.page import write_html
+    from harness.report.track import track
+    from harness.results.frame import write_csv
+    from harness.results.result_file import read
+
+    if out is None and csv_file is None and not trackers:
+        out = results[0].with_name(f"{results[0].stem}.report.html")
+    files = [path for path in (out, csv_file) if path is not None]
+    for path in files:
+        if path.exists() and not replace:
+            raise UsageError(
+                f"{path} is there already.", cure="Name another file, or say --replace to write over it."
+            )
+    if out is not None:
+        write_html(out, results, replace=replace)
+    if csv_file is not None:
+        write_csv(csv_file, *results, replace=replace)
+    with redirect_stdout(sys.stderr):  # what trackers print is narration
+        for path in results if trackers else ():
+            track(read(path), path.parent, trackers)
+    if as_json:
+        found = {"html": out, "csv": csv_file}
+        print_json({**{k: None if v is None else str(v) for k, v in found.items()}, "logged": list(trackers)})
+    else:
+        click.echo("\n".join(map(str, files)) if files else f"Logged: {', '.join(trackers)}")

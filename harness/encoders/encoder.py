@@ -1,0 +1,249 @@
+"""What an encoder is: frames in, one feature vector a frame out, and nothing else known to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+from harness.encoders.features import POOLS, EncoderError, Features, Pool, as_features, first_line, to_numpy
+from harness.encoders.frame_spec import Frames, FrameSpec, sample_frames
+
+__all__ = [
+    "POOLS",
+    "BatchSize",
+    "Encoder",
+    "EncoderError",
+    "Features",
+    "FrameSpec",
+    "Frames",
+    "LoadedEncoder",
+    "Pool",
+    "sample_frames",
+]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What a file or a caller hands over; it is never told game, split, row or label.
+
+    Attributes:
+        spec: What it wants to see.
+    """
+
+    spec: FrameSpec
+
+    def encode(self, frames: Any) -> Any:
+        """Embed frames.
+
+        Args:
+            frames: Of ``spec.shape(n)``: a torch tensor on the module's device where the encoder is a
+                ``torch.nn.Module``, else a NumPy array.
+
+        Returns:
+            Floats [n, d]; the same input gives the same output, whatever stands beside it in the batch.
+        """
+        ...
+
+
+@dataclass
+class BatchSize:
+    """How many rows go through the encoder at once; halved when memory runs out.
+
+    Attributes:
+        size: Rows in the next batch.
+        limit: While ``size`` is under it, every batch that fits doubles it.
+    """
+
+    size: int = 64
+    limit: int = 0
+
+    def fitted(self, rows: int) -> None:
+        """A batch of ``rows`` went through."""
+        if rows == self.size and self.size < self.limit:
+            self.size = min(2 * self.size, self.limit)
+
+    def out_of_memory(self, rows: int, error: BaseException) -> None:
+        """A batch of ``rows`` did not fit.
+
+        Raises:
+            EncoderError: It was a single row.
+        """
+        if rows == 1:
+            raise EncoderError(
+                "The encoder runs out of memory with a single frame.",
+                got=first_line(error),
+                cure="Use a smaller encoder, or a device with more memory.",
+            ) from error
+        self.size = rows // 2
+        self.limit = self.size
+
+
+@dataclass
+class Seen:
+    """What earlier batches have shown."""
+
+    width: int | None = None
+    input_checked: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder that is ready to embed frames, with everything that identifies it.
+
+    Attributes:
+        name: Of the encoder, for people.
+        spec: What it wants to see.
+        source_digest: SHA-256 (hex) of its code; ``source_kind`` says of what exactly.
+        source_kind: ``file``, ``files``, ``source`` of a class or function, or ``name``.
+        weights_digest: SHA-256 (hex) of its weights, independent of the file that held them; None
+            where none can be seen.
+        parameters: Number of trained numbers, None where nobody can tell.
+        pool: How feature maps or tokens become [n, d]; None where the encoder gives [n, d].
+        device: Where it runs.
+        precision: ``float32``, or the type that autocast uses.
+        description: One line for people: the kind of encoder and what it does to its input and output.
+        prepare: From uint8 frames (``spec.raw_shape(n)``) to what ``call`` takes.
+        call: The encoder itself, from what ``prepare`` gives to what it returns.
+        batches: Rows in a batch.
+        refit: Of ``pixels-pca`` alone: makes the encoder of a game from the gray frames of its training
+            split, uint8 [b, 1, 210, 160] at a time. None for every encoder of a user's, which sees no game.
+        of_ram: Of ``ram`` alone, which sees no frames: its features, float32 [n, d], from uint8 [n, 128].
+    """
+
+    name: str
+    spec: FrameSpec
+    source_digest: str
+    weights_digest: str | None
+    parameters: int | None
+    description: str
+    prepare: Callable[[Frames], Any] = field(repr=False)
+    call: Callable[[Any], Any] = field(repr=False)
+    source_kind: str = "file"
+    pool: Pool | None = None
+    device: str = "cpu"
+    precision: str = "float32"
+    batches: BatchSize = field(default_factory=BatchSize, repr=False, compare=False)
+    refit: Callable[[Iterable[Frames]], LoadedEncoder] | None = field(default=None, repr=False)
+    of_ram: Callable[[npt.NDArray[np.uint8]], Features] | None = field(default=None, repr=False)
+    _seen: Seen = field(default_factory=Seen, repr=False, compare=False)
+
+    @property
+    def feature_size(self) -> int | None:
+        """Width d of the features, None before the first batch."""
+        return self._seen.width
+
+    def embed(self, frames: Frames) -> Features:
+        """Embed any number of rows, in as many batches as memory asks for; from one thread at a time.
+
+        Args:
+            frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3]; never written to.
+
+        Returns:
+            float32 [n, d], finite; the same d in every call.
+
+        Raises:
+            UsageError: The frames are not those of ``spec``, or there are none.
+            EncoderError: The encoder failed, wrote to its input, or gave something else than finite
+                floats [n, d].
+        """
+        frames = np.asarray(frames)
+        if frames.ndim and len(frames) == 0:
+            raise UsageError("There are no frames to embed.", expected=str(self.spec), got=list(frames.shape))
+        parts: list[Features] = []
+        start = 0
+        while start < len(frames):
+            batch = frames[start : start + self.batches.size]
+            features = self._try_batch(batch, start)
+            if features is not None:
+                parts.append(features)
+                start += len(batch)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def cache_key(self) -> str:
+        """SHA-256 (hex) of all that decides the features of this encoder.
+
+        The digests, the spec, pooling and precision, and what the encoder makes of a few fixed frames:
+        so that data which an encoder reads by itself, or a changed library, is not taken for the old.
+
+        Raises:
+            EncoderError: As ``embed``.
+        """
+        identity = {
+            "source": self.source_digest,
+            "weights": self.weights_digest,
+            "spec": asdict(self.spec),
+            "pool": self.pool,
+            "precision": self.precision,
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+        if self.refit is None and self.of_ram is None:
+            digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
+        return digest.hexdigest()
+
+    def _try_batch(self, batch: Frames, start: int) -> Features | None:
+        """Features of a batch, or None after making batches smaller."""
+        rows = len(batch)
+        try:
+            prepared = self.prepare(batch)
+            output = self.call(prepared) if self._seen.input_checked else self._call_watched(prepared)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.batches.out_of_memory(rows, error)
+            return None
+        features = as_features(output, rows, self.pool, self.spec.layout)
+        self._check(features, start)
+        self.batches.fitted(rows)
+        return features
+
+    def _call_watched(self, prepared: Any) -> Any:
+        """Call, and see that the input is afterwards what it was."""
+        before = to_numpy(prepared).copy()
+        output = self.call(prepared)
+        if not np.array_equal(before, to_numpy(prepared)):
+            raise EncoderError(
+                "The encoder writes to its input.",
+                expected="the input as it was before the call",
+                cure="Work on a copy: x = x / 2 rather than x /= 2, no ReLU(inplace=True) as first layer.",
+            )
+        self._seen.input_checked = True
+        return output
+
+    def _check(self, features: Features, start: int) -> None:
+        width = features.shape[1]
+        if self._seen.width not in (None, width):
+            raise EncoderError(
+                "The encoder changes its feature size from batch to batch.",
+                expected=f"[n, {self._seen.width}] as before",
+                got=f"[n, {width}]",
+            )
+        bad = ~np.isfinite(features)
+        if bad.any():
+            rows = np.flatnonzero(bad.any(axis=1))
+            raise EncoderError(
+                "The encoder gives features that are not numbers.",
+                expected="finite floats",
+                got=f"{np.isnan(features).sum()} NaN and {np.isinf(features).sum()} infinite values (as "
+                f"float32) in {len(rows)} of {len(features)} rows, the first in row {start + rows[0]}",
+            )
+        self._seen.width = width
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or the one it came from, says that memory ran out."""
+    while error is not None:
+        torch = sys.modules.get("torch")
+        if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
+            return True
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,297 @@
+"""From a Python object (torch module, protocol, transformer, function) to an encoder that is ready."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from atariari_data.errors import MissingExtraError
+from harness.encoders.digests import arrays_of, object_digest, weights_digest
+from harness.encoders.encoder import (
+    POOLS,
+    BatchSize,
+    EncoderError,
+    FrameSpec,
+    LoadedEncoder,
+    Pool,
+    sample_frames,
+)
+from harness.encoders.programs import OnnxEncoder
+from harness.encoders.python_files import blame, find_encoder, is_encoder_class, seeded
+
+CPU_BATCH = 64
+CUDA_BATCH = 4096
+FEATURE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller asked for, and what is known of where the encoder came from.
+
+    Attributes:
+        spec: In place of the encoder's own.
+        pool: In place of the encoder's own.
+        name: In place of the encoder's own.
+        weights: A file with the weights.
+        device: None is where the encoder is, the CPU for anything new.
+        batch_size: None lets us choose.
+        autocast: Half precision where torch thinks it safe.
+        home: The file with its code, for messages.
+        source: Digest of its code and of what it is the digest.
+    """
+
+    spec: FrameSpec | None = None
+    pool: Pool | None = None
+    name: str | None = None
+    weights: Path | None = None
+    device: str | None = None
+    batch_size: int | None = None
+    autocast: bool = False
+    home: Path | None = None
+    source: tuple[str, str] | None = None
+
+
+def adapt(thing: Any, request: Request) -> LoadedEncoder:
+    """Make an object ready: see ``load_encoder``."""
+    with blame("Looking at", request.home):
+        return _adapt(thing, request)
+
+
+def _adapt(thing: Any, request: Request) -> LoadedEncoder:
+    if isinstance(thing, ModuleType):
+        thing = _of_module(thing)
+    if inspect.isclass(thing):
+        thing = _instance(thing, request)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(thing, torch.nn.Module):
+        return _torch_module(thing, request)
+    if request.weights is not None:
+        raise EncoderError(
+            "Weights files are for torch modules.", got=type(thing).__name__, cure="Load them in your file."
+        )
+    if request.autocast:
+        raise EncoderError("Autocast is for torch modules.", got=type(thing).__name__)
+    if request.device not in (None, "cpu"):
+        raise EncoderError(
+            f"Only torch modules can be sent to a device; this is a {type(thing).__name__}.",
+            cure="Choose the device in your own code.",
+        )
+    if callable(getattr(thing, "encode", None)):
+        return _numpy(thing, thing.encode, request, "object")
+    if callable(getattr(thing, "transform", None)):
+        return _transformer(thing, request)
+    if callable(thing):
+        return _numpy(thing, thing, request, "function")
+    raise EncoderError(
+        "This is no encoder.",
+        expected="a torch module, an object with `encode`, a fitted transformer or a function",
+        got=type(thing).__name__,
+    )
+
+
+def _of_module(module: ModuleType) -> Any:
+    if callable(getattr(module, "encode", None)):
+        return module
+    file = getattr(module, "__file__", None)
+    return find_encoder(module, Path(file or module.__name__))
+
+
+def _instance(cls: type, request: Request) -> Any:
+    """Make an object of an encoder class, with the arguments that the original's encoders take."""
+    if not is_encoder_class(cls) and not hasattr(cls, "transform") and "__call__" not in vars(cls):
+        raise EncoderError(
+            f"The class {cls.__name__} is no encoder.", expected="a torch.nn.Module or a method `encode`"
+        )
+    spec = _spec_of(cls, request)
+    known = {"input_channels": spec.channels, "feature_size": FEATURE_SIZE}
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        parameters = {}.values()
+    needed = [
+        p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    unknown = [name for name in needed if name not in known]
+    if unknown:
+        raise EncoderError(
+            f"The class {cls.__name__} cannot be made without arguments.",
+            expected="defaults for all of them, or no others than input_channels and feature_size",
+            got=", ".join(unknown),
+            cure=f"Make the object yourself: `encoder = {cls.__name__}(...)`.",
+        )
+    with seeded(), blame(f"Making {cls.__name__} of", request.home):
+        return cls(**{name: known[name] for name in needed})
+
+
+def _torch_module(module: Any, request: Request) -> LoadedEncoder:
+    import torch
+
+    from harness.encoders import torch_modules as tm
+
+    spec = _spec_of(module, request)
+    tensors = [*module.parameters(), *module.buffers()]
+    device = tm.resolve_device(request.device or str(next((t.device for t in tensors), "cpu")))
+    source = request.source or object_digest(module)
+    with blame("Moving to its device", request.home):
+        module.to(device)
+    floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
+    dtype = floats[0] if floats else torch.float32
+    half = (torch.float16 if device.type == "cuda" else torch.bfloat16) if request.autocast else None
+    prepare = tm.tensor_maker(spec, device, dtype)
+    call = _careful(tm.caller(module, device, autocast=half), spec, request.home)
+    if request.weights is not None:
+        tm.load_weights(module, request.weights)
+    tm.materialise(module, call, prepare(sample_frames(spec, 1)))
+    if request.home is not None and device.type == "cpu":  # made here: nobody else relies on its layout
+        tm.prefer_channels_last(module, call, prepare(sample_frames(spec, 2)))
+    precision = str(half or dtype).removeprefix("torch.")
+    kind = f"torch module {type(module).__name__}.{'encode' if hasattr(module, 'encode') else 'forward'}"
+    return LoadedEncoder(
+        name=_name(module, request),
+        spec=spec,
+        source_digest=source[0],
+        source_kind=source[1],
+        weights_digest=_weights_of(module, request),
+        parameters=sum(p.numel() for p in module.parameters()),
+        pool=_pool_of(module, request),
+        device=str(device),
+        precision=precision,
+        description=f"{_described(module, kind)} on {device}, sees {spec}",
+        prepare=prepare,
+        call=call,
+        batches=_batches(request, device.type),
+    )
+
+
+def _numpy(thing: Any, function: Callable[[Any], Any], request: Request, kind: str) -> LoadedEncoder:
+    spec = _spec_of(thing, request)
+    source = request.source or object_digest(thing)
+    shown = getattr(thing, "__name__", None) or type(thing).__name__
+    return LoadedEncoder(
+        name=_name(thing, request),
+        spec=spec,
+        source_digest=source[0],
+        source_kind=source[1],
+        weights_digest=_weights_of(thing, request),
+        parameters=None,
+        pool=_pool_of(thing, request),
+        device=thing.device if isinstance(thing, OnnxEncoder) else "cpu",
+        description=f"{_described(thing, f'{kind} {shown}')}, sees {spec}",
+        prepare=spec.prepare,
+        call=_careful(_without_gradients(function), spec, request.home),
+        batches=_batches(request, "cpu"),
+    )
+
+
+def _transformer(thing: Any, request: Request) -> LoadedEncoder:
+    try:
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "harness") from error
+    try:
+        check_is_fitted(thing)
+    except NotFittedError as error:
+        raise EncoderError(
+            f"The transformer {type(thing).__name__} is not fitted.",
+            cure="Fit it on frames of the pretraining set before you hand it over.",
+        ) from error
+    except TypeError:  # no estimator by its methods, but it has transform: let it show
+        pass
+    return _numpy(
+        thing, lambda x: thing.transform(x.reshape(len(x), -1)), request, "transformer of flat frames"
+    )
+
+
+def _careful(call: Callable[[Any], Any], spec: FrameSpec, home: Path | None) -> Callable[[Any], Any]:
+    """Let errors of the encoder name its line and what it was given."""
+
+    @functools.wraps(call)
+    def run(frames: Any) -> Any:
+        try:
+            with blame("Running", home):
+                return call(frames)
+        except EncoderError as error:
+            if error.expected or error.__cause__ is None:
+                raise
+            raise EncoderError(
+                error.what,
+                expected=f"that it takes {spec}",
+                got=error.got,
+                cure="If it wants other frames, say so: spec = FrameSpec(color='rgb', size=(84, 84)).",
+            ) from error.__cause__
+
+    return run
+
+
+def _without_gradients(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Switch gradients off where torch is used inside, so that memory does not fill with them."""
+
+    def call(frames: Any) -> Any:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return function(frames)
+        with torch.no_grad():
+            return function(frames)
+
+    return call
+
+
+def _weights_of(thing: Any, request: Request) -> str | None:
+    with blame("Reading the weights of", request.home):
+        return weights_digest(dict(arrays_of(thing)))
+
+
+def _spec_of(thing: Any, request: Request) -> FrameSpec:
+    spec = request.spec or getattr(thing, "spec", None)
+    if spec is None:
+        return FrameSpec()
+    if inspect.isclass(thing) and not isinstance(spec, FrameSpec):
+        return FrameSpec()  # a property or a slot: only the object will tell
+    if not isinstance(spec, FrameSpec):
+        raise EncoderError(
+            "The encoder's `spec` is no frame spec.",
+            expected="spec = harness.encoders.encoder.FrameSpec(...)",
+            got=type(spec).__name__,
+        )
+    return spec.validate()
+
+
+def _pool_of(thing: Any, request: Request) -> Pool | None:
+    pool = request.pool or getattr(thing, "pool", None)
+    if not isinstance(pool, str):  # a torch module may well have a layer of this name
+        return None
+    if pool not in POOLS:
+        raise EncoderError(
+            "The encoder asks for a pooling that there is not.", expected=", ".join(POOLS), got=pool
+        )
+    return pool
+
+
+def _described(thing: Any, otherwise: str) -> str:
+    own = getattr(thing, "description", None)
+    return own if isinstance(own, str) else otherwise
+
+
+def name_of(thing: Any) -> str | None:
+    """The name that an encoder gives itself."""
+    name = getattr(thing, "name", None)
+    return name if isinstance(name, str) and name.strip() else None
+
+
+def _name(thing: Any, request: Request) -> str:
+    name = request.name or name_of(thing) or getattr(thing, "__name__", None) or type(thing).__name__
+    return re.sub(r"[^\x20-\x7e]", "?", name.strip())[:100]
+
+
+def _batches(request: Request, device_type: str) -> BatchSize:
+    if request.batch_size:
+        return BatchSize(size=request.batch_size)
+    return BatchSize(size=CPU_BATCH, limit=CUDA_BATCH if device_type == "cuda" else 0)

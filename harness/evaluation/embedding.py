@@ -1,0 +1,183 @@
+"""Embedding a game: every frame once, in an order that says nothing, and some of them twice.
+
+The rows of all splits go through together, shuffled by a number that nobody knows beforehand. Batches are
+filled up, so that a row's features do not depend on how many were left; a sample goes through again, among
+the others, in batches of other sizes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import UsageError
+from harness.encoders.features import EncoderError, Features, rounding
+from harness.encoders.frame_spec import Frames, FrameSpec
+from harness.splits import SplitRows, prefetch
+
+_BATCH = 512
+_FILL = 64
+_SAMPLE = 256
+_SHOWN = 5
+_KEEP_EVERY = 60  # seconds
+
+Rows = npt.NDArray[np.int64]
+
+
+class Embeds(Protocol):
+    """What embedding asks of an encoder: `LoadedEncoder`, or `IsolatedEncoder`."""
+
+    @property
+    def spec(self) -> FrameSpec:
+        """What it wants to see."""
+
+    @property
+    def precision(self) -> str:
+        """Of its arithmetic."""
+
+    def embed(self, frames: Frames) -> Features:
+        """Embed."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows that go through together: the first ``new`` of them for the first time."""
+
+    rows: Rows
+    new: int
+    again: bool
+
+
+def embed(
+    encoder: Embeds,
+    splits: Mapping[str, SplitRows],
+    progress: Callable[[int], object],
+    *,
+    done: Features | None = None,
+    keep: Callable[[Features], object] = lambda _: None,
+) -> dict[str, Features]:
+    """Embed every row of a game.
+
+    Args:
+        encoder: Sees neither split nor row nor order.
+        splits: By name.
+        progress: Told the number of rows that are done.
+        done: What an earlier call gave to ``keep``.
+        keep: Given all features, NaN in rows that were not reached, every minute and when something fails.
+
+    Returns:
+        float32 [n, d] for every split, in the order of its rows.
+
+    Raises:
+        EncoderError: As ``embed`` of the encoder; or the second look at a sample gives other features.
+    """
+    names = list(splits)
+    starts = np.cumsum([0, *(len(splits[name]) for name in names)])
+    total = int(starts[-1])
+    if not total:
+        raise UsageError("A game has no rows.")
+    if done is not None and len(done) != total:
+        done = None
+    missing = np.arange(total) if done is None else np.flatnonzero(np.isnan(done[:, 0]))
+    batches = _plan(missing, total, np.random.default_rng(secrets.randbits(128)))
+    progress(total - len(missing))
+    kept, second = _Kept(total, done, keep), []
+    try:
+        for batch, frames in prefetch(batches, _decoder(splits, starts, encoder.spec)):
+            found = encoder.embed(frames)
+            if batch.again:
+                second.append((batch.rows, found))
+            else:
+                kept.take(batch.rows[: batch.new], found[: batch.new])
+                progress(batch.new)
+    except BaseException:
+        kept.keep()
+        raise
+    _compare(kept.features, second, encoder.precision, names, starts)
+    return {name: kept.features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
+
+
+class _Kept:
+    """The features of a game while they come in."""
+
+    def __init__(self, total: int, done: Features | None, keep: Callable[[Features], object]) -> None:
+        self._total, self._keep, self._at = total, keep, time.monotonic()
+        self.features = np.empty((0, 0), np.float32) if done is None else done
+
+    def take(self, rows: Rows, found: Features) -> None:
+        if not len(self.features):
+            self.features = np.full((self._total, found.shape[1]), np.nan, np.float32)
+        self.features[rows] = found
+        if time.monotonic() - self._at > _KEEP_EVERY:
+            self.keep()
+
+    def keep(self) -> None:
+        if len(self.features):
+            self._keep(self.features)
+        self._at = time.monotonic()
+
+
+def _decoder(
+    splits: Mapping[str, SplitRows], starts: npt.NDArray[np.int64], spec: FrameSpec
+) -> Callable[[_Batch], Frames]:
+    def decode(batch: _Batch) -> Frames:
+        frames = np.empty(spec.raw_shape(len(batch.rows)), np.uint8)
+        owner = np.searchsorted(starts, batch.rows, side="right") - 1
+        for number, split in enumerate(splits.values()):
+            mine = np.flatnonzero(owner == number)
+            if len(mine):
+                frames[mine] = split.frames(batch.rows[mine] - starts[number], spec)
+        return frames
+
+    return decode
+
+
+def _plan(missing: Rows, total: int, generator: np.random.Generator) -> list[_Batch]:
+    order = generator.permutation(missing)
+    first = []
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
+        fill = generator.choice(total, -len(rows) % _FILL)
+        first.append(_Batch(np.concatenate([rows, fill]), len(rows), again=False))
+    sample = generator.choice(total, min(_SAMPLE, total), replace=False)
+    again = []
+    while len(sample):
+        size = int(generator.integers(1, _FILL))
+        again.append(_Batch(sample[:size], 0, again=True))
+        sample = sample[size:]
+    # The first batch is a first look, so that nobody can tell the second from its place.
+    mixed = [*first[1:], *again]
+    return [*first[:1], *(mixed[i] for i in generator.permutation(len(mixed)))]
+
+
+def _compare(
+    features: Features,
+    second: list[tuple[Rows, Features]],
+    precision: str,
+    names: list[str],
+    starts: npt.NDArray[np.int64],
+) -> None:
+    rows = np.concatenate([rows for rows, _ in second])
+    before, after = features[rows], np.concatenate([found for _, found in second])
+    tolerance = rounding(before, precision)
+    distance = np.abs(before.astype(np.float64) - after).max(axis=1)
+    worst = np.argsort(-distance)[:_SHOWN]
+    bad = int((distance > tolerance).sum())
+    if not bad:
+        return
+    shown = []
+    for i in worst[: min(bad, _SHOWN)]:
+        split = int(np.searchsorted(starts, rows[i], side="right") - 1)
+        shown.append(f"{names[split]} {rows[i] - starts[split]} by {distance[i]:.3g}")
+    raise EncoderError(
+        "The encoder gives other features for the same frames when it sees them again.",
+        expected=f"the same within {tolerance:.3g}, whatever came before and beside them",
+        got=f"{bad} of {len(rows)} rows differ: {', '.join(shown)}" + (", ..." if bad > _SHOWN else ""),
+        cure="No state between calls, no dropout, no batch statistics: harness check says more.",
+    )

@@ -1,0 +1,81 @@
+"""What a run stood on: the harness's own source, the machine, the packages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+import atariari_data
+import builders
+import harness
+
+PACKAGES = ("ale-py", "datasets", "numpy", "pillow", "pyarrow", "scikit-learn", "torch", "zlib-ng")
+
+
+@cache
+def source_digest(pattern: str = "*") -> str:
+    """Digest the source of the three packages.
+
+    Args:
+        pattern: Of the files' names. All are annotations, recordings, manifests and stored scores, too;
+            ``*.py`` is what computes.
+    """
+    digest = hashlib.sha256()
+    for package in (atariari_data, builders, harness):
+        root = Path(str(package.__file__)).parent
+        for file in sorted(p for p in root.rglob(pattern) if p.is_file() and "__pycache__" not in p.parts):
+            digest.update(f"{root.name}/{file.relative_to(root).as_posix()}\n".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+@cache
+def as_released() -> bool | None:
+    """Tell whether every installed file is the wheel's; None for a checkout (an editable install)."""
+    installed = distribution("atariari").files or []
+    ours = [f for f in installed if f.parts[0] in {"atariari_data", "builders", "harness"} and f.hash]
+    if not ours:
+        return None
+    for file in ours:
+        path = Path(str(file.locate()))
+        if file.hash is None or not path.is_file():
+            return False
+        digest = hashlib.new(file.hash.mode, path.read_bytes()).digest()
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
+            return False
+    return True
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Return the fields of `harness.results.provenance.Environment`."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count() or 1,
+        "device": device,
+        "packages": versions,
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"

@@ -1,0 +1,225 @@
+"""From an encoder to a result: embed every frame once, fit the probes, score, bind it all together."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from blake3 import blake3
+from tqdm.auto import tqdm
+
+from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
+from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
+from builders.manifest import DATASET_VERSION, load_manifest
+from harness.adapters import by_game, trained_on
+from harness.cache import Cache, default_dir
+from harness.encoders.encoder import FrameSpec
+from harness.encoders.features import Pool
+from harness.evaluation import environment
+from harness.evaluation.game import Options, evaluate_game
+from harness.evaluation.identity import Opened, identity, sees_ram, weakest
+from harness.isolation.opening import open_encoder
+from harness.isolation.process import TIMEOUT, Limits
+from harness.protocol import (
+    PROTOCOL,
+    SETTINGS,
+    TrainRows,
+    check_sizes,
+    choose_games,
+    choose_runs,
+    protocol_digest,
+    seeds,
+    suite,
+    unranked_reason,
+)
+from harness.results.provenance import IS_BOUND
+from harness.results.result import Result, Signed
+
+
+def evaluate(
+    encoder: object,
+    games: Sequence[str] | None = None,
+    *,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+    pool: Pool | None = None,
+    spec: FrameSpec | str | None = None,
+    autocast: bool = False,
+    name: str | None = None,
+    probes: Sequence[str] | None = None,
+    train_sizes: Sequence[TrainRows] | None = None,
+    label_set: str = DEFAULT_LABEL_SET,
+    limit: int | None = None,
+    fresh_seed: int | None = None,
+    pretraining_data: str | None = None,
+    submitter: dict[str, str | None] | None = None,
+    cache_dir: str | None = None,
+    num_proc: int | None = None,
+    use_cache: bool = True,
+    isolate: bool = True,
+    timeout: float = TIMEOUT,
+    memory_limit: float | None = None,
+    progress: bool = True,
+) -> Result:
+    """Evaluate an encoder: how much of each game's state a linear probe can read from its features.
+
+    Args:
+        encoder: Whatever `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or a
+            folder of runs of one method, GAME/ by GAME/, with an encoder for each game.
+        games: Of the dataset; all of them (or all of the folder's), if not given.
+        weights: State dict for a torch module.
+        device: Torch device for encoder and probes.
+        batch_size: Most rows at once.
+        pool: How feature maps or tokens become vectors: ``flatten``, ``mean`` or ``cls``.
+        spec: What the encoder sees, in place of its own; a `FrameSpec` or a text as
+            ``color=rgb,stack=4,size=84x84``.
+        autocast: Run a torch module in half precision (float16 on CUDA, bfloat16 elsewhere).
+        name: Of the encoder, in the result.
+        probes: ``linear`` (the default) and ``anand2019``.
+        train_sizes: Training rows to fit each probe to: ``full`` or ``all``, ``1k`` or 1000 (the same
+            frozen rows), and any other numbers, each a superset of the smaller ones. Not given, ``full``
+            and ``1k`` for ``linear``, ``full`` for ``anand2019``.
+        label_set: ``v1`` or ``anand2019``.
+        limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
+        fresh_seed: Record a new test split from this seed and score on it; not for ranking.
+        pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. Not given,
+            it is what a run or a named encoder says of itself, and ``not declared`` for others.
+        submitter: ``principal``, ``name`` and ``url`` of who vouches for the result.
+        cache_dir: Where the dataset is built, as in ``load_dataset``.
+        num_proc: Processes to build the dataset with.
+        use_cache: Keep features and finished games, and use what an earlier run kept.
+        isolate: Run an encoder that comes from a file in a process of its own; a Python object stays in this
+            one. ``result.signed.isolation`` says what stood.
+        timeout: Seconds that its process may take for a batch.
+        memory_limit: Gigabytes that its process may take; most of what is free, if not given.
+        progress: Show it on standard error.
+
+    Returns:
+        The result, not signed yet, with its predictions (``result.predictions``, by game).
+
+    Raises:
+        EncoderError: The encoder cannot be loaded, fails, or gives something else than finite [n, d].
+        UnknownNameError: No such game, label set or probe.
+        UsageError: A training size that is none, or larger than a game.
+        DataError: As `atariari_data.load_dataset`.
+        MissingExtraError: The extra ``harness`` is not installed.
+    """
+    _need_extra()
+    started, begin = datetime.now(UTC), time.monotonic()
+    if label_set not in LABEL_SETS:
+        raise UnknownNameError("label set", label_set, LABEL_SETS)
+    own = by_game(encoder)
+    chosen = choose_games(games or list(own) or None, label_set)
+    sources = _sources(encoder, own, chosen)
+    if pretraining_data is None:
+        pretraining_data = trained_on(encoder, own)
+    runs = choose_runs(probes, train_sizes)
+    if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
+        raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
+    manifests = {g: load_manifest(g) for g in chosen}
+    if limit is None:
+        check_sizes(runs, list(manifests.values()))
+    cache = Cache(default_dir() if use_cache else None)
+    options = Options(runs, label_set, limit, fresh_seed, cache_dir, num_proc, cache, progress)
+    rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
+    scored, predictions, splits = {}, {}, {}
+    encoders: dict[str, Opened] = {}
+    stood = []
+    with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
+        for source, its_games in sources:
+            with open_encoder(
+                source,
+                isolate=isolate,
+                limits=Limits(timeout, memory_limit),
+                cache_dir=cache_dir,
+                weights=weights,
+                device=device,
+                spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
+                pool=pool,
+                name=name,
+                batch_size=batch_size,
+                autocast=autocast,
+            ) as (loaded, guards):
+                key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
+                for g in its_games:
+                    scored[g], predictions[g], splits[g] = evaluate_game(
+                        loaded, key, manifests[g], options, bar
+                    )
+                    encoders[g] = loaded
+                stood.append(guards)
+
+    finished = datetime.now(UTC)
+    is_bound = any(map(sees_ram, encoders.values()))
+    reasons = [
+        None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
+        unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split",
+        IS_BOUND if is_bound else None,
+        "the harness was changed since it was installed" if environment.as_released() is False else None,
+    ]
+    reason = "; ".join(filter(None, reasons)) or None
+    signed = Signed.build(
+        run_id=secrets.token_hex(16),
+        submitter=None if submitter is None else {"name": None, "url": None, **submitter},
+        ranked=reason is None,
+        unranked_reason=reason,
+        started=_utc(started),
+        finished=_utc(finished),
+        elapsed_seconds=round(time.monotonic() - begin, 1),
+        protocol={"name": PROTOCOL, "digest": protocol_digest(label_set)},
+        dataset={
+            "version": DATASET_VERSION,
+            "label_set": label_set,
+            "suite": list(suite(label_set)),
+            "fresh_seed": fresh_seed,
+            "splits": splits,
+        },
+        harness={
+            "version": version("atariari"),
+            "source": environment.source_digest(),
+            "as_released": environment.as_released(),
+        },
+        encoder=identity(encoders, pretraining_data),
+        environment=environment.describe(next(iter(encoders.values())).device),
+        isolation=None if is_bound else weakest(stood).as_fields(shuffled=True, second_pass=True),
+        seeds=seeds(run.probe for run in runs),
+        probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
+        games=scored,
+    )
+    return Result(signatures=[], signed=signed).with_predictions(predictions)
+
+
+def _sources(
+    encoder: object, own: Mapping[str, Path], games: Sequence[str]
+) -> list[tuple[object, Sequence[str]]]:
+    """Return what is to be opened, and for which games."""
+    if not own:
+        return [(encoder, games)]
+    for game in games:
+        if game not in own:
+            raise UsageError(
+                f"The folder {encoder} has no run for {game}.",
+                expected=", ".join(own),
+                cure="--games, or train one: harness run --out",
+            )
+    return [(own[game], (game,)) for game in games]
+
+
+def _rows(rows: int, limit: int | None) -> int:
+    return rows if limit is None else min(rows, limit)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _need_extra() -> None:
+    from importlib.util import find_spec
+
+    for package in ("torch", "sklearn"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "harness")

@@ -1,0 +1,81 @@
+"""Who an encoder was, as a result says it; of one encoder, or of one for every game."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from harness.encoders.encoder import EncoderError, LoadedEncoder
+from harness.isolation.process import Guards, IsolatedEncoder
+
+Opened = LoadedEncoder | IsolatedEncoder
+
+
+def identity(encoders: Mapping[str, Opened], trained_on: str) -> dict[str, Any]:
+    """Return the part ``encoder`` of a result.
+
+    Args:
+        encoders: By game; the same for all of them, or one of its own for each.
+        trained_on: In words.
+
+    Raises:
+        EncoderError: Those of the games differ in more than their weights.
+    """
+    parts = {game: _identity(encoder) for game, encoder in encoders.items()}
+    first_game, first = next(iter(parts.items()))
+    several = len({id(encoder) for encoder in encoders.values()}) > 1
+    for game, part in parts.items():
+        for name, value in part.items():
+            if value != first[name] and name != "weights":
+                raise EncoderError(
+                    "The encoders of the games differ in more than their weights.",
+                    expected=f"{name} {first[name]}, as for {first_game}",
+                    got=f"{value} for {game}",
+                )
+    weights = first["weights"]
+    if several and weights is not None:
+        lines = "".join(
+            f"{part['weights'].removeprefix('sha256:')}  {g}\n" for g, part in sorted(parts.items())
+        )
+        weights = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    fitted = any(isinstance(each, LoadedEncoder) and each.refit is not None for each in encoders.values())
+    return {**first, "weights": weights, "per_game": several or fitted, "pretraining_data": trained_on}
+
+
+def weakest(guards: list[Guards]) -> Guards:
+    """Return what stood between all of these encoders and the answers."""
+    return Guards(
+        all(each.own_process for each in guards),
+        all(each.no_network for each in guards),
+        all(each.no_dataset for each in guards),
+        next((each.note for each in guards if each.note), None),
+    )
+
+
+def sees_ram(encoder: Opened) -> bool:
+    """Whether it is `ram`, which sees no frames."""
+    return isinstance(encoder, LoadedEncoder) and encoder.of_ram is not None
+
+
+def _identity(encoder: Opened) -> dict[str, Any]:
+    spec = encoder.spec
+    frames = {
+        "color": spec.color,
+        "stack": spec.stack,
+        "layout": spec.layout.lower(),
+        "scale": spec.scale,
+        "size": list(spec.size),
+    }
+    return {
+        "name": re.sub(r"[^A-Za-z0-9 ._+()/-]+", " ", encoder.name).strip(" ._/-")[:64] or "encoder",
+        "source": f"sha256:{encoder.source_digest}",
+        "source_kind": encoder.source_kind,
+        "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",
+        "feature_size": encoder.feature_size,
+        "parameters": encoder.parameters,
+        "frames": None if sees_ram(encoder) else frames,
+        "pool": encoder.pool,
+        "precision": encoder.precision,
+    }

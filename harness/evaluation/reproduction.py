@@ -1,0 +1,181 @@
+"""Running a result again: the same games, probes and rows with an encoder at hand, and how far it agrees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from atariari_data.errors import UsageError
+from harness.encoders.frame_spec import FrameSpec
+from harness.evaluation.evaluate import evaluate
+from harness.protocol import ProbeRun, choose_runs, protocol_digest
+from harness.results.consistency import check
+from harness.results.result import ProbeScores, Result, Signed
+
+VARIABLE_TOLERANCE: Final = {"linear": 0.02, "anand2019": 0.05}
+"""How far F1 of a variable may lie apart where features differ in their last bits, by probe."""
+MEAN_TOLERANCE: Final = {"linear": 0.005, "anand2019": 0.01}
+"""The same for the mean of a game."""
+_HALF = ("float16", "bfloat16")
+_DRY_RUN = re.compile(r"dry run: ([0-9]+) rows")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One thing that a result says, and what it is now.
+
+    Attributes:
+        what: In words.
+        theirs: In the result.
+        ours: In this run.
+        agrees: Whether that is the same, for scores within the tolerance.
+        decides: Whether the result counts as reproduced only if it does.
+    """
+
+    what: str
+    theirs: str
+    ours: str
+    agrees: bool
+    decides: bool = True
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How far a result could be reproduced.
+
+    Attributes:
+        result: The new run.
+        rows: What was compared.
+    """
+
+    result: Result
+    rows: tuple[Compared, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that decides does."""
+        return all(row.agrees for row in self.rows if row.decides)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for ``--json``."""
+        return {"reproduced": self.agrees, "compared": [asdict(row) for row in self.rows]}
+
+
+def reproduce(claimed: Result, encoder: str | Path, **options: Any) -> Reproduction:
+    """Evaluate an encoder as a result says it was, and compare.
+
+    Source and weights must be the same, so must dataset and rules. Embeddings and predictions are the same
+    bit for bit on a machine of the same kind, and need not be on another: then the scores decide, F1 of every
+    variable within `VARIABLE_TOLERANCE` and of every game within `MEAN_TOLERANCE`.
+
+    Args:
+        claimed: The result.
+        encoder: A file, or a model by name.
+        **options: ``weights``, ``device``, ``batch_size``, ``cache_dir``, ``num_proc``, ``timeout``,
+            ``memory_limit``, ``isolate``, ``progress`` of `harness.evaluate`.
+
+    Raises:
+        ResultError: The result contradicts itself.
+        UsageError: It was made under other rules or on another version of the dataset.
+        EncoderError, DataError: As `harness.evaluate`.
+    """
+    signed = claimed.signed
+    check(signed)
+    rules = protocol_digest(signed.dataset.label_set)
+    if rules != signed.protocol.digest:
+        raise UsageError(
+            "The result was made under other rules than this version has.",
+            expected=f"protocol {signed.protocol.name}, {rules}",
+            got=f"protocol {signed.protocol.name}, {signed.protocol.digest}",
+            cure=f"pip install atariari=={signed.harness.version}",
+        )
+    ours = evaluate(encoder, **_as_it_was(signed), **options)
+    return Reproduction(ours, tuple(_compare(signed, ours.signed)))
+
+
+def _as_it_was(signed: Signed) -> dict[str, Any]:
+    """Return the options of `harness.evaluate` that give such a result."""
+    runs = tuple(ProbeRun(probe.probe, probe.train_rows) for probe in signed.probes)
+    probes = list(dict.fromkeys(run.probe for run in runs))
+    sizes = list(dict.fromkeys(run.train_rows for run in runs))
+    dry = _DRY_RUN.search(signed.unranked_reason or "")
+    seen = signed.encoder.frames
+    return {
+        "games": list(signed.games),
+        "probes": probes,
+        "train_sizes": None if choose_runs(probes, None) == runs else sizes,
+        "label_set": signed.dataset.label_set,
+        "limit": int(dry[1]) if dry else None,
+        "fresh_seed": signed.dataset.fresh_seed,
+        "name": signed.encoder.name,
+        "pool": signed.encoder.pool,
+        "spec": None
+        if seen is None
+        else FrameSpec(
+            color=seen.color,
+            stack=seen.stack,
+            layout="NCHW" if seen.layout == "nchw" else "NHWC",
+            scale="byte" if seen.scale == "byte" else "unit",
+            size=(seen.size[0], seen.size[1]),
+        ),
+        "autocast": signed.encoder.precision in _HALF,
+        "pretraining_data": signed.encoder.pretraining_data,
+        "use_cache": False,
+    }
+
+
+def _compare(theirs: Signed, ours: Signed) -> Iterator[Compared]:
+    for what in ("source", "weights", "feature_size", "parameters", "precision"):
+        yield _same(f"encoder, {what.replace('_', ' ')}", theirs.encoder, ours.encoder, what)
+    yield _same("program", theirs.harness, ours.harness, "source", decides=False)
+    for name, game in theirs.games.items():
+        again = ours.games[name]
+        for split, known in theirs.dataset.splits[name].items():
+            yield _same(f"{name}, rows of {split}", known, ours.dataset.splits[name][split], "digest")
+        yield _same(f"{name}, embeddings", game, again, "embeddings", decides=False)
+        for one, other in zip(game.scores, again.scores, strict=True):
+            run = ProbeRun(one.probe, one.train_rows)
+            yield _same(f"{name}, predictions of {run}", one, other, "predictions", decides=False)
+            yield from _scores(f"{name}, {run}", one, other)
+
+
+def _same(what: str, theirs: object, ours: object, field: str, *, decides: bool = True) -> Compared:
+    a, b = getattr(theirs, field), getattr(ours, field)
+    return Compared(what, str(a), str(b), a == b, decides)
+
+
+def _scores(where: str, theirs: ProbeScores, ours: ProbeScores) -> Iterator[Compared]:
+    names = theirs.variables.columns["name"], ours.variables.columns["name"]
+    if names[0] != names[1]:
+        yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
+        return
+    f1 = theirs.variables.columns["f1"], ours.variables.columns["f1"]
+    apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
+    worst = max(apart, key=lambda name: apart[name])
+    tolerance = VARIABLE_TOLERANCE[theirs.probe]
+    yield Compared(
+        f"{where}: F1 of the variable furthest apart",
+        "",
+        f"{worst} by {apart[worst]:.4f}, at most {tolerance}",
+        apart[worst] <= tolerance,
+    )
+    mean = _apart(theirs.means.f1, ours.means.f1)
+    yield Compared(
+        f"{where}: mean F1",
+        _shown(theirs.means.f1),
+        f"{_shown(ours.means.f1)}, at most {MEAN_TOLERANCE[theirs.probe]} apart",
+        mean <= MEAN_TOLERANCE[theirs.probe],
+    )
+
+
+def _apart(a: float | None, b: float | None) -> float:
+    if a is None or b is None:
+        return 0.0 if a is b else 1.0
+    return round(abs(a - b), 4)
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"

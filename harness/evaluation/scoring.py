@@ -1,0 +1,202 @@
+"""One game's scores: features and labels in, a score and predictions for every variable out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.games import Variable, game
+from atariari_data.labels import labels as decode
+from builders.manifest import Manifest
+from harness.metrics import Bootstrap, Counts, interval, majority_class
+from harness.probes.inputs import Split
+from harness.probes.linear import fit_linear
+from harness.protocol import ProbeRun, training_rows
+from harness.results.predictions import Labels, Truth
+from harness.splits import SplitRows
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the probes of one game work on.
+
+    Attributes:
+        manifest: Of the game.
+        label_set: ``v1`` or ``anand2019``.
+        truth: By split.
+        features: float32 [n, d] by split.
+        device: A torch device.
+        dry: Whether these are only some rows of each split, so that no frozen number goes with them.
+        fresh: Whether the test rows are not the frozen ones, so that no ceiling is known.
+    """
+
+    manifest: Manifest
+    label_set: str
+    truth: Mapping[str, Truth]
+    features: Mapping[str, Features]
+    device: str
+    dry: bool
+    fresh: bool = False
+
+    def split(self, name: str) -> Split:
+        """Return features and labels of a split."""
+        return Split(self.features[name], self.truth[name].labels)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one variable's probe gave; None where a probe has no such thing.
+
+    Attributes:
+        predictions: uint8 [n_test].
+        strength: L2 strength.
+        gradient_norm: At the end.
+        epochs: Of training.
+        notes: What to know about it.
+    """
+
+    predictions: Labels
+    strength: float | None = None
+    gradient_norm: float | None = None
+    epochs: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
+    """Decode the labels of the variables that the manifest keeps."""
+    names = manifest.probed(label_set)
+    decoded = decode(rows.ram, manifest.game, label_set)
+    return Truth(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)
+
+
+def score(
+    material: Material, run: ProbeRun, progress: Callable[[str], object]
+) -> tuple[dict[str, Any], Labels]:
+    """Fit one probe to every variable of a game and score it on the test split.
+
+    Args:
+        material: Features and labels.
+        run: The probe, and the training rows to use.
+        progress: Called with the name of each variable when it is done.
+
+    Returns:
+        The fields of `harness.results.result.ProbeScores` but for the means, and the predictions, uint8
+        [n, v].
+
+    Raises:
+        FeatureError: Features that are not finite.
+    """
+    fits = fit_probes(material, run, progress)
+    rows = _rows(material, run)
+    train = material.truth["train"].labels if rows is None else material.truth["train"].labels[rows]
+    test = material.truth["test"]
+    bootstrap = Bootstrap.over(test.episode)
+    variables = [
+        _scores(material, name, fits[v], train[:, v], test.labels[:, v], bootstrap)
+        for v, name in enumerate(test.names)
+    ]
+    predictions = np.stack([fit.predictions for fit in fits], axis=1)
+    found = {
+        "probe": run.probe,
+        "train_rows": run.train_rows,
+        "predictions": test.digest(predictions),
+        "variables": variables,
+    }
+    return found, predictions
+
+
+def fit_probes(material: Material, run: ProbeRun, progress: Callable[[str], object]) -> list[Fit]:
+    """Fit one probe to every variable of a game, and predict its test rows; as `score`."""
+    train, rows = material.split("train"), _rows(material, run)
+    if rows is not None:
+        train = Split(train.features[rows], train.labels[rows])
+    fit = {"linear": _linear, "anand2019": _anand2019}[run.probe]
+    return fit(train, material, progress)
+
+
+def _rows(material: Material, run: ProbeRun) -> npt.NDArray[np.int64] | None:
+    rows = training_rows(material.manifest, run.train_rows)
+    if rows is None or not material.dry:
+        return rows
+    there = len(material.features["train"])
+    return np.linspace(0, there - 1, min(len(rows), there)).astype(np.int64)
+
+
+def _linear(train: Split, material: Material, progress: Callable[[str], object]) -> list[Fit]:
+    fits = fit_linear(
+        train,
+        material.split("validation"),
+        material.features["test"],
+        names=material.truth["train"].names,
+        device=material.device,
+        progress=progress,
+    )
+    return [
+        Fit(
+            fit.predictions,
+            fit.strength,
+            fit.gradient_norm,
+            notes=(
+                *(() if fit.converged else ("the fit did not reach its tolerance",)),
+                *(("the best strength is at the edge of the grid",) if fit.at_edge else ()),
+                *(("one class in training",) if fit.classes == 1 else ()),
+            ),
+        )
+        for fit in fits
+    ]
+
+
+def _anand2019(train: Split, material: Material, progress: Callable[[str], object]) -> list[Fit]:
+    from harness.probes.adam import fit_anand2019
+
+    names = material.truth["train"].names
+    probes = fit_anand2019(
+        train, material.split("validation"), names=names, device=material.device, progress=progress
+    )
+    return [Fit(probe.predict(material.features["test"]), epochs=probe.epochs) for probe in probes]
+
+
+def _scores(
+    material: Material, name: str, fit: Fit, train: Labels, test: Labels, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Return the fields of `harness.results.variables.VariableScores`."""
+    variable = _variable(material, name)
+    low, high = interval(bootstrap.draws(test, fit.predictions).f1())
+    ours = Counts.of(test, fit.predictions)
+    simple = Counts.of(test, np.full_like(test, majority_class(train)))
+    frozen = (
+        None if material.dry or material.fresh else material.manifest.label_sets[material.label_set][name]
+    )
+    return {
+        "name": name,
+        "categories": list(variable.categories),
+        "n": len(test),
+        "classes": len(np.unique(train)),
+        "f1": (f1 := float(ours.f1()[0])),
+        "accuracy": float(ours.accuracy()[0]),
+        "majority_f1": float(simple.f1()[0]),
+        "majority_accuracy": float(simple.accuracy()[0]),
+        "f1_interval": [min(low, f1), max(high, f1)],  # of few episodes, the draws can all lie on one side
+        "ceiling_f1": None if frozen is None else frozen.ceiling_f1,
+        "ceiling_accuracy": None if frozen is None else frozen.ceiling_accuracy,
+        "mae": float(ours.absolute_error()[0]) if variable.ordered else None,
+        "strength_log10": _log10(fit.strength),
+        "gradient_log10": _log10(fit.gradient_norm),
+        "epochs": fit.epochs,
+        "note": "; ".join(fit.notes) or None,
+    }
+
+
+def _variable(material: Material, name: str) -> Variable:
+    return next(v for v in game(material.manifest.game).variables(material.label_set) if v.name == name)
+
+
+def _log10(value: float | None) -> float | None:
+    return math.log10(value) if value else None

@@ -1,0 +1,99 @@
+"""Scores of the trivial encoders: what `harness.evaluate` gives them, kept beside the package's rules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from atariari_data.errors import UsageError
+from atariari_data.games import game
+from builders.console import say
+from builders.files import new_file
+from builders.manifest import load_manifest
+from harness.evaluation.evaluate import evaluate
+from harness.protocol import check_sizes, choose_games, choose_runs
+from harness.trivial import store
+from harness.trivial.encoders import ENCODERS
+
+
+def make(
+    games: Sequence[str] | None,
+    folder: Path,
+    *,
+    probes: Sequence[str] | None = None,
+    train_sizes: Sequence[str | int] | None = None,
+    device: str = "cpu",
+    cache_dir: str | None = None,
+    num_proc: int | None = None,
+    use_cache: bool = True,
+    progress: bool = True,
+) -> list[Path]:
+    """Score PCA and random projection of the pixels on games, for all label sets of each.
+
+    Args:
+        games: Of the dataset; all of them, if not given.
+        folder: Where ``GAME.json`` is written. A game whose file is there, whole and under the rules of
+            today, is not made again.
+        probes: As for `harness.evaluate`.
+        train_sizes: As for `harness.evaluate`.
+        device: Torch device of the probes.
+        cache_dir: Where the dataset is built, as in ``load_dataset``.
+        num_proc: Processes to build it with.
+        use_cache: Keep features and scores, and use what an earlier run kept.
+        progress: Show it on standard error.
+
+    Returns:
+        The files, by game.
+
+    Raises:
+        UnknownNameError: No such game or probe.
+        UsageError: A training size that is none; or a file that is there has other scores.
+        DataError: As `atariari_data.load_dataset`.
+    """
+    chosen, runs = choose_games(games, "v1"), choose_runs(probes, train_sizes)
+    manifests = {name: load_manifest(name) for name in chosen}
+    check_sizes(runs, list(manifests.values()))
+    files = {name: folder / f"{name}.json" for name in chosen}
+    missing = []
+    for name, file in files.items():
+        if not file.exists():
+            missing.append(name)
+        elif not store.is_complete(file, manifests[name], list(game(name).label_sets), runs):
+            raise UsageError(
+                f"{file} is there, and holds other scores than these.",
+                cure="Name another folder, or remove it.",
+            )
+    for name in missing:
+        start = time.monotonic()
+        scores: list[dict[str, Any]] = []
+        for label_set in game(name).label_sets:
+            of_it = {run: {**run._asdict(), "label_set": label_set, "f1": {}} for run in runs}
+            for encoder in ENCODERS:
+                found = evaluate(
+                    encoder,
+                    [name],
+                    probes=probes,
+                    train_sizes=train_sizes,
+                    label_set=label_set,
+                    device=device,
+                    cache_dir=cache_dir,
+                    num_proc=num_proc,
+                    use_cache=use_cache,
+                    progress=progress,
+                )
+                for run, scored in zip(runs, found.signed.games[name].scores, strict=True):
+                    f1 = {variable.name: variable.f1 for variable in scored.variables}
+                    of_it[run]["f1"][encoder] = f1
+            scores += of_it.values()
+        made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with new_file(files[name]) as part:
+            part.write_text(
+                store.content(manifests[name], made, version("atariari"), scores), encoding="ascii"
+            )
+        if progress:
+            say(f"{name}: {time.monotonic() - start:.0f} s, {files[name]}")
+    return list(files.values())

@@ -1,0 +1,86 @@
+"""Opening an encoder: in a process of its own where that can be, else in this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import atariari_data
+from builders.console import say
+from builders.manifest import recording_file
+from harness.adapters import load_encoder
+from harness.cache import default_dir
+from harness.encoders.encoder import LoadedEncoder
+from harness.isolation.process import Guards, IsolatedEncoder, Limits
+from harness.results.provenance import RAM
+from harness.trivial.encoders import PIXELS_PCA
+
+
+def open_encoder(
+    source: object, *, isolate: bool, limits: Limits, cache_dir: str | None, **options: Any
+) -> contextlib.AbstractContextManager[tuple[LoadedEncoder | IsolatedEncoder, Guards]]:
+    """Load an encoder, in a process of its own where that can be.
+
+    Args:
+        source: As `load_encoder` takes it.
+        isolate: Whether to try.
+        limits: What it may take.
+        cache_dir: Where the dataset is built, as in ``load_dataset``.
+        **options: As `load_encoder` takes them.
+    """
+    reason = _reason_against(source, isolate=isolate)
+    if reason is not None:
+        loaded = load_encoder(source, **options)
+        return contextlib.nullcontext((loaded, Guards(False, False, False, reason)))
+    text = str(source)
+    if text.startswith(("timm:", "hf:")):
+        load_encoder(text, **options)  # our own code, with a network: so that its weights are on the disk
+    elif Path(text).expanduser().exists():
+        text = str(Path(text).expanduser().resolve())
+    if options.get("weights") is not None:
+        options["weights"] = str(Path(options["weights"]).expanduser().resolve())
+    if options.get("spec") is not None:
+        options["spec"] = asdict(options["spec"].validate())
+    return _opened(text, hidden_folders(cache_dir), limits, options)
+
+
+@contextlib.contextmanager
+def _opened(
+    source: str, hidden: list[Path], limits: Limits, options: dict[str, Any]
+) -> Iterator[tuple[IsolatedEncoder, Guards]]:
+    with IsolatedEncoder(source, hidden, limits, **options) as encoder:
+        if encoder.guards.note:
+            say(f"The encoder's process has fewer walls here: {encoder.guards.note}.")
+        yield encoder, encoder.guards
+
+
+def hidden_folders(cache_dir: str | None) -> list[Path]:
+    """Return where the dataset and what was computed from it lie: built games, recordings, kept features."""
+    from datasets import config
+
+    built = {Path(config.HF_DATASETS_CACHE), *([Path(cache_dir)] if cache_dir else [])}
+    return [
+        *(folder.expanduser().resolve() / "atariari" for folder in sorted(built)),
+        default_dir().resolve(),
+        # From the recordings anyone can make the rows again: those in use, and those of the package.
+        recording_file("pong").parent.resolve(),
+        Path(atariari_data.__file__).resolve().parent / "recordings",
+    ]
+
+
+def _reason_against(source: object, *, isolate: bool) -> str | None:
+    if not isolate:
+        return "isolation was switched off"
+    if not isinstance(source, str | Path):
+        return "the encoder was given as a Python object"
+    if source == PIXELS_PCA:
+        return "it is fitted here, to the training frames of each game"
+    if source == RAM:
+        return "it is the RAM: there is nothing to keep from it"
+    if os.name != "posix":
+        return "not on this operating system"
+    return None

@@ -1,0 +1,353 @@
+"""An encoder in a process of its own, which is handed pixels and nothing else.
+
+What this catches: an encoder that looks for labels finds no dataset, no cache and no network where the kernel
+lets us take them away (`harness.isolation.sandbox`); one whose features depend on what came before fails the
+second pass (`harness.evaluation.embedding`). What it cannot catch: an encoder that carries a table of the
+published frames among its weights. That shows only on a test split recorded afresh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from atariari_data.errors import AtariariError, MissingExtraError, UsageError
+from harness.encoders.digests import file_digest
+from harness.encoders.features import EncoderError, Features, Pool
+from harness.encoders.frame_spec import Frames, FrameSpec
+from harness.isolation import sandbox
+
+TIMEOUT = 600.0
+"""Seconds for a batch, and for loading."""
+_MEMORY_SHARE = 0.9
+"""Of what is free at the start, what the encoder may take if nobody says."""
+_LINE = 65536
+_TICK = 0.1
+_MOST_FEATURES = 10_000_000
+_PASSED_ON = ("LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_PASSED_ON_FOR = ("CUDA", "CUBLAS", "CUDNN", "NVIDIA", "OMP_", "MKL_", "KMP_", "OPENBLAS", "PYTORCH", "TORCH")
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What stood between the encoder and the answers; fields of `harness.results.provenance.Isolation`."""
+
+    own_process: bool
+    no_network: bool
+    no_dataset: bool
+    note: str | None
+
+    def as_fields(self, *, shuffled: bool, second_pass: bool | None) -> dict[str, Any]:
+        """Return what a result says."""
+        return {**asdict(self), "shuffled": shuffled, "second_pass": second_pass}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an encoder may take.
+
+    Attributes:
+        seconds: For a batch, and for loading.
+        gigabytes: Of memory, for its process and all that it starts; most of what is free, if None.
+    """
+
+    seconds: float = TIMEOUT
+    gigabytes: float | None = None
+
+
+class IsolatedEncoder:
+    """The outside of an encoder's process: what a `LoadedEncoder` is to who embeds with it.
+
+    Attributes:
+        name, spec, source_digest, source_kind, weights_digest, parameters, pool, device, precision,
+            description, feature_size: As in `LoadedEncoder`. The digest of a single file is taken here; of
+            the rest, it is what the process says.
+        guards: Which walls stand.
+    """
+
+    name: str
+    spec: FrameSpec
+    source_digest: str
+    source_kind: str
+    weights_digest: str | None
+    parameters: int | None
+    pool: Pool | None
+    device: str
+    precision: str
+    description: str
+    feature_size: int
+    guards: Guards
+    _key: str
+
+    def __init__(self, source: str, hidden: list[Path], limits: Limits, **options: Any) -> None:
+        """Start the process and load the encoder in it.
+
+        Args:
+            source: A file, or a model by name.
+            hidden: Folders that it must not read.
+            limits: What it may take.
+            **options: As `load_encoder` takes them.
+
+        Raises:
+            EncoderError: It cannot be loaded, or it ended, hung or took too much memory meanwhile.
+            UsageError, MissingExtraError: As `load_encoder`.
+        """
+        self._limits = limits
+        self._most_bytes = _allowed_memory(limits.gigabytes)
+        self._pixels: mmap.mmap | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="atariari-encoder-", ignore_cleanup_errors=True)
+        self._memory = _shared_file()
+        for folder in hidden:  # what is made later, at a place that is not there yet, would not be hidden
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+        requests, self._requests = os.pipe()
+        self._replies, replies = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", sandbox.__file__, str(requests), str(replies), str(self._memory)],
+                pass_fds=(requests, replies, self._memory),
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # standard output is for results
+                cwd=self._folder.name,
+                env=_environment(self._folder.name),
+                start_new_session=True,
+            )
+        finally:
+            os.close(requests)
+            os.close(replies)
+        try:
+            self._send({"hidden": [str(path) for path in hidden], "own": self._folder.name, "path": sys.path})
+            self._take(self._ask("loading it", {"source": source, **options}), source)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self.close()
+
+    def cache_key(self) -> str:
+        """As `LoadedEncoder.cache_key`, and what stood around it."""
+        return self._key
+
+    def embed(self, frames: Frames) -> Features:
+        """Embed a batch; as `LoadedEncoder.embed`.
+
+        Raises:
+            EncoderError: It failed, ended, hung, took too much memory, or gave something else than finite
+                floats [n, d].
+        """
+        n = len(frames)
+        if self._pixels is None or len(self._pixels) < frames.nbytes:
+            os.ftruncate(self._memory, frames.nbytes)
+            self._pixels = mmap.mmap(self._memory, frames.nbytes)
+        np.frombuffer(self._pixels, np.uint8, frames.nbytes)[:] = np.ascontiguousarray(frames).reshape(-1)
+        reply = self._ask(f"embedding {n} frames", {"rows": n})
+        if (reply.get("rows"), reply.get("width")) != (n, self.feature_size):
+            raise EncoderError(
+                "The encoder changes its feature size from batch to batch.",
+                expected=f"[{n}, {self.feature_size}]",
+                got=f"[{reply.get('rows')}, {reply.get('width')}]",
+            )
+        features = np.empty((n, self.feature_size), np.float32)
+        self._read_into(features.data.cast("B"), f"embedding {n} frames")
+        if not np.isfinite(features).all():
+            raise EncoderError("The encoder gives features that are not numbers.", expected="finite floats")
+        return features
+
+    def close(self) -> None:
+        """End the process and everything that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for descriptor in (self._requests, self._replies, self._memory):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._requests = self._replies = self._memory = -1
+        self._folder.cleanup()
+
+    def _take(self, said: dict[str, Any], source: str) -> None:
+        """Take over what the process says of its encoder; it is somebody else's code that says it."""
+        try:
+            spec = said["spec"]
+            self.spec = FrameSpec(**{**spec, "size": tuple(spec["size"])}).validate()
+            for name, kinds in (
+                *((n, str) for n in ("name", "source_digest", "source_kind", "device", "precision")),
+                *((n, str) for n in ("description", "key")),
+                *((n, str | None) for n in ("weights_digest", "pool")),
+                ("parameters", int | None),
+                ("feature_size", int),
+            ):
+                if not isinstance(said[name], kinds):
+                    raise TypeError(name)  # noqa: TRY301  one message for all that can be odd
+                setattr(self, "_key" if name == "key" else name, said[name])
+            self.guards = Guards(own_process=True, **said["walls"])
+            if not 1 <= self.feature_size <= _MOST_FEATURES:
+                raise ValueError(f"feature_size {self.feature_size}")  # noqa: TRY301  as above
+        except (AtariariError, KeyError, TypeError, ValueError) as error:
+            raise EncoderError(
+                "The encoder's process says something odd of itself.", got=str(error)[:200]
+            ) from error
+        path = Path(source)
+        if self.source_kind == "file" and path.is_file() and self.source_digest != file_digest(path):
+            raise EncoderError("The encoder's process gives another digest of its file than the file has.")
+
+    def _send(self, request: dict[str, Any]) -> None:
+        try:
+            os.write(self._requests, json.dumps(request).encode() + b"\n")
+        except BrokenPipeError:
+            raise self._ended("starting") from None
+
+    def _ask(self, doing: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._send(request)
+        line = bytearray()
+        until = time.monotonic() + self._limits.seconds
+        while not line.endswith(b"\n"):
+            self._wait(doing, until)
+            # To the end of the line and no further: what follows it are features.
+            byte = os.read(self._replies, 1)
+            if not byte:
+                raise self._ended(doing)
+            line += byte
+            if len(line) > _LINE:
+                raise EncoderError("The encoder's process says something odd.", got=ascii(bytes(line[:60])))
+        try:
+            reply = json.loads(line)
+            failed = reply.get("failed")
+        except (ValueError, AttributeError) as error:
+            raise EncoderError(
+                "The encoder's process says something odd.", got=ascii(bytes(line[:60]))
+            ) from error
+        if failed:
+            raise _error(failed)
+        return dict(reply)
+
+    def _read_into(self, target: memoryview, doing: str) -> None:
+        until = time.monotonic() + self._limits.seconds
+        done = 0
+        while done < len(target):
+            self._wait(doing, until)
+            part = os.read(self._replies, min(len(target) - done, 1 << 20))
+            if not part:
+                raise self._ended(doing)
+            target[done : done + len(part)] = part
+            done += len(part)
+
+    def _wait(self, doing: str, until: float) -> None:
+        """Wait until something can be read, and see that time and memory last."""
+        while not select.select([self._replies], [], [], _TICK)[0]:
+            if time.monotonic() > until:
+                raise EncoderError(
+                    f"The encoder did not come back from {doing}.",
+                    expected=f"an answer within {self._limits.seconds:g} s",
+                    cure="A smaller --batch-size, or a longer --timeout.",
+                )
+            used = _memory_of(self._process.pid)
+            if used > self._most_bytes:
+                raise EncoderError(
+                    f"The encoder took too much memory {doing}.",
+                    expected=f"at most {self._most_bytes / 1e9:.1f} GB",
+                    got=f"{used / 1e9:.1f} GB",
+                    cure="A smaller --batch-size, or a higher --memory-limit.",
+                )
+
+    def _ended(self, doing: str) -> EncoderError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        code = self._process.returncode
+        if code is None:
+            return EncoderError(f"The encoder's process closed its answers while {doing}.")
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (the system ran out of memory?)" if name == "SIGKILL" else ""
+            return EncoderError(f"The encoder's process died while {doing}.", got=f"{name}{hint}")
+        return EncoderError(f"The encoder's process ended while {doing}.", got=f"exit code {code}")
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Return the variables of the encoder's process: none that tells where the dataset is."""
+    from huggingface_hub import constants
+
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_FOR)
+    }
+    models = {"HF_HUB_CACHE": str(constants.HF_HUB_CACHE), "HF_HUB_OFFLINE": "1"}
+    return {"HOME": folder, "TMPDIR": folder, **models, **kept}
+
+
+def _shared_file() -> int:
+    """Return a descriptor of memory that two processes can see, and nobody else."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("atariari-pixels")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _allowed_memory(gigabytes: float | None) -> float:
+    if gigabytes is not None:
+        if not gigabytes > 0:
+            raise UsageError("A memory limit is more than nothing.", got=f"{gigabytes} GB")
+        return gigabytes * 1e9
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free = next(int(line.split()[1]) * 1024 for line in text.splitlines() if "MemAvailable" in line)
+    except (OSError, StopIteration, ValueError):
+        return float("inf")
+    with contextlib.suppress(OSError, ValueError):
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return _MEMORY_SHARE * free
+
+
+def _memory_of(process: int) -> int:
+    """Return the bytes that a process and its children hold, 0 where nobody tells."""
+    held, pending, seen = 0, [process], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = Path(f"/proc/{current}/statm").read_text(encoding="ascii").split()
+            held += int(pages[1]) * mmap.PAGESIZE
+            for task in Path(f"/proc/{current}/task").iterdir():
+                pending += map(int, (task / "children").read_text(encoding="ascii").split())
+    return held
+
+
+def _error(said: Any) -> AtariariError:
+    """Return an error of the encoder's process as one of ours."""
+    try:
+        kind = {c.__name__: c for c in (UsageError, EncoderError, MissingExtraError)}.get(
+            said["error"], EncoderError
+        )
+        error = kind.__new__(kind)
+        AtariariError.__init__(
+            error,
+            str(said["what"])[:2000],
+            **{
+                name: None if said[name] is None else str(said[name])[:2000]
+                for name in ("expected", "got", "cure")
+            },
+        )
+    except (KeyError, TypeError) as odd:
+        raise EncoderError("The encoder's process says something odd.") from odd
+    return error

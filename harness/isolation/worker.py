@@ -1,0 +1,86 @@
+"""The inside of an encoder's process: pixels come in, features go out, and nothing else is here.
+
+Lines of JSON go both ways; features follow their line as float32, pixels lie in memory that both processes
+see. `harness.isolation.process` is the other end.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+from dataclasses import asdict
+from typing import IO, Any
+
+import numpy as np
+
+from atariari_data.errors import AtariariError
+from harness.adapters import load_encoder
+from harness.encoders.encoder import LoadedEncoder
+from harness.encoders.features import EncoderError, first_line
+from harness.encoders.frame_spec import FrameSpec
+
+IDENTITY = (
+    "name",
+    "source_digest",
+    "source_kind",
+    "weights_digest",
+    "parameters",
+    "pool",
+    "device",
+    "precision",
+    "description",
+    "feature_size",
+)
+"""Of a `LoadedEncoder`, what goes out as it is."""
+
+
+def serve(requests: IO[bytes], replies: IO[bytes], memory: int, walls: dict[str, object]) -> None:
+    """Load the encoder that the first request names, then embed until the requests end.
+
+    Args:
+        requests: Lines of JSON: what `load_encoder` takes, then ``{"rows": n}`` for each batch.
+        replies: A line for every request; ``{"error": ...}`` where it failed, which is the last one.
+        memory: File descriptor of the pixels, uint8 of the spec's ``raw_shape``.
+        walls: What `harness.isolation.sandbox` put up, for the first reply.
+    """
+    me = os.getpid()
+    try:
+        encoder = _load(json.loads(requests.readline()))
+        key = encoder.cache_key()
+        identity = {name: getattr(encoder, name) for name in IDENTITY}
+        _answer(me, replies, {**identity, "spec": asdict(encoder.spec), "key": key, "walls": walls})
+        row = int(np.prod(encoder.spec.raw_shape(1)))
+        pixels = None
+        for line in requests:
+            rows = json.loads(line)["rows"]
+            if pixels is None or len(pixels) < rows * row:
+                pixels = mmap.mmap(memory, 0, access=mmap.ACCESS_READ)
+            frames = np.frombuffer(pixels, np.uint8, rows * row).reshape(encoder.spec.raw_shape(rows))
+            features = encoder.embed(frames)
+            shape = {"rows": len(features), "width": features.shape[1]}
+            _answer(me, replies, shape, np.ascontiguousarray(features).data.cast("B"))
+    except AtariariError as error:
+        _answer(me, replies, {"failed": error.as_dict()})
+    except BaseException as error:
+        told = EncoderError("The encoder's process failed.", got=first_line(error))
+        _answer(me, replies, {"failed": told.as_dict()})
+        raise
+
+
+def _load(wanted: dict[str, Any]) -> LoadedEncoder:
+    spec = wanted.pop("spec", None)
+    if spec is not None:
+        spec = FrameSpec(**{**spec, "size": tuple(spec["size"])})
+    return load_encoder(wanted.pop("source"), spec=spec, **wanted)
+
+
+def _answer(me: int, replies: IO[bytes], content: dict[str, Any], features: memoryview | None = None) -> None:
+    if os.getpid() != me:  # the encoder forked and came back twice: one of us speaks
+        os._exit(1)
+    sys.stderr.flush()
+    replies.write(json.dumps(content).encode() + b"\n")
+    if features is not None:
+        replies.write(features)
+    replies.flush()

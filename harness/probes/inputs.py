@@ -1,0 +1,95 @@
+"""What a probe is handed: features and labels of a split, checked before anything is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atariari_data.errors import AtariariError, UsageError
+
+
+class FeatureError(AtariariError):
+    """Features that no probe can be fitted to."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Features and labels of the rows of one split.
+
+    Attributes:
+        features: float32 [n, d].
+        labels: uint8 [n, v], a column a variable.
+    """
+
+    features: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.uint8]
+
+
+def check_probe_input(
+    train: Split, validation: Split, test_features: npt.NDArray[np.float32], names: Sequence[str]
+) -> None:
+    """Refuse what no probe can be fitted to.
+
+    Args:
+        train: Rows to fit to.
+        validation: Rows to choose by.
+        test_features: float32 [n_test, d].
+        names: Of the variables.
+
+    Raises:
+        FeatureError: Features that are not finite.
+        UsageError: Shapes or types that do not go together, or no rows.
+    """
+    features = {"train": train.features, "validation": validation.features, "test": test_features}
+    for split, array in features.items():
+        if array.dtype != np.float32 or array.ndim != 2 or not array.size:  # noqa: PLR2004  rows, columns
+            raise UsageError(
+                f"There are no features of {split} to fit a probe to.",
+                expected="float32 [n, d], n and d at least 1",
+                got=f"{array.dtype} {list(array.shape)}",
+            )
+        if array.shape[1] != train.features.shape[1]:
+            raise UsageError(
+                f"The features of {split} are not as long as those of train.",
+                expected=train.features.shape[1],
+                got=array.shape[1],
+            )
+        check_finite(array, split)
+    for split, part in (("train", train), ("validation", validation)):
+        expected = (len(part.features), len(names))
+        if part.labels.shape != expected or part.labels.dtype != np.uint8:
+            raise UsageError(
+                f"The labels of {split} do not go with its features and the names.",
+                expected=f"uint8 {list(expected)}",
+                got=f"{part.labels.dtype} {list(part.labels.shape)}",
+            )
+
+
+def check_finite(features: npt.NDArray[np.float32], split: str) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        features: float32 [n, d].
+        split: Name for the message.
+
+    Raises:
+        FeatureError: Some are not finite.
+    """
+    step = max(1, 2**22 // features.shape[1])
+    bad_rows, first = 0, None
+    for start in range(0, len(features), step):
+        bad = ~np.isfinite(features[start : start + step]).all(axis=1)
+        if bad.any():
+            bad_rows += int(bad.sum())
+            first = start + int(bad.argmax()) if first is None else first
+    if first is not None:
+        column = int(np.flatnonzero(~np.isfinite(features[first]))[0])
+        raise FeatureError(
+            f"{bad_rows:,} of {len(features):,} rows of {split} have features that are not finite.",
+            expected="finite numbers",
+            got=f"{features[first, column]} first in row {first}, feature {column}",
+            cure="Look for overflow or a division by zero in the encoder.",
+        )

@@ -1,0 +1,272 @@
+"""Two results on the same test rows: which variables differ, by how much, and what is noise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from atariari_data.errors import UsageError
+from atariari_data.games import CATEGORIES
+from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm, weighted_f1
+from harness.protocol import ProbeRun
+from harness.results import predictions_file
+from harness.results.predictions import Predictions
+from harness.results.result import Result, Signed
+from harness.results.result_file import read
+
+MULTIPLICITY: Final = (
+    "Each interval is for its row alone. Of the variables under one probe, a row `differs` if it does so at "
+    "5 % after Holm's correction for all of them together; it is `unclear` if only its own interval leaves "
+    "out zero, as one in twenty does by chance; else it is `noise`. Means are judged by their own interval."
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row: a variable, or the mean of a category, a game or the suite.
+
+    Attributes:
+        probe: ``linear`` or ``anand2019``.
+        train_rows: What it was fitted on.
+        game: Name; None for the suite.
+        level: ``variable``, ``category``, ``game`` or ``suite``.
+        name: Of the variable or category, else of the game or ``suite``.
+        a: F1 of the first result.
+        b: F1 of the second.
+        difference: a - b.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p: Two-sided, of no difference; for variables.
+        verdict: ``differs``, ``unclear`` or ``noise``.
+    """
+
+    probe: str
+    train_rows: str | int
+    game: str | None
+    level: str
+    name: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    p: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two results say of two encoders.
+
+    Attributes:
+        a: Name of the first encoder.
+        b: Name of the second.
+        rows: By probe, game and category.
+        statements: What to know about it: games or probes that only one has, dry runs.
+    """
+
+    a: str
+    b: str
+    rows: tuple[Compared, ...]
+    statements: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for ``--json``; numbers to four places, p to six."""
+        rows = [
+            {k: round(v, 6 if k == "p" else 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
+            for row in self.rows
+        ]
+        parts = {"a": self.a, "b": self.b, "level": LEVEL, "multiplicity": MULTIPLICITY}
+        return {**parts, "statements": list(self.statements), "rows": rows}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A result with its predictions."""
+
+    title: str
+    signed: Signed
+    predictions: Mapping[str, Predictions]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """F1 of both sides, and the difference in every draw."""
+
+    a: float
+    b: float
+    draws: Floats
+
+    @classmethod
+    def mean(cls, items: Sequence[_Scored]) -> _Scored:
+        return cls(
+            float(np.mean([i.a for i in items])),
+            float(np.mean([i.b for i in items])),
+            np.mean([i.draws for i in items], axis=0),
+        )
+
+    @property
+    def difference(self) -> Difference:
+        return Difference.of(self.a - self.b, self.draws)
+
+
+def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[str]) -> Comparison:
+    """Compare two results by a paired bootstrap over the episodes of the test split.
+
+    Both were scored on the same rows, so what makes an episode hard for both drops out of the difference.
+
+    Args:
+        a: Result file, with its predictions beside it, or what `harness.evaluate` returned.
+        b: The other.
+
+    Returns:
+        Differences in weighted F1, a - b, with 95 % intervals: of each variable, and of the means over
+        categories, games and the suite.
+
+    Raises:
+        ResultError: A file is no result.
+        PredictionsError: The predictions of one are missing, or not those that it binds.
+        UsageError: The results cannot be compared: another protocol, label set, dataset, other rows, or no
+            game or probe in common.
+    """
+    sides = _load(a), _load(b)
+    _check(*sides)
+    games = [name for name in sides[0].signed.games if name in sides[1].signed.games]
+    runs = [run for run in _runs(sides[0]) if run in _runs(sides[1])]
+    for what, found in (("game", games), ("probe", runs)):
+        if not found:
+            raise UsageError(f"The results have no {what} in common.")
+    rows: list[Compared] = []
+    for run in runs:
+        scored = {name: _game(*sides, name, run) for name in games}
+        rows.extend(_rows(sides[0].signed, run, scored))
+    names = [side.signed.encoder.name for side in sides]
+    return Comparison(names[0], names[1], tuple(rows), tuple(_statements(*sides)))
+
+
+def _load(source: Result | str | os.PathLike[str]) -> _Side:
+    if isinstance(source, Result):
+        if source.predictions is None:
+            raise UsageError(
+                "This result has no predictions with it.",
+                expected="a result file with its predictions beside it, or what `harness.evaluate` returned",
+            )
+        return _Side(source.signed.encoder.name, source.signed, source.predictions)
+    signed = read(source).signed
+    return _Side(str(source), signed, predictions_file.read(predictions_file.file_beside(source), signed))
+
+
+def _runs(side: _Side) -> list[ProbeRun]:
+    return [ProbeRun(p.probe, p.train_rows) for p in side.signed.probes]
+
+
+def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> None:
+    """Check that two results were made under the same rules, so that their numbers can stand together.
+
+    Args:
+        one: The first.
+        other: The second.
+        titles: What to call them.
+
+    Raises:
+        UsageError: Another protocol, label set, dataset or test split.
+    """
+    for what, left, right in (
+        ("label sets", one.dataset.label_set, other.dataset.label_set),
+        ("versions of the dataset", one.dataset.version, other.dataset.version),
+        ("test splits", one.dataset.fresh_seed, other.dataset.fresh_seed),
+        ("protocols", one.protocol.digest, other.protocol.digest),
+    ):
+        if left != right:
+            raise UsageError(
+                f"The results cannot be compared: they were made with other {what}.",
+                expected=f"the same as {titles[0]}: {left}",
+                got=f"{titles[1]}: {right}",
+            )
+
+
+def _check(a: _Side, b: _Side) -> None:
+    check_same_rules(a.signed, b.signed, (a.title, b.title))
+    for name in set(a.predictions) & set(b.predictions):
+        left_rows, right_rows = a.predictions[name].truth, b.predictions[name].truth
+        same = left_rows.names == right_rows.names and all(
+            np.array_equal(getattr(left_rows, part), getattr(right_rows, part))
+            for part in ("episode", "step", "labels")
+        )
+        if not same:
+            raise UsageError(
+                f"The results cannot be compared: they were not scored on the same rows of {name}.",
+                expected=f"{a.title}: {len(left_rows.labels):,} rows",
+                got=f"{b.title}: {len(right_rows.labels):,} rows",
+                cure="Evaluate both without --limit.",
+            )
+
+
+def _statements(a: _Side, b: _Side) -> Iterable[str]:
+    for side in (a, b):
+        if not side.signed.ranked:
+            yield f"{side.title} is not for ranking: {side.signed.unranked_reason}."
+    for one, other in ((a, b), (b, a)):
+        if games := [name for name in one.signed.games if name not in other.signed.games]:
+            yield f"Only in {one.title}, so not compared: {', '.join(games)}."
+        if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
+            yield f"Only in {one.title}, so not compared: {'; '.join(runs)}."
+    common = set(a.signed.games) & set(b.signed.games)
+    if missing := [name for name in a.signed.dataset.suite if name not in common]:
+        yield f"No suite mean: not in both: {', '.join(missing)}."
+
+
+def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
+    """Return F1 and draws of every variable of a game."""
+    truth = a.predictions[name].truth
+    bootstrap = Bootstrap.over(truth.episode)
+    if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
+        raise UsageError(f"The test rows of {name} are of one episode, which tells nothing about noise.")
+    # Draws of one game have nothing to do with those of another, so they are not averaged in step.
+    order = np.random.default_rng([SEED, *name.encode()]).permutation(len(bootstrap.weights))
+    found = {}
+    for v, variable in enumerate(truth.names):
+        labels = truth.labels[:, v].copy()
+        left, right = (side.predictions[name].by_run[run][:, v].copy() for side in (a, b))
+        draws = bootstrap.draws(labels, left).f1() - bootstrap.draws(labels, right).f1()
+        found[variable] = _Scored(weighted_f1(labels, left), weighted_f1(labels, right), draws[order])
+    return found
+
+
+def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]]) -> Iterable[Compared]:
+    """Yield the rows of one probe: by game the categories with their variables, and the mean."""
+    differences = {(g, v): s.difference for g, variables in scored.items() for v, s in variables.items()}
+    rejected = holm([d.p for d in differences.values()])
+    verdicts = {
+        key: "differs" if sure else "noise" if d.noise else "unclear"
+        for (key, d), sure in zip(differences.items(), rejected, strict=True)
+    }
+
+    def row(game: str | None, level: str, name: str, item: _Scored) -> Compared:
+        d = item.difference
+        variable = level == "variable"
+        verdict = verdicts[str(game), name] if variable else "noise" if d.noise else "differs"
+        p = d.p if variable else None
+        return Compared(*run, game, level, name, item.a, item.b, d.value, d.low, d.high, p, verdict)
+
+    games = {}
+    for game, variables in scored.items():
+        table = signed.games[game].scores[0].variables
+        categories = dict(zip(*table.take(("name", "categories")), strict=True))
+        means = {}
+        for category in CATEGORIES:
+            members = [name for name in variables if category in categories[name]]
+            if members:
+                means[category] = _Scored.mean([variables[name] for name in members])
+                yield row(game, "category", category, means[category])
+                yield from (row(game, "variable", name, variables[name]) for name in members)
+        yield from (row(game, "variable", v, variables[v]) for v in variables if not categories[v])
+        if means:
+            games[game] = _Scored.mean(list(means.values()))
+            yield row(game, "game", game, games[game])
+    if list(games) == list(signed.dataset.suite) and len(games) > 1:
+        yield row(None, "suite", "suite", _Scored.mean(list(games.values())))

@@ -1,0 +1,110 @@
+"""The scores of results in long form: a row for each game, probe, training size and variable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from builders.files import new_file
+from harness.pages.words import harmless
+from harness.results.result import ProbeScores, Result, Signed
+from harness.results.result_file import read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEAD: Final = ("encoder", "submitter", "run_id", "result", "label_set", "dataset", "protocol", "ranked")
+_FIRST: Final = (*_HEAD, "game", "probe", "train_rows", "rows", "variable", "categories")
+
+
+def rows_of(signed: Signed, game: str, train_rows: str | int) -> int | None:
+    """Return how many rows a probe of a game was fitted on; None for a dry run, which does not say."""
+    if (signed.unranked_reason or "").startswith("dry run"):
+        return None
+    if train_rows == "full":
+        return signed.dataset.splits[game]["train"].rows
+    return 1000 if train_rows == "1k" else int(train_rows)
+
+
+def rows(result: Result) -> Iterator[dict[str, Any]]:
+    """Yield a row for each game, probe, training size and variable, with all that the result says of it."""
+    signed = result.signed
+    head = {
+        "encoder": signed.encoder.name,
+        "submitter": None if signed.submitter is None else signed.submitter.principal,
+        "run_id": signed.run_id,
+        "result": signed.digest,
+        "label_set": signed.dataset.label_set,
+        "dataset": signed.dataset.version,
+        "protocol": signed.protocol.name,
+        "ranked": signed.ranked,
+    }
+    for game, found in signed.games.items():
+        for scores in found.scores:
+            yield from ({**head, "game": game, **row} for row in _variables(signed, game, scores))
+
+
+def _variables(signed: Signed, game: str, scores: ProbeScores) -> Iterator[dict[str, Any]]:
+    for variable in scores.variables:
+        values = variable.model_dump()
+        low, high = values.pop("f1_interval") or (None, None)
+        name, categories = values.pop("name"), values.pop("categories")
+        yield {
+            "probe": scores.probe,
+            "train_rows": str(scores.train_rows),
+            "rows": rows_of(signed, game, scores.train_rows),
+            "variable": name,
+            "categories": " ".join(categories),
+            "n": values.pop("n"),
+            "classes": values.pop("classes"),
+            "f1": values.pop("f1"),
+            "f1_low": low,
+            "f1_high": high,
+            **values,
+        }
+
+
+def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
+    """Return the scores of results as one pandas DataFrame.
+
+    Args:
+        results: Results, or their files.
+
+    Returns:
+        A row for each result, game, probe, training size and variable. ``train_rows`` is ``full``, ``1k`` or
+        a number, as text, and ``rows`` how many that were (missing for a dry run); ``f1_low`` and
+        ``f1_high`` are the ends of the 95 % interval; the other columns are the fields of
+        `harness.results.variables.VariableScores`. What is null in the result is missing in the frame.
+
+    Raises:
+        ResultError: A file is no result.
+    """
+    import pandas as pd
+
+    loaded = [result if isinstance(result, Result) else read(result) for result in results]
+    found = pd.DataFrame([row for result in loaded for row in rows(result)])
+    if found.empty:
+        return pd.DataFrame(columns=list(_FIRST))
+    numbers = [name for name in found if name not in {*_FIRST, "note"}]
+    whole = ("rows", "n", "classes", "epochs")
+    return found.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(whole, "Int64")})
+
+
+def write_csv(path: Path, *results: Result | str | os.PathLike[str], replace: bool = False) -> Path:
+    """Write the rows of :func:`to_frame` as CSV, whole or not at all; null is an empty field.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+
+    Raises:
+        ResultError: A file is no result.
+        UsageError: The file is there already, and ``replace`` is not said.
+        DataError: It cannot be written.
+    """
+    found = to_frame(*results)
+    text = found.select_dtypes(include=["object", "str"]).columns
+    found[text] = found[text].map(harmless)
+    with new_file(path, replace=replace) as part:
+        found.to_csv(part, index=False, lineterminator="\n")
+    return path

@@ -1,0 +1,1 @@
+"""SSH signatures and keys. Nothing here knows what a result is."""

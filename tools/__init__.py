@@ -1,0 +1,1 @@
+"""Scripts that make this repository's own documents; not part of the wheel."""
