@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,59 +15,30 @@ from atariari_data.games import game
 from builders.manifest import DATASET_VERSION, Manifest, load_manifest, recorded_games
 from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
-from harness.probes import adam as adam_probe
-from harness.probes.linear import FIRST_STRENGTH, SELECTED_BY, STRENGTHS
+from harness.probes.probe import ProbeRun, TrainRows
+from harness.probes.registry import PROBES, load_probe
 
 PROTOCOL: Final = "v1"
 MOST_RUNS: Final = 16
 """Probes times training sizes in one result."""
 
-TrainRows = str | int
-
-
-class ProbeRun(NamedTuple):
-    """A probe and the training rows that it is fitted to: ``full``, ``1k`` or a number of them."""
-
-    probe: str
-    train_rows: TrainRows
-
-    def __str__(self) -> str:
-        """Say it for people: ``linear, all rows``."""
-        rows = "all" if self.train_rows == "full" else self.train_rows
-        return f"{self.probe}, {rows if isinstance(rows, str) else f'{rows:,}'} rows"
-
-
-RANKED: Final = (ProbeRun("linear", "full"), ProbeRun("linear", "1k"))
+RANKED: Final = tuple(ProbeRun("linear", size) for size in load_probe("linear").train_sizes)
 """What every result for ranking has; the first one ranks."""
 
-SHOWN: Final = (ProbeRun("anand2019", "full"),)
-"""What a leaderboard shows beside these, of results that have it."""
-
-_ADAM = adam_probe.AdamSettings()
-SETTINGS: Final[dict[str, dict[str, Any]]] = {
-    "linear": {
-        "first_strength_log10": math.log10(FIRST_STRENGTH),
-        "intercept_penalised": False,
-        "selected_by": SELECTED_BY,
-        "standardised": True,
-        "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
-    },
-    "anand2019": {
-        **asdict(_ADAM),
-        "classes": adam_probe.CLASSES,
-        "epsilon_log10": math.log10(adam_probe.EPSILON),
-        "selected_by": "validation accuracy, best epoch kept",
-        "standardised": False,
-    },
-}
-PROBES: Final = tuple(SETTINGS)
+SHOWN: Final = tuple(ProbeRun("anand2019", size) for size in load_probe("anand2019").train_sizes)
+"""What a leaderboard shows beside these, for results that have it."""
 
 _ROW_ORDER = "atariari train rows"
 
 
+def settings(probe: str) -> dict[str, Any]:
+    """Return what decides a probe's answer, sorted by name, as files have it."""
+    return dict(sorted(load_probe(probe).settings.items()))
+
+
 def seeds(probes: Iterable[str]) -> dict[str, int]:
     """Return the seeds of all that is random under these probes, as a result names them."""
-    own = {probe: SETTINGS[probe]["seed"] for probe in probes if "seed" in SETTINGS[probe]}
+    own = {probe: seed for probe in probes if (seed := load_probe(probe).settings.get("seed")) is not None}
     return dict(sorted({**own, "bootstrap": BOOTSTRAP_SEED}.items()))
 
 
@@ -78,7 +48,7 @@ def protocol_digest(label_set: str) -> str:
         "protocol": PROTOCOL,
         "dataset": DATASET_VERSION,
         "label_set": label_set,
-        "probes": [(probe, sorted(settings.items())) for probe, settings in SETTINGS.items()],
+        "probes": [(probe, sorted(load_probe(probe).settings.items())) for probe in PROBES],
         "ranked": [tuple(run) for run in RANKED],
         "row_order": _ROW_ORDER,
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
@@ -131,9 +101,9 @@ def choose_runs(
     for probe in probes or ():
         if probe not in PROBES:
             raise UnknownNameError("probe", probe, PROBES)
-    chosen = [probe for probe in PROBES if probe in (probes or PROBES[:1])]
+    chosen = [probe for probe in PROBES if probe in (probes or [RANKED[0].probe])]
     if train_sizes is None:
-        return tuple(run for run in (*RANKED, *SHOWN) if run.probe in chosen)
+        return tuple(ProbeRun(probe, size) for probe in chosen for size in load_probe(probe).train_sizes)
     sizes = sorted({_size(size) for size in train_sizes}, key=_rows, reverse=True)
     if not sizes:
         raise UsageError("There is no training size.", expected="for example 100,1000,10000,all")

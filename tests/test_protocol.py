@@ -11,8 +11,8 @@ from atariari_data.errors import UnknownNameError, UsageError
 from builders.content import few_rows
 from builders.manifest import Manifest, load_manifest
 from harness import protocol
-from harness.cli import options
-from harness.protocol import RANKED, SHOWN, ProbeRun, choose_runs, training_rows
+from harness.probes.probe import ProbeRun
+from harness.protocol import RANKED, SHOWN, choose_runs, training_rows
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +108,6 @@ def test_what_decides_a_score_is_in_the_digest_and_nothing_else() -> None:
         ("v1", "v1"),
         *(("both", label_set) for label_set in label_sets),
     ]
-
-
-def test_the_commands_know_the_probes() -> None:
-    assert options.PROBES == protocol.PROBES
 
 
 def test_only_the_protocol_s_probes_rank() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.metrics import Counts
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.report.page import write_html
 from harness.results.predictions import Predictions, Truth
 from harness.results.result import Result, Signed

@@ -19,7 +19,7 @@ import harness
 from atariari_data.errors import UsageError
 from harness import metrics
 from harness.cli.main import cli
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.report.curves import curves
 from harness.report.intervals import mean_intervals
 from harness.report.page import render, write_html

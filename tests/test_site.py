@@ -104,7 +104,7 @@ def test_probes_stand_beside_each_other_and_are_never_mixed(board: TestBoard) ->
         assert (wanted[2] is None) == (seed == 9)
         assert re.findall(r">([^<]+)</td>", rows[name]) == [score(f1) for f1 in wanted]
     encoder = Page((board.folder / "site" / "encoders" / "encoder-9.html").read_text(encoding="utf-8"))
-    assert "linear, 10000 rows" in encoder.text
+    assert "linear, 10,000 rows" in encoder.text
 
 
 def test_every_link_leads_somewhere(board: TestBoard) -> None:

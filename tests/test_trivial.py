@@ -16,7 +16,7 @@ from atariari_data.errors import DataError, UnknownNameError, UsageError
 from builders.manifest import load_manifest
 from harness.encoders.encoder import EncoderError
 from harness.evaluation.trivial import make
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.results import means
 from harness.results.canonical import ResultError
 from harness.results.consistency import check

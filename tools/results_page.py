@@ -98,20 +98,20 @@ class Group:
 
     def suite(self, run: Run) -> list[float]:
         """Return F1 of the suite by seed; none where a game is missing."""
-        found = (s.means.f1 for r in self.results for s in r.suite if (s.probe, s.train_rows) == run)
+        found = (s.means.f1 for r in self.results for s in r.suite if s.run == run)
         return [f1 for f1 in found if f1 is not None]
 
     def game(self, name: str, run: Run) -> list[float]:
         """Return F1 of a game by seed."""
         scores = (s for r in self.results if name in r.games for s in r.games[name].scores)
-        found = (s.means.f1 for s in scores if (s.probe, s.train_rows) == run)
+        found = (s.means.f1 for s in scores if s.run == run)
         return [f1 for f1 in found if f1 is not None]
 
     def variables(self, run: Run) -> dict[tuple[str, str], float]:
         """Return F1 of the variables by game and name, the mean over the seeds."""
         found: dict[tuple[str, str], list[float]] = {}
         games = ((name, of_it) for result in self.results for name, of_it in result.games.items())
-        scores = ((name, s) for name, of_it in games for s in of_it.scores if (s.probe, s.train_rows) == run)
+        scores = ((name, s) for name, of_it in games for s in of_it.scores if s.run == run)
         for key, f1 in (((name, v.name), v.f1) for name, s in scores for v in s.variables):
             if f1 is not None:
                 found.setdefault(key, []).append(f1)
@@ -334,7 +334,7 @@ def _paper(group: Group, papers: dict[str, Published]) -> Published | None:
 
 
 def _has(group: Group, run: Run) -> bool:
-    return any((s.probe, s.train_rows) == run for r in group.results for s in r.suite)
+    return any(s.run == run for r in group.results for s in r.suite)
 
 
 def _spread(values: Sequence[float]) -> str:

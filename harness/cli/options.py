@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import click
 
-PROBES: Final = ("linear", "anand2019")  # as in harness.protocol, which needs packages of the extra
+from harness.probes.registry import PROBES
 
 
 def _silence(context: click.Context, _: click.Parameter, quiet: bool) -> bool:
@@ -28,7 +27,7 @@ games = click.option("--games", help="Names with commas between.  [default: all]
 probes = click.option(
     "--probe",
     "probes",
-    type=click.Choice(PROBES),
+    type=click.Choice(list(PROBES)),
     multiple=True,
     help="linear: converged, the one that ranks. anand2019: the 2019 paper's. May be given twice.  "
     "[default: linear; both for harness run]",

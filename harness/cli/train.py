@@ -14,6 +14,7 @@ from atariari_data.games import game
 from builders.console import json_option, label_set_option, print_json, print_table, say
 from harness.cli import options as shared
 from harness.methods import METHODS
+from harness.probes.registry import PROBES
 
 if TYPE_CHECKING:
     from harness.methods.table import Row
@@ -179,7 +180,7 @@ def run(
     rows = plan(methods, parse_seeds(seeds))
     common = {"device": options["device"], "limit": limit, "label_set": label_set}
     common |= {"num_proc": options["num_proc"]}
-    probes = probes or shared.PROBES
+    probes = probes or tuple(PROBES)
     if len(rows) > 1 or len(games) > 1 or results is not None:
         if result is not None:
             raise UsageError("A table has more results than one.", cure="--results FOLDER, or one at a time.")

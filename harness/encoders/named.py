@@ -21,6 +21,9 @@ class Named(NamedTuple):
     trained_on: str = "none"
 
 
+RAM: Final = "ram"
+"""The name of what sees no frames, and of nothing else."""
+
 NAMED: Final = {
     "majority": Named("harness.methods.untrained:Constant", "features that say nothing"),
     "pixels-pca": Named(
@@ -32,7 +35,7 @@ NAMED: Final = {
         "harness.trivial.encoders:random_projection", "256 random linear functions of the pixels"
     ),
     "random-cnn": Named("harness.methods.untrained:random_cnn", "the encoder as it starts, seed 0"),
-    "ram": Named("harness.encoders.ram:load_ram", "the bits of the RAM: a bound, not an encoder"),
+    RAM: Named("harness.encoders.ram:load_ram", "the bits of the RAM: a bound, not an encoder"),
 }
 
 

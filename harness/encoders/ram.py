@@ -10,7 +10,7 @@ import numpy.typing as npt
 from harness.encoders.digests import object_digest
 from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Seen
 from harness.encoders.features import Features
-from harness.results.provenance import RAM
+from harness.encoders.named import RAM
 
 BITS = 8 * 128
 

@@ -24,15 +24,15 @@ from harness.evaluation.game import Options, evaluate_game
 from harness.evaluation.identity import Opened, identity, sees_ram, weakest
 from harness.isolation.opening import open_encoder
 from harness.isolation.process import TIMEOUT, Limits
+from harness.probes.probe import TrainRows
 from harness.protocol import (
     PROTOCOL,
-    SETTINGS,
-    TrainRows,
     check_sizes,
     choose_games,
     choose_runs,
     protocol_digest,
     seeds,
+    settings,
     suite,
     unranked_reason,
 )
@@ -187,7 +187,7 @@ def evaluate(
         environment=environment.describe(next(iter(encoders.values())).device),
         isolation=None if is_bound else weakest(stood).as_fields(shuffled=True, second_pass=True),
         seeds=seeds(run.probe for run in runs),
-        probes=[{**run._asdict(), "settings": dict(sorted(SETTINGS[run.probe].items()))} for run in runs],
+        probes=[{**run._asdict(), "settings": settings(run.probe)} for run in runs],
         games=scored,
     )
     return Result(signatures=[], signed=signed).with_predictions(predictions)

@@ -19,8 +19,9 @@ from harness.evaluation import environment
 from harness.evaluation.embedding import embed
 from harness.evaluation.fresh import record_test
 from harness.evaluation.identity import Opened
-from harness.evaluation.scoring import Material, score, truth_of
-from harness.protocol import RANKED, ProbeRun, protocol_digest
+from harness.evaluation.scoring import ProbeData, score, truth_of
+from harness.probes.probe import ProbeRun
+from harness.protocol import RANKED, protocol_digest
 from harness.results.predictions import Predictions
 from harness.splits import SplitRows, open_split
 from harness.trivial.store import with_trivial
@@ -96,12 +97,12 @@ def evaluate_game(
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
         embeddings = f"blake3:{digest.hexdigest()}"
         dry = options.limit is not None
-        material = Material(
+        data = ProbeData(
             manifest, options.label_set, truth, features, encoder.device, dry, options.fresh_seed is not None
         )
         missing = [run for run in options.runs if run not in done]
         for run in missing:
-            scores, predictions = _score(material, run, options)
+            scores, predictions = _score(data, run, options)
             done[run] = {"embeddings": embeddings, "scores": scores}, predictions
             options.cache.keep_scored(keys[run], *done[run])
     other_rows = None
@@ -119,17 +120,15 @@ def evaluate_game(
     return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs}), splits
 
 
-def _score(
-    material: Material, run: ProbeRun, options: Options
-) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def _score(data: ProbeData, run: ProbeRun, options: Options) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     with tqdm(
-        total=len(material.truth["test"].names),
+        total=len(data.truth["test"].names),
         unit="variable",
-        desc=f"Probing {material.manifest.game}: {run}",
+        desc=f"Probing {data.manifest.game}: {run}",
         leave=False,
         disable=not options.progress,
     ) as bar:
-        return score(material, run, lambda _: bar.update())
+        return score(data, run, lambda _: bar.update())
 
 
 def _embed(

@@ -6,19 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from atariari_data.errors import UsageError
 from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.evaluate import evaluate
-from harness.protocol import ProbeRun, choose_runs, protocol_digest
+from harness.probes.registry import load_probe
+from harness.protocol import choose_runs, protocol_digest
 from harness.results.consistency import check
 from harness.results.result import ProbeScores, Result, Signed
 
-VARIABLE_TOLERANCE: Final = {"linear": 0.02, "anand2019": 0.05}
-"""How far F1 of a variable may lie apart where features differ in their last bits, by probe."""
-MEAN_TOLERANCE: Final = {"linear": 0.005, "anand2019": 0.01}
-"""The same for the mean of a game."""
 _HALF = ("float16", "bfloat16")
 _DRY_RUN = re.compile(r"dry run: ([0-9]+) rows")
 
@@ -68,8 +65,8 @@ def reproduce(claimed: Result, encoder: str | Path, **options: Any) -> Reproduct
     """Evaluate an encoder as a result says it was, and compare.
 
     Source and weights must be the same, so must dataset and rules. Embeddings and predictions are the same
-    bit for bit on a machine of the same kind, and need not be on another: then the scores decide, F1 of every
-    variable within `VARIABLE_TOLERANCE` and of every game within `MEAN_TOLERANCE`.
+    bit for bit on a machine of the same kind, but need not be on another. There the scores decide: F1 of
+    every variable and the mean of every game have to agree within the probe's tolerances.
 
     Args:
         claimed: The result.
@@ -98,7 +95,7 @@ def reproduce(claimed: Result, encoder: str | Path, **options: Any) -> Reproduct
 
 def _as_it_was(signed: Signed) -> dict[str, Any]:
     """Return the options of `harness.evaluate` that give such a result."""
-    runs = tuple(ProbeRun(probe.probe, probe.train_rows) for probe in signed.probes)
+    runs = tuple(probe.run for probe in signed.probes)
     probes = list(dict.fromkeys(run.probe for run in runs))
     sizes = list(dict.fromkeys(run.train_rows for run in runs))
     dry = _DRY_RUN.search(signed.unranked_reason or "")
@@ -137,7 +134,7 @@ def _compare(theirs: Signed, ours: Signed) -> Iterator[Compared]:
             yield _same(f"{name}, rows of {split}", known, ours.dataset.splits[name][split], "digest")
         yield _same(f"{name}, embeddings", game, again, "embeddings", decides=False)
         for one, other in zip(game.scores, again.scores, strict=True):
-            run = ProbeRun(one.probe, one.train_rows)
+            run = one.run
             yield _same(f"{name}, predictions of {run}", one, other, "predictions", decides=False)
             yield from _scores(f"{name}, {run}", one, other)
 
@@ -155,7 +152,8 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores) -> Iterator[Comp
     f1 = theirs.variables.columns["f1"], ours.variables.columns["f1"]
     apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
     worst = max(apart, key=lambda name: apart[name])
-    tolerance = VARIABLE_TOLERANCE[theirs.probe]
+    probe = load_probe(theirs.probe)
+    tolerance = probe.variable_tolerance
     yield Compared(
         f"{where}: F1 of the variable furthest apart",
         "",
@@ -166,8 +164,8 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores) -> Iterator[Comp
     yield Compared(
         f"{where}: mean F1",
         _shown(theirs.means.f1),
-        f"{_shown(ours.means.f1)}, at most {MEAN_TOLERANCE[theirs.probe]} apart",
-        mean <= MEAN_TOLERANCE[theirs.probe],
+        f"{_shown(ours.means.f1)}, at most {probe.mean_tolerance} apart",
+        mean <= probe.mean_tolerance,
     )
 
 

@@ -15,8 +15,9 @@ from atariari_data.labels import labels as decode
 from builders.manifest import Manifest
 from harness.metrics import Bootstrap, Counts, interval, majority_class
 from harness.probes.inputs import Split
-from harness.probes.linear import fit_linear
-from harness.protocol import ProbeRun, training_rows
+from harness.probes.probe import Fit, ProbeRun
+from harness.probes.registry import load_probe
+from harness.protocol import training_rows
 from harness.results.predictions import Labels, Truth
 from harness.splits import SplitRows
 
@@ -24,7 +25,7 @@ Features = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Material:
+class ProbeData:
     """What the probes of one game work on.
 
     Attributes:
@@ -50,25 +51,6 @@ class Material:
         return Split(self.features[name], self.truth[name].labels)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What one variable's probe gave; None where a probe has no such thing.
-
-    Attributes:
-        predictions: uint8 [n_test].
-        strength: L2 strength.
-        gradient_norm: At the end.
-        epochs: Of training.
-        notes: What to know about it.
-    """
-
-    predictions: Labels
-    strength: float | None = None
-    gradient_norm: float | None = None
-    epochs: int | None = None
-    notes: tuple[str, ...] = ()
-
-
 def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
     """Decode the labels of the variables that the manifest keeps."""
     names = manifest.probed(label_set)
@@ -76,13 +58,11 @@ def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
     return Truth(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)
 
 
-def score(
-    material: Material, run: ProbeRun, progress: Callable[[str], object]
-) -> tuple[dict[str, Any], Labels]:
+def score(data: ProbeData, run: ProbeRun, progress: Callable[[str], object]) -> tuple[dict[str, Any], Labels]:
     """Fit one probe to every variable of a game and score it on the test split.
 
     Args:
-        material: Features and labels.
+        data: Features and labels.
         run: The probe, and the training rows to use.
         progress: Called with the name of each variable when it is done.
 
@@ -93,13 +73,21 @@ def score(
     Raises:
         FeatureError: Features that are not finite.
     """
-    fits = fit_probes(material, run, progress)
-    rows = _rows(material, run)
-    train = material.truth["train"].labels if rows is None else material.truth["train"].labels[rows]
-    test = material.truth["test"]
+    train, rows = data.split("train"), _rows(data, run)
+    if rows is not None:
+        train = Split(train.features[rows], train.labels[rows])
+    test = data.truth["test"]
+    fits = load_probe(run.probe).fit(
+        train,
+        data.split("validation"),
+        data.features["test"],
+        names=test.names,
+        device=data.device,
+        progress=progress,
+    )
     bootstrap = Bootstrap.over(test.episode)
     variables = [
-        _scores(material, name, fits[v], train[:, v], test.labels[:, v], bootstrap)
+        _scores(data, name, fits[v], train.labels[:, v], test.labels[:, v], bootstrap)
         for v, name in enumerate(test.names)
     ]
     predictions = np.stack([fit.predictions for fit in fits], axis=1)
@@ -112,68 +100,23 @@ def score(
     return found, predictions
 
 
-def fit_probes(material: Material, run: ProbeRun, progress: Callable[[str], object]) -> list[Fit]:
-    """Fit one probe to every variable of a game, and predict its test rows; as `score`."""
-    train, rows = material.split("train"), _rows(material, run)
-    if rows is not None:
-        train = Split(train.features[rows], train.labels[rows])
-    fit = {"linear": _linear, "anand2019": _anand2019}[run.probe]
-    return fit(train, material, progress)
-
-
-def _rows(material: Material, run: ProbeRun) -> npt.NDArray[np.int64] | None:
-    rows = training_rows(material.manifest, run.train_rows)
-    if rows is None or not material.dry:
+def _rows(data: ProbeData, run: ProbeRun) -> npt.NDArray[np.int64] | None:
+    rows = training_rows(data.manifest, run.train_rows)
+    if rows is None or not data.dry:
         return rows
-    there = len(material.features["train"])
+    there = len(data.features["train"])
     return np.linspace(0, there - 1, min(len(rows), there)).astype(np.int64)
 
 
-def _linear(train: Split, material: Material, progress: Callable[[str], object]) -> list[Fit]:
-    fits = fit_linear(
-        train,
-        material.split("validation"),
-        material.features["test"],
-        names=material.truth["train"].names,
-        device=material.device,
-        progress=progress,
-    )
-    return [
-        Fit(
-            fit.predictions,
-            fit.strength,
-            fit.gradient_norm,
-            notes=(
-                *(() if fit.converged else ("the fit did not reach its tolerance",)),
-                *(("the best strength is at the edge of the grid",) if fit.at_edge else ()),
-                *(("one class in training",) if fit.classes == 1 else ()),
-            ),
-        )
-        for fit in fits
-    ]
-
-
-def _anand2019(train: Split, material: Material, progress: Callable[[str], object]) -> list[Fit]:
-    from harness.probes.adam import fit_anand2019
-
-    names = material.truth["train"].names
-    probes = fit_anand2019(
-        train, material.split("validation"), names=names, device=material.device, progress=progress
-    )
-    return [Fit(probe.predict(material.features["test"]), epochs=probe.epochs) for probe in probes]
-
-
 def _scores(
-    material: Material, name: str, fit: Fit, train: Labels, test: Labels, bootstrap: Bootstrap
+    data: ProbeData, name: str, fit: Fit, train: Labels, test: Labels, bootstrap: Bootstrap
 ) -> dict[str, Any]:
     """Return the fields of `harness.results.variables.VariableScores`."""
-    variable = _variable(material, name)
+    variable = _variable(data, name)
     low, high = interval(bootstrap.draws(test, fit.predictions).f1())
     ours = Counts.of(test, fit.predictions)
     simple = Counts.of(test, np.full_like(test, majority_class(train)))
-    frozen = (
-        None if material.dry or material.fresh else material.manifest.label_sets[material.label_set][name]
-    )
+    frozen = None if data.dry or data.fresh else data.manifest.label_sets[data.label_set][name]
     return {
         "name": name,
         "categories": list(variable.categories),
@@ -194,8 +137,8 @@ def _scores(
     }
 
 
-def _variable(material: Material, name: str) -> Variable:
-    return next(v for v in game(material.manifest.game).variables(material.label_set) if v.name == name)
+def _variable(data: ProbeData, name: str) -> Variable:
+    return next(v for v in game(data.manifest.game).variables(data.label_set) if v.name == name)
 
 
 def _log10(value: float | None) -> float | None:

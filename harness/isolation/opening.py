@@ -15,8 +15,8 @@ from builders.manifest import recording_file
 from harness.adapters import load_encoder
 from harness.cache import default_dir
 from harness.encoders.encoder import LoadedEncoder
+from harness.encoders.named import RAM
 from harness.isolation.process import Guards, IsolatedEncoder, Limits
-from harness.results.provenance import RAM
 from harness.trivial.encoders import PIXELS_PCA
 
 

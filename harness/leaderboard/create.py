@@ -161,7 +161,8 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
     from builders.manifest import DATASET_VERSION, load_manifest
-    from harness.protocol import PROTOCOL, RANKED, SETTINGS, SHOWN, protocol_digest, seeds
+    from harness.probes.registry import PROBES
+    from harness.protocol import PROTOCOL, RANKED, SHOWN, protocol_digest, seeds, settings
     from harness.trivial.store import look_up
 
     games: dict[str, Any] = {}
@@ -196,8 +197,8 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "label_set": label_set,
         "probes": [run._asdict() for run in RANKED],
         "shown": [run._asdict() for run in SHOWN],
-        "settings": SETTINGS,
-        "seeds": seeds(SETTINGS),
+        "settings": {probe: settings(probe) for probe in PROBES},
+        "seeds": seeds(PROBES),
         "trivial": trivial,
         "games": games,
     }

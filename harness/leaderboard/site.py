@@ -23,7 +23,8 @@ from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
 from harness.leaderboard.tables import variable_rows
 from harness.pages.environment import environment
-from harness.pages.words import game_title, harmless, probe_title
+from harness.pages.words import game_title, probe_title
+from harness.results.frame import harmless
 from harness.results.result import SuiteMeans
 
 _KEPT = ".atariari-site"

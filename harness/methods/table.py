@@ -11,7 +11,8 @@ from atariari_data.errors import AtariariError, UsageError
 from builders.console import say
 from harness.encoders.named import NAMED
 from harness.methods import load_method
-from harness.protocol import ProbeRun, protocol_digest
+from harness.probes.probe import ProbeRun
+from harness.protocol import protocol_digest
 from harness.results.result import Signed
 from harness.results.result_file import read
 
@@ -122,7 +123,7 @@ class Wanted:
         for what, expected, got in (
             ("rules", protocol_digest(self.label_set), signed.protocol.digest),
             ("games", ", ".join(self.games), ", ".join(signed.games)),
-            ("probes", _said(self.runs), _said([ProbeRun(p.probe, p.train_rows) for p in signed.probes])),
+            ("probes", _said(self.runs), _said([p.run for p in signed.probes])),
             ("rows", self._dry, (signed.unranked_reason or "").startswith("dry run")),
         ):
             if expected != got:
@@ -146,7 +147,7 @@ def summary(signed: Signed) -> str:
         if suite.means.f1 is None:
             found = {game: scores.scores[number].means.f1 for game, scores in signed.games.items()}
         shown = ", ".join(f"{name} {'none' if f1 is None else f'{f1:.3f}'}" for name, f1 in found.items())
-        parts.append(f"{ProbeRun(suite.probe, suite.train_rows)}: {shown}")
+        parts.append(f"{suite.run}: {shown}")
     return "; ".join(parts)
 
 

@@ -6,6 +6,8 @@ from functools import cache
 
 from atariari_data.errors import UnknownNameError
 from atariari_data.games import game
+from harness.probes.probe import ProbeRun
+from harness.probes.registry import meaning
 
 DASH = "\u2013"
 CATEGORY_TITLES = {
@@ -33,17 +35,13 @@ def size(value: int | None) -> str:
 
 
 def probe_title(probe: str, train_rows: str | int) -> str:
-    """Return a probe's name for people."""
-    return f"{probe}, {'all rows' if train_rows == 'full' else f'{train_rows} rows'}"
+    """Return a probe and its training rows for people."""
+    return str(ProbeRun(probe, train_rows))
 
 
 def probe_meaning(probe: str, train_rows: str | int) -> str:
     """Return what a probe's score measures, in a sentence."""
-    if probe != "linear":
-        return "The 2019 paper's probe: what a small budget of Adam can use. Not to be mixed with the others."
-    if train_rows == "full":
-        return "A converged linear probe on all training rows: what is linearly there at all."
-    return f"The converged probe on {train_rows} training rows: how much of it few labels are enough for."
+    return meaning(ProbeRun(probe, train_rows))
 
 
 @cache
@@ -53,8 +51,3 @@ def game_title(name: str) -> str:
         return game(name).title
     except UnknownNameError:
         return name
-
-
-def harmless(value: object) -> object:
-    """Keep a spreadsheet from taking a text in a CSV file for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value

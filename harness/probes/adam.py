@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from harness.encoders.features import Features
 from harness.probes.inputs import Split, check_probe_input
+from harness.probes.probe import Fit, Probe
 
 if TYPE_CHECKING:
     import torch
@@ -336,3 +337,32 @@ def _predicted(probes: Sequence[_Training], x: torch.Tensor) -> torch.Tensor:
         for rows in torch.split(x, BLOCK)
     ]
     return torch.cat(parts)
+
+
+def _fit(
+    train: Split,
+    validation: Split,
+    test_features: npt.NDArray[np.float32],
+    *,
+    names: Sequence[str],
+    device: str,
+    progress: Callable[[str], object] | None,
+) -> list[Fit]:
+    probes = fit_anand2019(train, validation, names=names, device=device, progress=progress)
+    return [Fit(probe.predict(test_features), epochs=probe.epochs) for probe in probes]
+
+
+PROBE: Final = Probe(
+    measures="The 2019 paper's probe, a short run of Adam, on {rows}. Not comparable with the other scores.",
+    settings={
+        **asdict(AdamSettings()),
+        "classes": CLASSES,
+        "epsilon_log10": math.log10(EPSILON),
+        "selected_by": "validation accuracy, best epoch kept",
+        "standardised": False,
+    },
+    fit=_fit,
+    train_sizes=("full",),
+    variable_tolerance=0.05,
+    mean_tolerance=0.01,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.probes.inputs import Split, check_probe_input
+from harness.probes.probe import Fit, Probe
 
 STRENGTHS: Final = (1e1, 1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The fixed grid of L2 strengths, strongest first."""
@@ -164,3 +166,44 @@ def _constant(name: str, value: int, n: int) -> LinearFit:
         converged=True,
         evaluations=0,
     )
+
+
+def _fit(
+    train: Split,
+    validation: Split,
+    test_features: npt.NDArray[np.float32],
+    *,
+    names: Sequence[str],
+    device: str,
+    progress: Callable[[str], object] | None,
+) -> list[Fit]:
+    fits = fit_linear(train, validation, test_features, names=names, device=device, progress=progress)
+    return [
+        Fit(
+            fit.predictions,
+            fit.strength,
+            fit.gradient_norm,
+            notes=(
+                *(() if fit.converged else ("the fit did not reach its tolerance",)),
+                *(("the best strength is at the edge of the grid",) if fit.at_edge else ()),
+                *(("one class in training",) if fit.classes == 1 else ()),
+            ),
+        )
+        for fit in fits
+    ]
+
+
+PROBE: Final = Probe(
+    measures="A converged linear probe on {rows}: how much is linearly decodable from so many labels.",
+    settings={
+        "first_strength_log10": math.log10(FIRST_STRENGTH),
+        "intercept_penalised": False,
+        "selected_by": SELECTED_BY,
+        "standardised": True,
+        "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
+    },
+    fit=_fit,
+    train_sizes=("full", "1k"),
+    variable_tolerance=0.02,
+    mean_tolerance=0.005,
+)

@@ -9,7 +9,7 @@ import numpy as np
 
 from atariari_data.games import CATEGORIES
 from harness.metrics import SEED, Bootstrap, Floats, interval
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.results.predictions import Predictions
 from harness.results.result import Signed
 
@@ -26,7 +26,7 @@ def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> In
     """
     found: dict[tuple[str | None, ProbeRun, str | None], tuple[float, float]] = {}
     for at, probe in enumerate(signed.probes):
-        run = ProbeRun(probe.probe, probe.train_rows)
+        run = probe.run
         games = {name: _draws(signed, predictions[name], name, at, run) for name in signed.games}
         means = {name: np.mean(list(draws.values()), axis=0) for name, draws in games.items() if draws}
         for name, mean in means.items():

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from atariari_data.games import CATEGORIES
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, game_title
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.report.intervals import Intervals
 from harness.report.subject import Subject
 from harness.results.result import CategoryMeans, Means

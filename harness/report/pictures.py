@@ -21,7 +21,7 @@ from atariari_data.errors import UnknownNameError
 from atariari_data.games import Variable, game
 from harness.metrics import VALUES
 from harness.pages.axes import ticks
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.report.subject import Subject
 from harness.results.predictions import Labels
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from atariari_data.errors import UsageError
 from harness.metrics import weighted_f1
-from harness.protocol import RANKED, SHOWN, ProbeRun
+from harness.probes.probe import ProbeRun
+from harness.protocol import RANKED, SHOWN
 from harness.results import predictions_file
 from harness.results.canonical import ResultError
 from harness.results.comparison import check_same_rules
@@ -62,7 +63,7 @@ class Subject:
     @property
     def runs(self) -> list[ProbeRun]:
         """Return its probes and training sizes."""
-        return [ProbeRun(p.probe, p.train_rows) for p in self.signed.probes]
+        return [p.run for p in self.signed.probes]
 
     def scores(self, game: str, run: ProbeRun) -> ProbeScores | None:
         """Return a game's scores under a probe, None where there are none."""
@@ -116,7 +117,7 @@ def _check_scores(signed: Signed, found: Mapping[str, Predictions]) -> None:
     for name, game in signed.games.items():
         truth = found[name].truth
         for scores in game.scores:
-            run = ProbeRun(scores.probe, scores.train_rows)
+            run = scores.run
             for v, variable in enumerate(scores.variables):
                 f1 = weighted_f1(truth.labels[:, v].copy(), found[name].by_run[run][:, v].copy())
                 if variable.f1 is not None and abs(variable.f1 - f1) > _ROUNDING:

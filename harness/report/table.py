@@ -8,7 +8,9 @@ from typing import Any
 from builders.console import print_table, say
 from harness.evaluation.fresh import gaps
 from harness.evaluation.reproduction import Reproduction
-from harness.protocol import RANKED, SHOWN, ProbeRun, TrainRows
+from harness.probes.probe import ProbeRun, TrainRows
+from harness.probes.registry import meaning
+from harness.protocol import RANKED, SHOWN
 from harness.results.comparison import MULTIPLICITY, Comparison
 from harness.results.result import GameScores, ProbeScores, Result
 
@@ -16,12 +18,6 @@ from harness.results.result import GameScores, ProbeScores, Result
 _MOST = 3
 _SIZES = 6
 _TITLES = {"trivial_f1": "triv.", "majority_f1": "major.", "ceiling_f1": "ceil.", "normalised_f1": "norm."}
-_WHAT = {
-    ("linear", "full"): "full: a converged linear probe on all training rows, what is linearly there at all",
-    ("linear", "1k"): "1k: the same on 1,000 rows, how much of it few labels are enough for",
-    ("anand2019", "full"): "anand2019: the 2019 paper's probe, what a small budget of Adam can use; not to "
-    "be mixed\n  with the others",
-}
 
 
 def print_result(result: Result) -> None:
@@ -31,7 +27,7 @@ def print_result(result: Result) -> None:
     against. Where there are more, each probe has a table with all its training sizes.
     """
     for name, game in result.signed.games.items():
-        known = [s for s in game.scores if (s.probe, s.train_rows) in (*RANKED, *SHOWN)]
+        known = [s for s in game.scores if s.run in (*RANKED, *SHOWN)]
         first = known or game.scores[:_MOST]
         bounds = _bounds(game)
         columns = ("", *_titles(first, "95 %"), *(_TITLES[b] for b in bounds))
@@ -62,7 +58,7 @@ def print_gaps(public: Result, fresh: Result) -> None:
         if name != "mean" or len(fresh.signed.games) > 1
     ]
     first = fresh.signed.probes[0]
-    title = f"\nF1 on the frozen and on the fresh test split, {ProbeRun(first.probe, first.train_rows)}"
+    title = f"\nF1 on the frozen and on the fresh test split, {first.run}"
     print_table(("", "frozen", "fresh", "lost"), rows, title)
 
 
@@ -112,7 +108,7 @@ def metric_note(result: Result) -> str:
     without = {name: game for name, game in games.items() if "majority_f1" in _bounds(game)}
     lines = [
         "Weighted F1 on the test split.",
-        *(_WHAT[key] for p in result.signed.probes if (key := (p.probe, str(p.train_rows))) in _WHAT),
+        *(f"{title_of(*p.run)}: {meaning(p.run)}" for p in result.signed.probes),
         "95 %: interval of the first, from a bootstrap over episodes.",
         "ceil.: the ceiling, the best that a function of the single frame reaches.",
     ]
@@ -137,9 +133,7 @@ def title_of(probe: str, train_rows: TrainRows) -> str:
 
 
 def _titles(scores: Sequence[ProbeScores], *after_first: str) -> list[str]:
-    titles = [
-        "anand\n2019" if (s.probe, s.train_rows) in SHOWN else title_of(s.probe, s.train_rows) for s in scores
-    ]
+    titles = ["anand\n2019" if s.run in SHOWN else title_of(s.probe, s.train_rows) for s in scores]
     return [titles[0], *after_first, *titles[1:]]
 
 

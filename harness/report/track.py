@@ -51,7 +51,10 @@ def records(result: Result) -> Iterator[Record]:
     """
     signed = result.signed
     for at, probe in enumerate(signed.probes):
-        found: dict[str, float | int | str] = {"step": 0, "split": f"{probe.probe}_{probe.train_rows}"}
+        found: dict[str, float | int | str] = {
+            "step": 0,
+            "split": probe.run.key,
+        }
         found |= _numbers("suite", signed.suite[at].means)
         for category in signed.suite[at].means.categories:
             found |= _numbers(f"suite/{category.category}", category)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from atariari_data.errors import AtariariError
 from harness.pages.words import CATEGORY_TITLES, game_title
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.report.subject import Subject
 from harness.results.comparison import Compared, Comparison, compare
 

@@ -12,7 +12,7 @@ import numpy as np
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES
 from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm, weighted_f1
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.results import predictions_file
 from harness.results.predictions import Predictions
 from harness.results.result import Result, Signed
@@ -161,7 +161,7 @@ def _load(source: Result | str | os.PathLike[str]) -> _Side:
 
 
 def _runs(side: _Side) -> list[ProbeRun]:
-    return [ProbeRun(p.probe, p.train_rows) for p in side.signed.probes]
+    return [p.run for p in side.signed.probes]
 
 
 def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> None:

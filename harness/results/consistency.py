@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from harness.encoders.named import RAM
 from harness.results.canonical import ResultError
 from harness.results.means import METRICS, ONE, Floats, all_means, best_trivial, normalised
-from harness.results.provenance import RAM
 from harness.results.result import GameScores, Signed
 from harness.results.variables import Rows
 

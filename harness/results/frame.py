@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from builders.files import new_file
-from harness.pages.words import harmless
 from harness.results.result import ProbeScores, Result, Signed
 from harness.results.result_file import read
 
@@ -108,3 +107,8 @@ def write_csv(path: Path, *results: Result | str | os.PathLike[str], replace: bo
     with new_file(path, replace=replace) as part:
         found.to_csv(part, index=False, lineterminator="\n")
     return path
+
+
+def harmless(value: object) -> object:
+    """Keep a spreadsheet from taking a text in a CSV file for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 
 Labels = npt.NDArray[np.uint8]
 

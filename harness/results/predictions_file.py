@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from atariari_data.errors import DataError
 from builders.files import new_file
-from harness.protocol import ProbeRun
+from harness.probes.probe import ProbeRun
 from harness.results.predictions import Predictions, Truth
 from harness.results.result import GameScores, Signed
 
@@ -58,7 +58,7 @@ def write(
             schema,
             compression="zstd",
             compression_level=9,
-            use_dictionary=[*text, "label", *map(_column, runs)],
+            use_dictionary=[*text, "label", *(run.key for run in runs)],
             column_encoding=numbers,
         ) as file,
     ):
@@ -97,17 +97,13 @@ def read(path: str | os.PathLike[str], signed: Signed) -> dict[str, Predictions]
 
 
 def _runs(signed: Signed) -> list[ProbeRun]:
-    return [ProbeRun(p.probe, p.train_rows) for p in signed.probes]
-
-
-def _column(run: ProbeRun) -> str:
-    return f"{run.probe}_{run.train_rows}"
+    return [p.run for p in signed.probes]
 
 
 def _schema(runs: Sequence[ProbeRun]) -> pa.Schema:
     text = pa.dictionary(pa.int32(), pa.string())
     fields = [("game", text), ("variable", text), ("episode", pa.int32()), ("step", pa.int32())]
-    return pa.schema([*fields, ("label", pa.uint8()), *((_column(run), pa.uint8()) for run in runs)])
+    return pa.schema([*fields, ("label", pa.uint8()), *((run.key, pa.uint8()) for run in runs)])
 
 
 def _table(game: str, found: Predictions, schema: pa.Schema, runs: Sequence[ProbeRun]) -> pa.Table:
@@ -122,7 +118,7 @@ def _table(game: str, found: Predictions, schema: pa.Schema, runs: Sequence[Prob
         "episode": np.tile(truth.episode.astype(np.int32), v),
         "step": np.tile(truth.step.astype(np.int32), v),
         "label": truth.labels.T.reshape(-1),
-        **{_column(run): found.by_run[run].T.reshape(-1) for run in runs},
+        **{run.key: found.by_run[run].T.reshape(-1) for run in runs},
     }
     return pa.table(columns, schema=schema)
 
@@ -173,7 +169,7 @@ def _game(
     if (episode != episode[0]).any() or (step != step[0]).any():
         raise _damaged(path)
     truth = Truth(names, numbers("label").T.copy(), episode[0], step[0])
-    found = Predictions(truth, {run: numbers(_column(run)).T.copy() for run in runs})
+    found = Predictions(truth, {run: numbers(run.key).T.copy() for run in runs})
     for scores, run in zip(game.scores, runs, strict=True):
         digest = truth.digest(found.by_run[run])
         if digest != scores.predictions:

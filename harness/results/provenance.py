@@ -79,8 +79,6 @@ class Harness(Model):
     """Whether that digest is the released one; null where this could not be told."""
 
 
-RAM: Final = "ram"
-"""The name of what sees no frames, and of nothing else."""
 IS_BOUND: Final = "features are the RAM, which holds the answers: a bound, not an encoder"
 """Why its result is not for ranking."""
 

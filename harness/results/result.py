@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
+from harness.probes.probe import ProbeRun
 from harness.results.canonical import (
     Count,
     Decimal4,
@@ -58,7 +59,20 @@ TrainRows: TypeAlias = Literal["full", "1k"] | Annotated[int, Field(ge=1, le=10_
 Setting: TypeAlias = bool | Decimal4 | Text | None
 
 
-class Probe(Model):
+class _OfRun:
+    """A model with the fields ``probe`` and ``train_rows``."""
+
+    if TYPE_CHECKING:
+        probe: str
+        train_rows: str | int
+
+    @property
+    def run(self) -> ProbeRun:
+        """The probe and its training rows."""
+        return ProbeRun(self.probe, self.train_rows)
+
+
+class Probe(_OfRun, Model):
     """A probe and the rows it was fitted on."""
 
     probe: Identifier
@@ -92,7 +106,7 @@ class Means(Scores):
     """Why a mean is null."""
 
 
-class ProbeScores(Model):
+class ProbeScores(_OfRun, Model):
     """One game under one probe."""
 
     probe: Identifier
@@ -118,7 +132,7 @@ class GameScores(Model):
     """One for each of ``probes``, in that order."""
 
 
-class SuiteMeans(Model):
+class SuiteMeans(_OfRun, Model):
     """The suite under one probe."""
 
     probe: Identifier

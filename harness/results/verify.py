@@ -178,11 +178,10 @@ def check_manifests(signed: Signed) -> bool:
 
 def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, label_set: str) -> None:
     """Compare the trivial encoders' scores, where the result has some, with those that are stored."""
-    from harness.protocol import ProbeRun
     from harness.trivial.encoders import ENCODERS
     from harness.trivial.store import look_up
 
-    stored = look_up(manifest, label_set, ProbeRun(scores.probe, scores.train_rows)).f1
+    stored = look_up(manifest, label_set, scores.run).f1
     if stored is None:
         return
     for encoder in ENCODERS:

@@ -14,7 +14,8 @@ from blake3 import blake3
 from atariari_data.errors import DataError
 from builders.manifest import DATASET_VERSION, Manifest
 from builders.recording import refuse_newer
-from harness.protocol import PROTOCOL, SETTINGS, ProbeRun
+from harness.probes.probe import ProbeRun
+from harness.protocol import PROTOCOL, settings
 from harness.trivial.encoders import DEFINITION, ENCODERS
 
 FORMAT: Final = 1
@@ -80,7 +81,7 @@ def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
         PROTOCOL,
         manifest.rules(label_set),
         tuple(run),
-        sorted(SETTINGS[run.probe].items()),
+        sorted(settings(run.probe).items()),
         sorted(DEFINITION.items()),
     )
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
@@ -109,7 +110,7 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
     for item in scores:
         run = ProbeRun(item["probe"], item["train_rows"])
         rules = rules_digest(manifest, item["label_set"], run)
-        items.append({**item, "rules": rules, "settings": dict(sorted(SETTINGS[run.probe].items()))})
+        items.append({**item, "rules": rules, "settings": settings(run.probe)})
     return json.dumps({**head, "scores": items}, indent=1) + "\n"
 
 
