@@ -9,11 +9,11 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any
 
 import atariari_data
 import builders
 import harness
+from harness.results.provenance import Environment, Harness
 
 PACKAGES = ("ale-py", "datasets", "numpy", "pillow", "pyarrow", "scikit-learn", "torch", "zlib-ng")
 
@@ -52,8 +52,13 @@ def as_released() -> bool | None:
     return True
 
 
-def describe(device: str) -> dict[str, Any]:
-    """Return the fields of `harness.results.provenance.Environment`."""
+def harness_identity() -> Harness:
+    """Return which harness this is, and whether it is as it was released."""
+    return Harness(version=version("atariari"), source=source_digest(), as_released=as_released())
+
+
+def describe(device: str) -> Environment:
+    """Return the machine and the packages that a run stands on; ``device`` is the encoder's."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -61,14 +66,14 @@ def describe(device: str) -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count() or 1,
-        "device": device,
-        "packages": versions,
-    }
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=_cpu(),
+        cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
+        device=device,
+        packages=versions,
+    )
 
 
 def _cpu() -> str:

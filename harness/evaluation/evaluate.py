@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from blake3 import blake3
@@ -20,7 +19,7 @@ from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
 from harness.evaluation import environment
-from harness.evaluation.game import Options, evaluate_game
+from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
 from harness.evaluation.identity import Opened, identity, sees_ram, weakest
 from harness.isolation.opening import open_encoder
 from harness.isolation.process import TIMEOUT, Limits
@@ -36,7 +35,7 @@ from harness.protocol import (
     suite,
     unranked_reason,
 )
-from harness.results.provenance import IS_BOUND
+from harness.results.provenance import IS_BOUND, Dataset, Protocol
 from harness.results.result import Result, Signed
 
 
@@ -127,7 +126,7 @@ def evaluate(
     cache = Cache(default_dir() if use_cache else None)
     options = Options(runs, label_set, limit, fresh_seed, cache_dir, num_proc, cache, progress)
     rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
-    scored, predictions, splits = {}, {}, {}
+    games_done: dict[str, EvaluatedGame] = {}
     encoders: dict[str, Opened] = {}
     stood = []
     with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
@@ -147,9 +146,7 @@ def evaluate(
             ) as (loaded, guards):
                 key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
                 for g in its_games:
-                    scored[g], predictions[g], splits[g] = evaluate_game(
-                        loaded, key, manifests[g], options, bar
-                    )
+                    games_done[g] = evaluate_game(loaded, key, manifests[g], options, bar)
                     encoders[g] = loaded
                 stood.append(guards)
 
@@ -170,27 +167,25 @@ def evaluate(
         started=_utc(started),
         finished=_utc(finished),
         elapsed_seconds=round(time.monotonic() - begin, 1),
-        protocol={"name": PROTOCOL, "digest": protocol_digest(label_set)},
-        dataset={
-            "version": DATASET_VERSION,
-            "label_set": label_set,
-            "suite": list(suite(label_set)),
-            "fresh_seed": fresh_seed,
-            "splits": splits,
-        },
-        harness={
-            "version": version("atariari"),
-            "source": environment.source_digest(),
-            "as_released": environment.as_released(),
-        },
+        protocol=Protocol(name=PROTOCOL, digest=protocol_digest(label_set)),
+        dataset=Dataset(
+            version=DATASET_VERSION,
+            label_set=label_set,
+            suite=list(suite(label_set)),
+            fresh_seed=fresh_seed,
+            splits={g: game.splits for g, game in games_done.items()},
+        ),
+        harness=environment.harness_identity(),
         encoder=identity(encoders, pretraining_data),
         environment=environment.describe(next(iter(encoders.values())).device),
         isolation=None if is_bound else weakest(stood).as_fields(shuffled=True, second_pass=True),
         seeds=seeds(run.probe for run in runs),
         probes=[{**run._asdict(), "settings": settings(run.probe)} for run in runs],
-        games=scored,
+        games={g: {"embeddings": game.embeddings, "scores": game.scores} for g, game in games_done.items()},
     )
-    return Result(signatures=[], signed=signed).with_predictions(predictions)
+    return Result(signatures=[], signed=signed).with_predictions(
+        {g: game.predictions for g, game in games_done.items()}
+    )
 
 
 def _sources(

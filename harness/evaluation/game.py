@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,14 @@ from harness.evaluation import environment
 from harness.evaluation.embedding import embed
 from harness.evaluation.fresh import record_test
 from harness.evaluation.identity import Opened
-from harness.evaluation.scoring import ProbeData, score, truth_of
+from harness.evaluation.scoring import ProbeData, ProbeScore, score, truth_of
 from harness.probes.probe import ProbeRun
 from harness.protocol import RANKED, protocol_digest
 from harness.results.predictions import Predictions
+from harness.results.provenance import Split, SplitName
 from harness.splits import SplitRows, open_split
-from harness.trivial.store import with_trivial
+from harness.trivial.encoders import PIXELS_PCA, RANDOM_PROJECTION
+from harness.trivial.store import look_up
 
 
 @dataclass(frozen=True)
@@ -41,86 +43,145 @@ class Options:
     progress: bool = True
 
 
+@dataclass(frozen=True)
+class EvaluatedGame:
+    """What came out of one game.
+
+    Attributes:
+        embeddings: A digest of the features of all rows of all splits.
+        scores: One for each probe and training size.
+        predictions: What the probes predicted for every test row.
+        splits: Rows and digest of each split that was used.
+    """
+
+    embeddings: str
+    scores: list[ProbeScore]
+    predictions: Predictions
+    splits: dict[SplitName, Split]
+
+
 def evaluate_game(
     encoder: Opened, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
-) -> tuple[dict[str, Any], Predictions, dict[str, Any]]:
+) -> EvaluatedGame:
     """Embed and probe one game, or take what an earlier run kept.
 
     Args:
-        encoder: Open.
-        key: Under which its features are kept.
-        manifest: Of the game.
-        options: What is asked for.
+        encoder: An open encoder.
+        key: The key under which its features are kept.
+        manifest: The game's manifest.
+        options: What the evaluation is asked for.
         bar: Told of every row that is embedded.
 
-    Returns:
-        The fields of `harness.results.result.GameScores`, the predictions, and rows and digest of each split.
-
     Raises:
-        EncoderError: It fails, or gives something else than finite [n, d].
+        EncoderError: The encoder fails, or returns something other than finite [n, d].
         DataError: As `atariari_data.load_dataset`.
     """
-    name = manifest.game
-    rules, source = protocol_digest(options.label_set), environment.source_digest("*.py")
-    keys = {
-        run: blake3(
-            repr((key, rules, source, name, options.limit, options.fresh_seed, *run)).encode()
-        ).hexdigest()
-        for run in options.runs
-    }
-    kept = {run: options.cache.scored(at) for run, at in keys.items()}
-    done = {run: found for run, found in kept.items() if found is not None}
-    rows = {
-        s: open_split(name, s, limit=options.limit, cache_dir=options.cache_dir, num_proc=options.num_proc)
-        for s in PROBE_SPLITS
-    }
-    used = {s: (split.rows, split.digest) for s, split in manifest.configs[name].splits.items()}
-    if options.fresh_seed is not None:
-        fresh = record_test(
-            manifest,
-            rows,
-            options.fresh_seed,
-            limit=options.limit,
-            cache_dir=options.cache_dir,
-            num_proc=options.num_proc,
-        )
-        rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
+    rows, splits = _open_splits(manifest, options)
     truth = {s: truth_of(rows[s], manifest, options.label_set) for s in PROBE_SPLITS}
-    if len(done) == len(keys):
+    done = _kept(key, manifest, options)
+    if all(kept is not None for kept in done.values()):
         bar.update(sum(map(len, rows.values())))
     else:
-        bar.set_description(f"Embedding {name}")
-        known_as = {s: f"{key}-{used[s][1][:32]}-{options.limit}" for s in PROBE_SPLITS}
+        bar.set_description(f"Embedding {manifest.game}")
+        known_as = {
+            str(s): f"{key}-{split.digest.removeprefix('blake3:')[:32]}-{options.limit}"
+            for s, split in splits.items()
+        }
         features = _embed(encoder, known_as, rows, options, bar)
         digest = blake3()
         for s in PROBE_SPLITS:
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
-        embeddings = f"blake3:{digest.hexdigest()}"
-        dry = options.limit is not None
         data = ProbeData(
-            manifest, options.label_set, truth, features, encoder.device, dry, options.fresh_seed is not None
+            manifest,
+            options.label_set,
+            truth,
+            features,
+            encoder.device,
+            dry=options.limit is not None,
+            fresh=options.fresh_seed is not None,
         )
-        missing = [run for run in options.runs if run not in done]
-        for run in missing:
+        for run in [run for run, kept in done.items() if kept is None]:
             scores, predictions = _score(data, run, options)
-            done[run] = {"embeddings": embeddings, "scores": scores}, predictions
-            options.cache.keep_scored(keys[run], *done[run])
-    other_rows = None
+            done[run] = new = Scored(f"blake3:{digest.hexdigest()}", scores, predictions)
+            _keep(key, manifest, run, options, new)
+    scored = {run: kept for run, kept in done.items() if kept is not None}
+    return EvaluatedGame(
+        embeddings=next(iter(scored.values())).embeddings,
+        scores=[_beside_trivial(kept.scores, manifest, options) for kept in scored.values()],
+        predictions=Predictions(truth["test"], {run: kept.predictions for run, kept in scored.items()}),
+        splits=splits,
+    )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One game under one probe, as the cache keeps it.
+
+    Attributes:
+        embeddings: A digest of the features.
+        scores: The scores.
+        predictions: uint8 [n_test, v].
+    """
+
+    embeddings: str
+    scores: ProbeScore
+    predictions: npt.NDArray[np.uint8]
+
+
+def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) -> str:
+    rules, source = protocol_digest(options.label_set), environment.source_digest("*.py")
+    parts = (key, rules, source, manifest.game, options.limit, options.fresh_seed, *run)
+    return blake3(repr(parts).encode()).hexdigest()
+
+
+def _kept(key: str, manifest: Manifest, options: Options) -> dict[ProbeRun, Scored | None]:
+    """Return what an earlier run kept, None for what is still to do."""
+    found: dict[ProbeRun, Scored | None] = {}
+    for run in options.runs:
+        kept = options.cache.scored(_cache_key(key, manifest, run, options))
+        if kept is None:
+            found[run] = None
+        else:
+            found[run] = Scored(kept[0]["embeddings"], ProbeScore.from_plain(kept[0]["scores"]), kept[1])
+    return found
+
+
+def _keep(key: str, manifest: Manifest, run: ProbeRun, options: Options, scored: Scored) -> None:
+    content = {"embeddings": scored.embeddings, "scores": asdict(scored.scores)}
+    options.cache.keep_scored(_cache_key(key, manifest, run, options), content, scored.predictions)
+
+
+def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitRows], dict[SplitName, Split]]:
+    """Open the splits of a game; the test split is recorded now where a fresh seed is given."""
+    name = manifest.game
+    where: dict[str, Any] = {"cache_dir": options.cache_dir, "num_proc": options.num_proc}
+    rows = {s: open_split(name, s, limit=options.limit, **where) for s in PROBE_SPLITS}
+    used = {s: (split.rows, split.digest) for s, split in manifest.configs[name].splits.items()}
+    if options.fresh_seed is not None:
+        fresh = record_test(manifest, rows, options.fresh_seed, limit=options.limit, **where)
+        rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
+    splits = {s: Split(rows=n, digest=f"blake3:{digest}") for s, (n, digest) in sorted(used.items())}
+    return rows, cast("dict[SplitName, Split]", splits)
+
+
+def _beside_trivial(scores: ProbeScore, manifest: Manifest, options: Options) -> ProbeScore:
+    """Put the scores of the trivial encoders beside those of a game, or say why there are none."""
     if options.limit is not None or options.fresh_seed is not None:
         kind = "a dry run" if options.limit is not None else "a fresh test split"
-        other_rows = f"{kind}: the trivial encoders were scored on all rows of the published splits"
-    found = {
-        "embeddings": next(iter(done.values()))[0]["embeddings"],
-        "scores": [
-            with_trivial(done[run][0]["scores"], manifest, options.label_set, other_rows)
-            for run in options.runs
-        ],
-    }
-    splits = {s: {"rows": used[s][0], "digest": f"blake3:{used[s][1]}"} for s in sorted(used)}
-    return found, Predictions(truth["test"], {run: done[run][1] for run in options.runs}), splits
+        reason = f"{kind}: the trivial encoders were scored on all rows of the published splits"
+        return replace(scores, trivial_reason=reason)
+    known = look_up(manifest, options.label_set, scores.run)
+    if known.f1 is None:
+        return replace(scores, trivial_reason=known.reason)
+    pca, projection = known.f1[PIXELS_PCA], known.f1[RANDOM_PROJECTION]
+    variables = [
+        replace(v, pixels_pca_f1=pca[v.name], random_projection_f1=projection[v.name])
+        for v in scores.variables
+    ]
+    return replace(scores, variables=variables)
 
 
-def _score(data: ProbeData, run: ProbeRun, options: Options) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def _score(data: ProbeData, run: ProbeRun, options: Options) -> tuple[ProbeScore, npt.NDArray[np.uint8]]:
     with tqdm(
         total=len(data.truth["test"].names),
         unit="variable",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,69 @@ from atariari_data.labels import labels as decode
 from builders.manifest import Manifest
 from harness.metrics import Bootstrap, Counts, interval, majority_class
 from harness.probes.inputs import Split
-from harness.probes.probe import Fit, ProbeRun
+from harness.probes.probe import Fit, ProbeRun, TrainRows
 from harness.probes.registry import load_probe
 from harness.protocol import training_rows
 from harness.results.predictions import Labels, Truth
 from harness.splits import SplitRows
 
 Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class VariableScore:
+    """One variable's score under one probe, with the fields of `harness.results.variables.VariableScores`.
+
+    What follows from them (``trivial_f1``, ``normalised_f1``) is left to the result, which rounds first.
+    """
+
+    name: str
+    categories: Sequence[str]
+    n: int
+    classes: int
+    f1: float
+    accuracy: float
+    majority_f1: float
+    majority_accuracy: float
+    f1_interval: tuple[float, float]
+    ceiling_f1: float | None
+    ceiling_accuracy: float | None
+    mae: float | None
+    strength_log10: float | None
+    gradient_log10: float | None
+    epochs: int | None
+    note: str | None
+    pixels_pca_f1: float | None = None
+    random_projection_f1: float | None = None
+
+
+@dataclass(frozen=True)
+class ProbeScore:
+    """One game's scores under one probe.
+
+    Attributes:
+        probe: The probe's name.
+        train_rows: The rows it was fitted to: ``full``, ``1k`` or a number.
+        predictions: A digest of the predictions and of what they are compared with.
+        variables: One score for each variable.
+        trivial_reason: Why there are no scores of trivial encoders beside these.
+    """
+
+    probe: str
+    train_rows: TrainRows
+    predictions: str
+    variables: Sequence[VariableScore]
+    trivial_reason: str | None = None
+
+    @property
+    def run(self) -> ProbeRun:
+        """The probe and its training rows."""
+        return ProbeRun(self.probe, self.train_rows)
+
+    @classmethod
+    def from_plain(cls, kept: Mapping[str, Any]) -> ProbeScore:
+        """Read what `dataclasses.asdict` made, after a round trip through JSON."""
+        return cls(**{**kept, "variables": [VariableScore(**each) for each in kept["variables"]]})
 
 
 @dataclass(frozen=True)
@@ -58,7 +114,7 @@ def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
     return Truth(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)
 
 
-def score(data: ProbeData, run: ProbeRun, progress: Callable[[str], object]) -> tuple[dict[str, Any], Labels]:
+def score(data: ProbeData, run: ProbeRun, progress: Callable[[str], object]) -> tuple[ProbeScore, Labels]:
     """Fit one probe to every variable of a game and score it on the test split.
 
     Args:
@@ -67,8 +123,7 @@ def score(data: ProbeData, run: ProbeRun, progress: Callable[[str], object]) -> 
         progress: Called with the name of each variable when it is done.
 
     Returns:
-        The fields of `harness.results.result.ProbeScores` but for the means, and the predictions, uint8
-        [n, v].
+        The scores, and the predictions, uint8 [n, v].
 
     Raises:
         FeatureError: Features that are not finite.
@@ -91,13 +146,7 @@ def score(data: ProbeData, run: ProbeRun, progress: Callable[[str], object]) -> 
         for v, name in enumerate(test.names)
     ]
     predictions = np.stack([fit.predictions for fit in fits], axis=1)
-    found = {
-        "probe": run.probe,
-        "train_rows": run.train_rows,
-        "predictions": test.digest(predictions),
-        "variables": variables,
-    }
-    return found, predictions
+    return ProbeScore(run.probe, run.train_rows, test.digest(predictions), variables), predictions
 
 
 def _rows(data: ProbeData, run: ProbeRun) -> npt.NDArray[np.int64] | None:
@@ -110,31 +159,31 @@ def _rows(data: ProbeData, run: ProbeRun) -> npt.NDArray[np.int64] | None:
 
 def _scores(
     data: ProbeData, name: str, fit: Fit, train: Labels, test: Labels, bootstrap: Bootstrap
-) -> dict[str, Any]:
-    """Return the fields of `harness.results.variables.VariableScores`."""
+) -> VariableScore:
     variable = _variable(data, name)
     low, high = interval(bootstrap.draws(test, fit.predictions).f1())
     ours = Counts.of(test, fit.predictions)
     simple = Counts.of(test, np.full_like(test, majority_class(train)))
     frozen = None if data.dry or data.fresh else data.manifest.label_sets[data.label_set][name]
-    return {
-        "name": name,
-        "categories": list(variable.categories),
-        "n": len(test),
-        "classes": len(np.unique(train)),
-        "f1": (f1 := float(ours.f1()[0])),
-        "accuracy": float(ours.accuracy()[0]),
-        "majority_f1": float(simple.f1()[0]),
-        "majority_accuracy": float(simple.accuracy()[0]),
-        "f1_interval": [min(low, f1), max(high, f1)],  # of few episodes, the draws can all lie on one side
-        "ceiling_f1": None if frozen is None else frozen.ceiling_f1,
-        "ceiling_accuracy": None if frozen is None else frozen.ceiling_accuracy,
-        "mae": float(ours.absolute_error()[0]) if variable.ordered else None,
-        "strength_log10": _log10(fit.strength),
-        "gradient_log10": _log10(fit.gradient_norm),
-        "epochs": fit.epochs,
-        "note": "; ".join(fit.notes) or None,
-    }
+    f1 = float(ours.f1()[0])
+    return VariableScore(
+        name=name,
+        categories=list(variable.categories),
+        n=len(test),
+        classes=len(np.unique(train)),
+        f1=f1,
+        accuracy=float(ours.accuracy()[0]),
+        majority_f1=float(simple.f1()[0]),
+        majority_accuracy=float(simple.accuracy()[0]),
+        f1_interval=(min(low, f1), max(high, f1)),  # of few episodes, the draws can all lie on one side
+        ceiling_f1=None if frozen is None else frozen.ceiling_f1,
+        ceiling_accuracy=None if frozen is None else frozen.ceiling_accuracy,
+        mae=float(ours.absolute_error()[0]) if variable.ordered else None,
+        strength_log10=_log10(fit.strength),
+        gradient_log10=_log10(fit.gradient_norm),
+        epochs=fit.epochs,
+        note="; ".join(fit.notes) or None,
+    )
 
 
 def _variable(data: ProbeData, name: str) -> Variable:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeAlias
 
 import orjson
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from atariari_data.errors import DataError
 
@@ -143,13 +144,19 @@ def _constant(text: str) -> float:
 
 
 def to_plain(value: Any, where: str = "") -> Any:
-    """Return ``value`` with NumPy scalars as Python's, floats rounded to four places, keys in ASCII order.
+    """Return ``value`` in plain Python: dicts with sorted keys, lists, floats rounded to four places.
+
+    Takes models, dataclasses and NumPy scalars, too.
 
     A whole float becomes an integer: ``1``, as JSON tools write it, not ``1.0``.
 
     Raises:
         ResultError: A number is NaN or infinite; says which.
     """
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
     if hasattr(value, "item") and callable(value.item):
         value = value.item()
     if isinstance(value, dict):

@@ -41,6 +41,9 @@ class Protocol(Model):
     """Over all that the rules fix, so that two results with one digest are comparable."""
 
 
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+
+
 class Split(Model):
     """One split of one game."""
 
@@ -62,7 +65,7 @@ class Dataset(Model):
     fresh_seed: Count | None
     """Seed of a test split recorded on the spot; null for the published split."""
     splits: Annotated[
-        dict[Identifier, dict[Literal["train", "validation", "test"], Split]],
+        dict[Identifier, dict[SplitName, Split]],
         Field(min_length=1, max_length=200),
     ]
     """Per evaluated game, the splits that were used."""

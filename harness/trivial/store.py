@@ -53,28 +53,6 @@ def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
     return Beside(None, f"not made for {run}, label set {label_set}")
 
 
-def with_trivial(
-    scores: Mapping[str, Any], manifest: Manifest, label_set: str, other_rows: str | None = None
-) -> dict[str, Any]:
-    """Return the scores of a game under a probe with those of the trivial encoders beside each.
-
-    Args:
-        scores: As `harness.evaluation.scoring.score` gives them.
-        manifest: Of the game.
-        label_set: ``v1`` or ``anand2019``.
-        other_rows: Why no stored score goes with them, where they are of other rows than the published.
-    """
-    run = ProbeRun(scores["probe"], scores["train_rows"])
-    known = Beside(None, other_rows) if other_rows else look_up(manifest, label_set, run)
-
-    def beside(name: str) -> dict[str, float | None]:
-        f1 = known.f1
-        return {f"{e.replace('-', '_')}_f1": None if f1 is None else f1[e][name] for e in ENCODERS}
-
-    variables = [{**variable, **beside(variable["name"])} for variable in scores["variables"]]
-    return {**scores, "variables": variables, "trivial_reason": known.reason}
-
-
 def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
     """Digest what decides the scores of the trivial encoders on one game."""
     rules = (
