@@ -1,4 +1,4 @@
-"""Scatter plots as SVG, drawn here so that the pages need no library."""
+"""Scatter plots as SVG, so that the pages need no plotting library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 16, 44
 
 @dataclass(frozen=True)
 class Point:
-    """An encoder in a plot: where, its name, its page."""
+    """An encoder in a plot: position, name and link to its page."""
 
     x: float | None
     y: float
@@ -26,13 +26,13 @@ class Point:
 
 
 def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False) -> Markup | None:
-    """Return F1 against something, as SVG; None without points.
+    """Return a scatter plot of F1 as SVG, or None if no point has an x.
 
     Args:
-        points: With x as a number, for dates the ordinal.
-        kind: ``parameters`` or ``date``, which decides how ticks are written.
-        label: Of the horizontal axis.
-        log: Whether that axis is logarithmic.
+        points: The encoders; a date is given as its ordinal.
+        kind: Format of the ticks: ``parameters`` or ``date``.
+        label: Label of the horizontal axis.
+        log: Use a logarithmic horizontal axis.
     """
     known = [(math.log10(p.x) if log else p.x, p) for p in points if p.x]
     if not known:
@@ -80,7 +80,7 @@ def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False
         for x, p in known
     ]
     return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        _WIDTH, _HEIGHT, f"Suite F1 against {label}; the table holds the same numbers", Markup("").join(parts)
+        _WIDTH, _HEIGHT, f"Suite F1 against {label}; the table has the same numbers", Markup("").join(parts)
     )
 
 

@@ -1,4 +1,4 @@
-"""The rows that arXiv 1906.08226 published: another protocol, shown for orientation only."""
+"""Scores published in arXiv 1906.08226. They use another protocol and are shown for orientation only."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _CATEGORIES = {
 
 @dataclass(frozen=True)
 class Published:
-    """A method's F1 on frames of random play, by the paper's own probe (tables 2 and 3).
+    """A method's F1 on frames of random play under the paper's probe (tables 2 and 3).
 
     Attributes:
-        name: Of the method.
-        mean: Over the games.
-        games: By our name for the game.
-        categories: By our name for the category.
-        variables: By our name for the game and the variable's name in label set ``anand2019`` (appendix).
+        name: The method's name.
+        mean: Mean over the games.
+        games: F1 by game.
+        categories: F1 by category.
+        variables: F1 by game and variable of label set ``anand2019`` (appendix).
     """
 
     name: str
@@ -67,10 +67,10 @@ def published() -> tuple[Published, ...]:
 
 
 def same_label(game_name: str, name: str, label_set: str) -> str | None:
-    """Return the variable of a label set whose values are one to one with those of one of ``anand2019``."""
+    """Return the variable of a label set that maps one to one to an ``anand2019`` variable, or None."""
 
     def bits(v: Variable) -> tuple[object, ...]:
-        return v.address, v.mask, v.step, v.motion  # decimals are one to one with their bytes
+        return v.address, v.mask, v.step, v.motion  # a decimal maps one to one to its byte
 
     published_as = next(v for v in game(game_name).variables("anand2019") if v.name == name)
     same = (v.name for v in game(game_name).variables(label_set) if bits(v) == bits(published_as))

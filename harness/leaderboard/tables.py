@@ -1,4 +1,4 @@
-"""The long tables of the pages: hundreds of rows a page, so they are written here and not in a template."""
+"""Long tables, written in Python because a template is too slow for hundreds of rows a page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness.results.variables import by_row
 
 
 def variable_rows(game: Mapping[str, Any]) -> Markup:
-    """Return a row for each variable of a game: what it is, a bar, F1 under every probe, interval, bounds.
+    """Return one table row per variable: category, bar, F1 under each probe, interval and bounds.
 
     Args:
-        game: A game of a result, as dicts and lists.
+        game: One game of a result, as dicts and lists.
     """
     rows = []
     for first, *others in zip(*(by_row(scores["variables"]) for scores in game["scores"]), strict=True):
@@ -32,7 +32,7 @@ def variable_rows(game: Mapping[str, Any]) -> Markup:
             f'<td class="num">{interval}</td><td class="num">{score(first["majority_f1"])}</td>'
             f'<td class="num">{score(first["ceiling_f1"])}</td></tr>\n'
         )
-    return Markup("".join(rows))  # noqa: S704  every text in it is escaped above, the rest are numbers
+    return Markup("".join(rows))  # noqa: S704  all text is escaped above, the rest is numbers
 
 
 def _cell(variable: Mapping[str, Any]) -> str:

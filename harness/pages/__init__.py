@@ -1,4 +1,4 @@
-"""What the pages of a leaderboard and of a report share: frame, style, policy, words and marks.
+"""Shared parts of leaderboard pages and reports: page frame, style, security policy, wording and bars.
 
-A page needs nothing but itself: style, scripts and pictures are inside it, and its policy forbids the rest.
+Every page is self-contained. Styles, scripts and pictures are inlined, and the policy blocks everything else.
 """

@@ -1,4 +1,4 @@
-"""Ticks of an axis."""
+"""Axis ticks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def ticks(low: float, high: float, about: int, *, whole: bool = False) -> list[float]:
-    """Return round numbers in ``low`` to ``high``, about so many; ``whole`` leaves out fractions."""
+    """Return about ``about`` round numbers between ``low`` and ``high``; integers only if ``whole``."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)

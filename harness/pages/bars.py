@@ -1,4 +1,4 @@
-"""A score as a bar in a table: F1, its interval, and the marks that it is read against."""
+"""A score as a bar in a table: F1, its interval, and reference marks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def bar(
     marks: Mapping[str, float | None] | None = None,
     colour: str = "",
 ) -> Markup:
-    """Return a bar from 0 to 1 as SVG; it says nothing that the numbers beside it do not.
+    """Return a bar from 0 to 1 as SVG; the same numbers are printed beside it.
 
     Args:
-        f1: Its length; None leaves the track empty.
+        f1: Length of the bar; None draws an empty track.
         interval: Ends of the thin line.
-        marks: Class of each mark (``majority``, ``ceiling``...), a word of ours, and where it stands.
-        colour: Class beside ``f1``, a word of ours too.
+        marks: Position of each reference mark by CSS class (``majority``, ``ceiling``). Trusted text.
+        colour: Additional CSS class of the bar. Trusted text.
     """
-    # Leaderboards have hundreds of thousands of these, so they are joined as plain text.
+    # A leaderboard has hundreds of thousands of bars, so they are joined as plain text.
     parts = ['<svg class="bar" viewBox="0 0 100 10" aria-hidden="true">']
     parts.append('<rect class="track" width="100" height="10" rx="2"/>')
     if f1 is not None:
@@ -33,4 +33,4 @@ def bar(
     for name, value in (marks or {}).items():
         if value is not None:
             parts.append(f'<path class="{name}" d="M{value * 100:.1f} 0V10"/>')
-    return Markup("".join([*parts, "</svg>"]))  # noqa: S704  numbers, and classes of ours
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704  numbers and trusted class names

@@ -1,4 +1,4 @@
-"""Templates that escape every text, in pages that load and run nothing but what we put in them."""
+"""Jinja templates that escape all text, for pages that load nothing and run only our script."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from harness.pages.words import CATEGORY_TITLES, game_title, probe_meaning, prob
 
 
 def environment(package: str, *, styles: tuple[str, ...] = (), script: str | None = None) -> Environment:
-    """Return the templates of a package and ours (``frame.html``), which has ``style`` and ``policy``.
+    """Return a Jinja environment with a package's templates and the shared ``frame.html``.
 
     Args:
-        package: Its folder ``templates`` holds the templates.
-        styles: Of its style sheets, to follow the shared one.
-        script: Of its script, if the pages run one.
+        package: Package whose folder ``templates`` is loaded.
+        styles: Style sheets to append to the shared one.
+        script: Script to inline, if the pages run one.
 
     Raises:
         DataError: A style sheet or the script is missing.
@@ -29,10 +29,10 @@ def environment(package: str, *, styles: tuple[str, ...] = (), script: str | Non
     )
     style = "".join(_asset(made, name) for name in ("style.css", *styles))
     code = None if script is None else _asset(made, script)
-    # What is not one of these two texts does not run, whatever a result says.
+    # The policy pins both by hash: no other style or script runs, whatever a result contains.
     scripts = "'none'" if code is None else f"'{_hash(code)}'"
     made.globals |= {
-        "style": Markup(style),  # noqa: S704  our own file
+        "style": Markup(style),  # noqa: S704  trusted file
         "script": None if code is None else Markup(code),  # noqa: S704
         "policy": f"default-src 'none'; img-src 'self' data:; style-src '{_hash(style)}'; "
         f"script-src {scripts}; base-uri 'none'; form-action 'none'",

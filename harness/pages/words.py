@@ -1,4 +1,4 @@
-"""How pages say things: scores, counts, probes, categories and games."""
+"""How pages write scores, counts, probes, categories and games."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CATEGORY_TITLES = {
 
 
 def score(value: float | None) -> str:
-    """Return a score as the tables show it: three places, a dash for none."""
+    """Return a score as the tables show it: three decimal places, or a dash if it is missing."""
     return DASH if value is None else f"{value:.3f}"
 
 
 def size(value: int | None) -> str:
-    """Return a count in few characters: ``1.3M``."""
+    """Return a short form of a count: ``1.3M``."""
     if value is None:
         return DASH
     for bound, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
@@ -35,18 +35,18 @@ def size(value: int | None) -> str:
 
 
 def probe_title(probe: str, train_rows: str | int) -> str:
-    """Return a probe and its training rows for people."""
+    """Return the display name of a probe and its training size."""
     return str(ProbeRun(probe, train_rows))
 
 
 def probe_meaning(probe: str, train_rows: str | int) -> str:
-    """Return what a probe's score measures, in a sentence."""
+    """Return one sentence on what a probe's score measures."""
     return meaning(ProbeRun(probe, train_rows))
 
 
 @cache
 def game_title(name: str) -> str:
-    """Return a game's name for people; the name itself where we do not have the game."""
+    """Return a game's display name, or the name itself for an unknown game."""
     try:
         return game(name).title
     except UnknownNameError:
