@@ -113,7 +113,7 @@ def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:
     found = harness.compare(curve, run(blind))
     assert {r.train_rows for r in found.rows} == {"full"}
     said = "\n".join(found.statements)
-    assert "is not for ranking" in said
+    assert "cannot be ranked" in said
     assert "not compared: linear, 50 rows" in said
     assert "not compared: linear, 1k rows" in said
     assert "No suite mean: not in both: breakout" in said
@@ -122,7 +122,7 @@ def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:
 
 def test_what_cannot_be_compared(run: Evaluate, files: Path, tmp_path: Path) -> None:
     plain = run(coarse)
-    with pytest.raises(UsageError, match=r"other label sets(.|\n)*v1(.|\n)*anand2019"):
+    with pytest.raises(UsageError, match=r"different label sets(.|\n)*v1(.|\n)*anand2019"):
         harness.compare(plain, run(coarse, label_set="anand2019"))
     with pytest.raises(UsageError, match=r"same rows of pong(.|\n)*60 rows(.|\n)*without --limit"):
         harness.compare(plain, run(coarse, limit=60))
@@ -145,7 +145,7 @@ def test_another_protocol_is_another_matter(run: Evaluate) -> None:
     values = json.loads(json.dumps(plain.signed.plain))
     values["protocol"]["digest"] = "blake3:" + "0" * 64
     other = harness.Result(signatures=[], signed=type(plain.signed).model_validate(values))
-    with pytest.raises(UsageError, match="other protocols"):
+    with pytest.raises(UsageError, match="different protocols"):
         harness.compare(plain, other.with_predictions(plain.predictions))
 
 

@@ -287,7 +287,7 @@ def test_a_change_cannot_make_its_author_a_maintainer(board: TestBoard) -> None:
 def test_one_key_counts_once(board: TestBoard) -> None:
     result = board.result(1)
     board.place(Result(signatures=result.signatures * 2, signed=result.signed))
-    refused(verify(board.folder), "One key signed twice")
+    refused(verify(board.folder), "same key signed twice")
     public = board.line(ALICE)
     with pytest.raises(BoardError, match="line 1 already"):
         parse_signers((public + public.replace(ALICE, EVE)).encode())
@@ -393,9 +393,9 @@ def test_a_result_with_fewer_variables(board: TestBoard) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        (b'"ranked":true', b'"ranked":true,"ranked":true', "key is there twice"),
-        (b'"elapsed_seconds":2096.25', b'"elapsed_seconds":NaN', "no such number"),
-        (b'"elapsed_seconds":2096.25', b'"elapsed_seconds":1e999', "not written as results write"),
+        (b'"ranked":true', b'"ranked":true,"ranked":true', "Duplicate key"),
+        (b'"elapsed_seconds":2096.25', b'"elapsed_seconds":NaN', "no NaN or infinity"),
+        (b'"elapsed_seconds":2096.25', b'"elapsed_seconds":1e999', "Number in the wrong format"),
         (b'"feature_size":256', b'"feature_size":' + b"9" * 4000, "feature_size|out of bounds"),
         (b'"feature_size":256', b'"feature_size":' + b"9" * 9000, "out of bounds"),
         (b'"seeds":{', b'"seeds": ' + b"[" * 200_000 + b"{", "nested too deeply"),
@@ -405,7 +405,7 @@ def test_a_result_with_fewer_variables(board: TestBoard) -> None:
         ("Zoë".encode(), "Z\u202eoe".encode(), r"submitter\.name"),
         ("Zoë".encode(), "Z\u200boe".encode(), r"submitter\.name"),
         ("Zoë".encode(), "Zо".encode(), r"submitter\.name"),  # noqa: RUF001  a Cyrillic letter
-        ("Zoë".encode(), b"<script>alert(1)</script>", "does not hold"),
+        ("Zoë".encode(), b"<script>alert(1)</script>", "is invalid"),
     ],
 )
 def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> None:
@@ -427,7 +427,7 @@ def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> 
         (
             ("games", "pong", "scores", 0, "variables", "f1", 0),
             1,
-            "no predictions with that accuracy|not an interval around f1",
+            "no predictions with this accuracy|f1_interval does not contain f1",
         ),
         (("games", "pong", "scores", 1, "variables", "n", 0), 100, "variables of every probe"),
         (("games", "pong", "scores", 0, "variables", "majority_f1", 0), 0, "does not follow|contradicts"),
@@ -453,7 +453,7 @@ def test_numbers_that_do_not_follow_though_their_author_signed_them(
 def test_a_dry_run_on_a_fresh_split_moves_no_tier(board: TestBoard) -> None:
     values = fields(7, games=board.suite, suite=board.suite, principal=BOARD, encoder="Encoder 1")
     values["dataset"]["fresh_seed"] = 5
-    values |= {"ranked": False, "unranked_reason": "fresh split; dry run: 40 rows of each split"}
+    values |= {"ranked": False, "unranked_reason": "fresh test split; dry run: 40 rows of each split"}
     board.place(board.sign(Signed.build(**values), BOARD))
     refused(verify(board.folder), "of a dry run")
 
@@ -461,7 +461,7 @@ def test_a_dry_run_on_a_fresh_split_moves_no_tier(board: TestBoard) -> None:
 def test_a_huge_file(board: TestBoard) -> None:
     with (board.folder / path_of(board.result(1).signed)).open("r+b") as file:
         file.truncate(2**30)
-    refused(verify(board.folder), "too large for a result")
+    refused(verify(board.folder), "too large to be a result")
 
 
 @pytest.mark.parametrize(

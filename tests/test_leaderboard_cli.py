@@ -81,7 +81,7 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     found.write_bytes(found.read_bytes().replace(b'"feature_size":256', b'"feature_size":255'))
     done = run(cli, ["leaderboard", "verify", folder])
     assert done.exit_code == 1
-    assert "does not hold" in done.stderr
+    assert "is invalid" in done.stderr
     done = run(cli, ["leaderboard", "verify", folder, "--json"])
     assert json.loads(done.stdout)["findings"][0]["error"] == "SignatureError"
     assert run(cli, ["leaderboard", "build", folder]).exit_code == 1

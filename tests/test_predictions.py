@@ -17,9 +17,9 @@ from sklearn.metrics import f1_score
 
 import harness
 from atariari_data import labels
-from atariari_data.errors import UsageError
+from atariari_data.errors import DataError, UsageError
 from harness.results import predictions_file as predictions
-from harness.results.predictions_file import PredictionsError, file_beside
+from harness.results.predictions_file import file_beside
 from harness.results.result_file import read, write
 from harness.splits import open_split
 
@@ -125,19 +125,19 @@ def _about(**changes: Any) -> Callable[[pa.Table], pa.Table]:
     ("change", "match"),
     [
         (_changed(lambda t: t), None),
-        (_changed(_set("linear_1k", -1, 255)), "does not hold the predictions(.|\n)*pong, linear, 1k rows"),
-        (_changed(_set("label", 0, 254)), "damaged|does not hold the predictions(.|\n)*breakout"),
+        (_changed(_set("linear_1k", -1, 255)), "does not match the result(.|\n)*pong, linear, 1k rows"),
+        (_changed(_set("label", 0, 254)), "damaged|does not match the result(.|\n)*breakout"),
         (_changed(_set("episode", 0, 9999)), "damaged"),
         (_changed(_set("variable", 0, "other")), "damaged"),
         (_changed(_set("step", 5, None)), "damaged"),
         (_changed(lambda t: t.drop_columns("step")), "damaged"),
         (_changed(lambda t: t[1:]), "damaged"),
-        (_changed(_about(format=2)), "newer version"),
+        (_changed(_about(format=2)), "newer format"),
         (_changed(_about(run_id="0" * 32)), "another run"),
-        (_changed(lambda t: t.replace_schema_metadata(None)), "no predictions of this harness"),
+        (_changed(lambda t: t.replace_schema_metadata(None)), "Not a predictions file"),
         (lambda path: path.write_bytes(path.read_bytes()[:-20]), "damaged"),
         (lambda path: path.write_bytes(b""), "damaged"),
-        (lambda path: path.unlink(), "not there(.|\n)*evaluate again"),
+        (lambda path: path.unlink(), "not found(.|\n)*evaluate again"),
     ],
 )
 def test_no_other_file_passes(file: Path, change: Callable[[Path], None], match: str | None) -> None:
@@ -145,5 +145,5 @@ def test_no_other_file_passes(file: Path, change: Callable[[Path], None], match:
     if match is None:
         assert predictions.read(file_beside(file), read(file).signed)
         return
-    with pytest.raises(PredictionsError, match=match):
+    with pytest.raises(DataError, match=match):
         predictions.read(file_beside(file), read(file).signed)

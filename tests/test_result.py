@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import DataError, UsageError
 from harness.results import canonical, variables
 from harness.results.canonical import ResultError
 from harness.results.means import grouped
@@ -36,7 +36,7 @@ def text(signed: Signed) -> str:
 
 
 def refused(data: bytes | str, match: str) -> None:
-    with pytest.raises(ResultError, match=match):
+    with pytest.raises(DataError, match=match):
         loads(data if isinstance(data, bytes) else data.encode())
 
 
@@ -137,11 +137,11 @@ def test_a_missing_score_gives_no_mean_above_it() -> None:
     [
         (lambda scores: scores[0]["variables"][0].update(f1="abc"), "abc"),
         (lambda scores: scores[0]["variables"][0].update(f1="0.5"), "f1"),
-        (lambda scores: scores.pop(), "form"),
-        (lambda scores: scores.append(scores[0]), "form"),
-        (lambda scores: scores[0]["variables"].clear(), "form"),
-        (lambda scores: scores[0]["variables"][0].pop("f1"), "form"),
-        (lambda scores: scores[0]["variables"][1].update(more=1), "form"),
+        (lambda scores: scores.pop(), "do not make"),
+        (lambda scores: scores.append(scores[0]), "do not make"),
+        (lambda scores: scores[0]["variables"].clear(), "do not make"),
+        (lambda scores: scores[0]["variables"][0].pop("f1"), "do not make"),
+        (lambda scores: scores[0]["variables"][1].update(more=1), "do not make"),
     ],
 )
 def test_build_says_which_scores_do_not_fit(change: Callable[[Any], object], match: str) -> None:
@@ -189,7 +189,7 @@ def test_a_table_refuses_missing_and_further_columns_and_other_lengths() -> None
     for table in tables:
         with pytest.raises(ValidationError):
             TypeAdapter(Table).validate_python(table)
-    with pytest.raises(ValidationError, match="of one length"):
+    with pytest.raises(ValidationError, match="equal lengths"):
         TypeAdapter(Table).validate_python({**columns, "f1": columns["f1"][1:]})
 
 
@@ -217,7 +217,7 @@ def test_build_never_lets_a_nan_in(value: float) -> None:
         ({"run_id": "x"}, "run_id"),
         ({"nonsense": 1}, "nonsense"),
         ({"games": {}}, "games"),
-        ({"games": 3}, "form"),
+        ({"games": 3}, "do not make"),
         ({"started": "yesterday"}, "started"),
     ],
 )
@@ -253,24 +253,24 @@ def test_text_is_printable_latin(name: str) -> None:
 
 
 def test_newer_versions_are_refused(text: str) -> None:
-    refused(text.replace('"schema_version":1', '"schema_version":2'), "newer version(.|\n)*upgrade")
+    refused(text.replace('"schema_version":1', '"schema_version":2'), "newer format(.|\n)*upgrade")
 
 
 @pytest.mark.parametrize(
     ("data", "match"),
     [
         (b"", "not JSON"),
-        (b"{}", "not a result"),
-        (b"[]", "not a result"),
-        (b"null", "not a result"),
-        (b'{"signed": {"schema_version": true}}', "not a result"),
+        (b"{}", "Not a result"),
+        (b"[]", "Not a result"),
+        (b"null", "Not a result"),
+        (b'{"signed": {"schema_version": true}}', "Not a result"),
         (b'{"signed": {"schema_version": 1}, "signatures": []}', "schema"),
         (b"\xff\xfe", "not UTF-8"),
         (b"[" * 1_000_000, "nested too deeply"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
         (b" " * 5_000_001, "too large"),
         (b'{"signed": {"schema_version": ' + b"9" * 5000 + b"}}", "out of bounds"),
-        (b'{"a": 1, "a": 2}', "not a result|twice"),
+        (b'{"a": 1, "a": 2}', "Not a result|Duplicate"),
     ],
 )
 def test_what_is_no_result_is_refused(data: bytes, match: str) -> None:
@@ -280,37 +280,37 @@ def test_what_is_no_result_is_refused(data: bytes, match: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ('"ranked":true,', '"ranked":true, "ranked":true,', "twice"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":NaN', "no such number"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":Infinity', "no such number"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":1e999', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2096.250', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2.09625e3', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2096.0', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2096.25001', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":1e-5', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":1E5', "not written as results write"),
-        ('"elapsed_seconds":2096.25', '"elapsed_seconds":-0', "not written as the harness"),
+        ('"ranked":true,', '"ranked":true, "ranked":true,', "Duplicate"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":NaN', "no NaN or infinity"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":Infinity', "no NaN or infinity"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":1e999', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2096.250', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2.09625e3', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2096.0', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":2096.25001', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":1e-5', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":1E5', "Number in the wrong format"),
+        ('"elapsed_seconds":2096.25', '"elapsed_seconds":-0', "differs from the harness's own format"),
         ('"elapsed_seconds":2096.25', '"elapsed_seconds":"2096.25"', "elapsed_seconds"),
         ('"elapsed_seconds":2096.25', '"elapsed_seconds":true', "elapsed_seconds"),
         ('"feature_size":256', '"feature_size":123456789012345678901234567890', "feature_size"),
-        ('"feature_size":256', '"feature_size":256.0', "feature_size|written"),
-        ("Random CNN", r"Random\u0020CNN", "not written as the harness"),
+        ('"feature_size":256', '"feature_size":256.0', "feature_size|wrong format"),
+        ("Random CNN", r"Random\u0020CNN", "differs from the harness's own format"),
         ("Random CNN", "Random\u2028CNN", r"encoder\.name"),
-        ('"ranked":true', '"ranked": true', "not written as the harness"),
+        ('"ranked":true', '"ranked": true', "differs from the harness's own format"),
         ('"ranked":true', '"ranked":1', "ranked"),
         ('"ranked":true,"run_id":"', '"run_id":"', "ranked"),
         ('"name":"Zoë Example","principal":', '"principal":', "name"),
         (
             '"name":"Zoë Example","principal":"alice@example.org"',
             '"principal":"alice@example.org","name":"Zoë Example"',
-            "not written as the harness",
+            "differs from the harness's own format",
         ),
-        ("\n", "\r\n", "not written as the harness"),
+        ("\n", "\r\n", "differs from the harness's own format"),
         (
             '"ale-py":"0.12.1","torch":"2.13.0"',
             '"torch":"2.13.0","ale-py":"0.12.1"',
-            "not written as the harness",
+            "differs from the harness's own format",
         ),
     ],
 )
@@ -322,8 +322,8 @@ def test_there_is_one_way_to_write_a_result(text: str, old: str, new: str, match
 def test_a_result_that_was_cut_short_is_refused(text: str) -> None:
     data = text.encode()
     for length in range(0, len(data) - 1, 997):
-        refused(data[:length], "not JSON|not UTF-8|not written as results write")
-    refused(data[:-1], "not written as the harness")
+        refused(data[:length], "not JSON|not UTF-8|Number in the wrong format")
+    refused(data[:-1], "differs from the harness's own format")
 
 
 def test_nothing_is_overwritten_and_failures_leave_nothing(signed: Signed, tmp_path: Path) -> None:
@@ -336,12 +336,14 @@ def test_nothing_is_overwritten_and_failures_leave_nothing(signed: Signed, tmp_p
     assert list(tmp_path.iterdir()) == [path]
     write(result, path, overwrite=True)
     assert read(path) == result
-    with pytest.raises(ResultError, match="cannot be written: No such file"):
-        write(result, tmp_path / "nowhere" / "result.json")
+    path.chmod(0o644)
+    with pytest.raises(DataError, match="cannot be written"):
+        write(result, path / "result.json")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_is_one_clear_message(signed: Signed) -> None:
-    with pytest.raises(ResultError, match=r"/dev/full.* cannot be written"):
+    with pytest.raises(DataError, match=r"/dev/full.* cannot be written"):
         write(Result(signatures=[], signed=signed), "/dev/full/x.json")
 
 

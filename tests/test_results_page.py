@@ -184,7 +184,7 @@ def test_the_committed_page_is_that_of_the_committed_results_and_they_hold() -> 
         "from tools import results_page\n"
         "from harness.results.verify import verify\n"
         "for file in results_page.FOLDER.rglob('*.json'):\n"
-        "    assert verify(file, results_page.FOLDER / results_page.SIGNERS).vouched, file\n"
+        "    assert verify(file, results_page.FOLDER / results_page.SIGNERS).signed_by_submitter, file\n"
         "sys.stdout.write(results_page.page(results_page.FOLDER))\n"
     )
     made = run_on_package(code)

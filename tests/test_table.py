@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_row_has_a_signed_result_of_all_games(made: Path) -> None:
     for name in ("vae-0", "vae-1", "majority", "ram"):
         path = made / "results" / f"{name}.json"
-        assert verify(path, made / "allowed_signers").vouched
+        assert verify(path, made / "allowed_signers").signed_by_submitter
         signed = read(path).signed
         check(signed)
         assert list(signed.games) == ["breakout", "pong"]

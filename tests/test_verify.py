@@ -40,10 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_signed_result_holds(folder: Path) -> None:
     report = verify(folder / "result.json", folder / "allowed_signers")
-    assert report.vouched
+    assert report.signed_by_submitter
     assert [s.principal for s in report.signed_by] == ["alice@example.org"]
     report = verify(folder / "result.json")
-    assert not report.vouched
+    assert not report.signed_by_submitter
     assert [s.principal for s in report.signed_by] == [None]
 
 
@@ -79,10 +79,10 @@ def test_several_signatures(folder: Path, tmp_path: Path) -> None:
     both = (folder / "allowed_signers").read_text(encoding="ascii") + f"board {board}"
     (tmp_path / "both").write_text(both, encoding="ascii")
     assert [s.principal for s in verify(path, tmp_path / "both").signed_by] == ["alice@example.org", "board"]
-    with pytest.raises(SignatureError, match="signed the result already"):
+    with pytest.raises(SignatureError, match="already signed the result"):
         sign_result(result, folder / "key")
     twice = Result(signatures=[result.signatures[0]] * 2, signed=result.signed)
-    with pytest.raises(SignatureError, match="One key signed twice"):
+    with pytest.raises(SignatureError, match="same key signed twice"):
         verify(write(twice, tmp_path / "twice.json"))
     swapped = result.signatures[0].model_copy(update={"keyid": result.signatures[1].keyid})
     with pytest.raises(SignatureError, match="another key than it says"):
@@ -102,7 +102,7 @@ def test_a_signature_for_another_result_does_not_do(folder: Path, tmp_path: Path
     other = Result(
         signatures=loads((folder / "result.json").read_bytes()).signatures, signed=make(1, games=("pong",))
     )
-    with pytest.raises(SignatureError, match="does not hold"):
+    with pytest.raises(SignatureError, match="is invalid"):
         verify(write(other, tmp_path / "result.json"))
 
 
@@ -132,28 +132,28 @@ FIRST = "games__pong__scores__0__variables__0__"
         ({"suite": []}, "suite"),
         (
             {FIRST + "f1": 0.9999, FIRST + "f1_interval": None},
-            "no predictions with that accuracy have that f1",
+            "no predictions with this accuracy have this f1",
         ),
-        ({"dataset__splits__pong__test__rows": 9872}, "n does not fit(.|\n)*expected: 9872"),
-        ({"dataset__splits__pong__test__rows": 9870}, "n does not fit"),
+        ({"dataset__splits__pong__test__rows": 9872}, "n is not the number(.|\n)*expected: 9872"),
+        ({"dataset__splits__pong__test__rows": 9870}, "n is not the number of test rows"),
         ({FIRST + "n": 9870}, "variables of every probe"),
-        ({FIRST + "accuracy": 0.12345678}, "accuracy is no share"),
+        ({FIRST + "accuracy": 0.12345678}, "accuracy is not a fraction"),
         ({FIRST + "majority_f1": 0.9}, "majority_f1 does not follow"),
-        ({FIRST + "f1": None, FIRST + "f1_interval": None}, "does not say why"),
-        ({FIRST + "accuracy": 0}, "no predictions with that accuracy"),
+        ({FIRST + "f1": None, FIRST + "f1_interval": None}, "without a reason in `note`"),
+        ({FIRST + "accuracy": 0}, "no predictions with this accuracy"),
         ({FIRST + "trivial_f1": 0.0001}, "trivial_f1 contradicts"),
         ({FIRST + "normalised_f1": 1.5}, "normalised_f1 contradicts"),
         ({FIRST + "normalised_f1": None}, "normalised_f1 contradicts"),
         ({FIRST + "pixels_pca_f1": 1}, "trivial_f1 contradicts"),
         ({"games__pong__scores__0__means__normalised_f1": 1.5}, r"means\.normalised_f1"),
-        ({FIRST + "f1_interval": [0.6, 0.5]}, "not an interval"),
-        ({FIRST + "categories": ["misc", "misc"]}, "category is there twice|variables of every probe"),
+        ({FIRST + "f1_interval": [0.6, 0.5]}, "does not contain f1"),
+        ({FIRST + "categories": ["misc", "misc"]}, "duplicate category|variables of every probe"),
         ({FIRST + "name": "other"}, "variables of every probe"),
         ({"games__pong__scores__0__probe": "other"}, "pong: probes"),
         ({"games__pong__scores__1__train_rows": "full"}, "pong: probes"),
-        ({"probes__1__train_rows": "full"}, "probe is there twice"),
+        ({"probes__1__train_rows": "full"}, "Duplicate probe"),
         ({"dataset__suite": ["pong", "breakout"]}, "suite"),
-        ({"dataset__fresh_seed": 3}, "fresh split"),
+        ({"dataset__fresh_seed": 3}, "fresh test split"),
         ({"dataset__splits": {"pong": {}}}, "splits"),
         ({"ranked": False}, "ranked"),
         ({"unranked_reason": "limit"}, "ranked"),
@@ -199,12 +199,12 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "Nobody vouches for whose key that is" in done.stderr
     done = run(cli, ["verify", good, "--allowed-signers", allowed, "--json"])
-    assert json.loads(done.stdout)["vouched"] is True
+    assert json.loads(done.stdout)["signed_by_submitter"] is True
     bad = tmp_path / "bad.json"
     bad.write_bytes((folder / "result.json").read_bytes().replace(b"Zo", b"Jo"))
     done = run(cli, ["verify", str(bad)])
     assert done.exit_code == 1
-    assert "does not hold" in done.stderr
+    assert "is invalid" in done.stderr
     done = run(cli, ["verify", str(bad), "--json"])
     assert done.exit_code == 1
     assert json.loads(done.stdout)["error"] == "SignatureError"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +157,7 @@ def main(folder: Path = FOLDER, out: Path = PAGE) -> None:
 
 def _head(folder: Path, results: Sequence[Signed]) -> str:
     machines = sorted({f"{r.environment.cpu}, {r.environment.device}" for r in results})
-    dry = any((r.unranked_reason or "").startswith("dry run") for r in results)
+    dry = any(r.dry_run_rows is not None for r in results)
     return (
         "# Results\n\n"
         f"Made by `{COMMAND}` from the {len(results)} signed results in `{folder.as_posix()}`; "
@@ -172,8 +171,7 @@ def _head(folder: Path, results: Sequence[Signed]) -> str:
 def _groups(results: Iterable[Signed]) -> list[Group]:
     found: dict[tuple[str, str], list[Signed]] = {}
     for result in results:
-        trained_on = re.sub(r", seed [0-9]+$", "", result.encoder.pretraining_data)
-        found.setdefault((result.encoder.name, trained_on), []).append(result)
+        found.setdefault((result.encoder.name, result.encoder.trained_on), []).append(result)
     groups = [Group(*key, of_it) for key, of_it in found.items()]
     return sorted(groups, key=lambda g: (-fmean(g.suite(_RUNS[0]) or [0]), g.name))
 

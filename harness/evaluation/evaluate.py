@@ -35,7 +35,7 @@ from harness.protocol import (
     suite,
     unranked_reason,
 )
-from harness.results.provenance import IS_BOUND, Dataset, Protocol
+from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Protocol
 from harness.results.result import Result, Signed
 
 
@@ -154,7 +154,7 @@ def evaluate(
     is_bound = any(map(sees_ram, encoders.values()))
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
-        unranked_reason(runs) if limit is None else f"dry run: {limit} rows of each split",
+        unranked_reason(runs) if limit is None else DRY_RUN.format(limit),
         IS_BOUND if is_bound else None,
         "the harness was changed since it was installed" if environment.as_released() is False else None,
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from harness.results.consistency import check
 from harness.results.result import ProbeScores, Result, Signed
 
 _HALF = ("float16", "bfloat16")
-_DRY_RUN = re.compile(r"dry run: ([0-9]+) rows")
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,13 @@ def _as_it_was(signed: Signed) -> dict[str, Any]:
     runs = tuple(probe.run for probe in signed.probes)
     probes = list(dict.fromkeys(run.probe for run in runs))
     sizes = list(dict.fromkeys(run.train_rows for run in runs))
-    dry = _DRY_RUN.search(signed.unranked_reason or "")
     seen = signed.encoder.frames
     return {
         "games": list(signed.games),
         "probes": probes,
         "train_sizes": None if choose_runs(probes, None) == runs else sizes,
         "label_set": signed.dataset.label_set,
-        "limit": int(dry[1]) if dry else None,
+        "limit": signed.dry_run_rows,
         "fresh_seed": signed.dataset.fresh_seed,
         "name": signed.encoder.name,
         "pool": signed.encoder.pool,

@@ -20,12 +20,11 @@ from harness.leaderboard.made_on import check_made_on
 from harness.results.canonical import MAX_BYTES, ResultError
 from harness.results.consistency import check
 from harness.results.provenance import Encoder
-from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans, TrainRows
+from harness.results.result import GameScores, Means, Result, Signed, SuiteMeans, TrainRows
 from harness.results.result_file import loads
-from harness.results.verify import whose
-from harness.signing import sshsig as signing
+from harness.results.verify import signers_of, whose
 from harness.signing.allowed_signers import AllowedSigner
-from harness.signing.sshsig import SignatureError
+from harness.signing.sshsig import PublicKey, SignatureError
 
 Tier = Literal["self-reported", "reproduced", "fresh-seed"]
 FRESH_TOLERANCE = 0.03
@@ -282,7 +281,7 @@ def _protocol(board: Board, signed: Signed, dates: Dates, *, new: bool) -> Accep
 
 def _check_whole(signed: Signed) -> None:
     """Refuse a dry run on a fresh split, which says too little of an encoder to move its tier."""
-    if signed.dataset.fresh_seed is not None and "dry run" in (signed.unranked_reason or ""):
+    if signed.dataset.fresh_seed is not None and signed.dry_run_rows is not None:
         raise BoardError("The result is of a dry run.", expected="all test rows", got=signed.unranked_reason)
 
 
@@ -290,27 +289,8 @@ def _check_signatures(
     board: Board, result: Result, submitter: str, dates: Dates, signers: Sequence[AllowedSigner]
 ) -> tuple[str, ...]:
     signed = result.signed
-    if not result.signatures:
-        raise SignatureError("The result is not signed.", cure="harness sign RESULT")
-    people: list[str] = []
-    keys = set()
-    for signature in result.signatures:
-        key = signing.verify(signature.sig, signed.payload, NAMESPACE)
-        if key.fingerprint != signature.keyid:
-            raise SignatureError(
-                "A signature is by another key than it says.", expected=signature.keyid, got=key.fingerprint
-            )
-        if key in keys:
-            raise SignatureError("One key signed twice.", got=signature.keyid)
-        keys.add(key)
-        people.append(_signer(key, signers, dates, submitter))
-    if submitter not in people:
-        raise SignatureError(
-            "The submitter did not sign the result.",
-            expected=f"a signature by {submitter}",
-            got=", ".join(people),
-        )
-    others = sorted({person for person in people if person != submitter})
+    found = signers_of(result, lambda key: _signer(key, signers, dates, submitter))
+    others = sorted({str(each.principal) for each in found if each.principal != submitter})
     for person in others:
         if person not in board.rules.maintainers:
             raise SignatureError(
@@ -321,7 +301,7 @@ def _check_signatures(
     return tuple(others)
 
 
-def _signer(key: signing.PublicKey, signers: Sequence[AllowedSigner], dates: Dates, submitter: str) -> str:
+def _signer(key: PublicKey, signers: Sequence[AllowedSigner], dates: Dates, submitter: str) -> str:
     """Return whose key it is: valid when the file came in or, for a later signature, when it was changed."""
     try:
         return whose(key, signers, at=dates.added, submitter=submitter)

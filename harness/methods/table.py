@@ -124,7 +124,7 @@ class Wanted:
             ("rules", protocol_digest(self.label_set), signed.protocol.digest),
             ("games", ", ".join(self.games), ", ".join(signed.games)),
             ("probes", _said(self.runs), _said([p.run for p in signed.probes])),
-            ("rows", self._dry, (signed.unranked_reason or "").startswith("dry run")),
+            ("rows", self._dry, signed.dry_run_rows is not None),
         ):
             if expected != got:
                 raise UsageError(

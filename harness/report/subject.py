@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import DataError, UsageError
 from harness.metrics import weighted_f1
 from harness.probes.probe import ProbeRun
 from harness.protocol import RANKED, SHOWN
@@ -17,7 +17,6 @@ from harness.results.canonical import ResultError
 from harness.results.comparison import check_same_rules
 from harness.results.consistency import check
 from harness.results.predictions import Predictions
-from harness.results.predictions_file import PredictionsError
 from harness.results.result import ProbeScores, Result, Signed
 from harness.results.result_file import read
 from harness.results.verify import check_signatures
@@ -106,7 +105,7 @@ def _load(number: int, source: Result | str | os.PathLike[str]) -> Subject:
             return Subject(number, file, result, None, "The result came without its predictions.")
         else:
             found = dict(result.predictions)
-    except PredictionsError as error:
+    except DataError as error:
         return Subject(number, file, result, None, str(error))
     _check_scores(result.signed, found)
     return Subject(number, file, result, found, None)

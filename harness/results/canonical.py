@@ -1,7 +1,7 @@
-"""JSON that every tool writes alike: a small part of RFC 8785, read strictly and written in one way.
+"""Canonical JSON: a small subset of RFC 8785 that every tool writes the same way.
 
-Keys are ASCII and sorted; text is printable; numbers are integers or decimals of at most four places, without
-exponents. Within these bounds ``jq -cjS``, RFC 8785 and :func:`canonical` give the same bytes.
+Keys are ASCII and sorted, text is printable, and numbers are integers or decimals with at most four places
+and no exponent. Within these limits ``jq -cjS``, RFC 8785 and :func:`canonical` give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pydantic import BaseModel, Field, StringConstraints
 from atariari_data.errors import DataError
 
 MAX_BYTES = 5_000_000
-"""Of a result file; a suite of 24 games with two probes takes about 170 kB."""
+"""Maximum size of a result file; a suite of 24 games with two probes takes about 170 kB."""
 
 MAX_INTEGER = 2**53 - 1
-"""What a double holds exactly, so what every JSON tool reads alike (RFC 7493)."""
+"""The largest integer that every JSON tool reads exactly (RFC 7493)."""
 
 PLACES = 4
-"""Of every decimal: a score over at most 10,000 rows needs no more."""
+"""Decimal places of every number."""
 
 # Printable ASCII and the accented Latin letters, less those that look like a plain letter or symbol
 # (U+00D7 U+00F7 signs; U+0131 dotless i, U+0138 kra, U+013F/0140 middle dots, U+0149 and U+017F).
 _LATIN = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0130\u0132-\u0137\u0139-\u013e\u0141-\u0148\u014a-\u017e"
 PRINTABLE = rf"[\x20-\x7E{_LATIN}]"
 
-# What a number must not look like, and the fast reader would let pass: 0.12345, 1.0, 1e-5. May be in a text.
+# Numbers that the fast reader accepts and results do not contain: 0.12345, 1.0, 1e-5. Texts may contain them.
 _LONG = re.compile(rb"\.[0-9]{%d}" % (PLACES + 1))
 _WHOLE = (b".0,", b".0}", b".0]")
 _EXPONENT = re.compile(rb"e-[0-9]")
@@ -39,40 +39,40 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,11})\.[0-9]{0,3}[1-9]")
 
 
 class ResultError(DataError):
-    """A result file that cannot be read, or that does not hold what it claims."""
+    """A result file that cannot be read or is inconsistent."""
 
 
 Decimal4: TypeAlias = Annotated[float, Field(ge=-1e11, le=1e11, allow_inf_nan=False)]
-"""A number of at most four decimal places."""
+"""A number with at most four decimal places."""
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-"""A score: 0 to 1, four places."""
+"""A score from 0 to 1, with four decimal places."""
 
 Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Text: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=300, pattern=rf"^{PRINTABLE}+$", strict=True)
 ]
-"""Printable text, one line: ASCII and accented Latin letters, nothing invisible."""
+"""One line of printable ASCII and accented Latin letters."""
 
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(sha256|blake3):[0-9a-f]{64}$")]
-"""The hash's name, a colon, 64 hexadecimal digits."""
+"""The hash's name, a colon and 64 hexadecimal digits."""
 
 Utc: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$")
 ]
-"""A time as ``2026-01-31T12:00:00Z``."""
+"""A time such as ``2026-01-31T12:00:00Z``."""
 
 
 def canonical(value: Any) -> bytes:
-    """Return the RFC 8785 form of a JSON value that keeps to this module's bounds."""
+    """Return the RFC 8785 form of a JSON value within this module's limits."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def file_form(signatures: list[dict[str, Any]], payload: bytes) -> bytes:
-    """Return the content of a result file: the signatures and the signed bytes, in lines.
+    """Return the content of a result file: the signatures and the signed bytes, split into lines.
 
-    A quote inside a text is escaped, and one that closes a text is never followed by a name: so where an
-    object begins is told from its first bytes, and the line breaks change no text.
+    Quotes inside texts are escaped, so the byte sequences that start an object never occur in a text, and the
+    line breaks change no text.
     """
     text = b'{"signatures":' + canonical(signatures) + b',"signed":' + payload + b"}\n"
     for begin in (b'{"accuracy":', b'{"embeddings":'):
@@ -81,10 +81,10 @@ def file_form(signatures: list[dict[str, Any]], payload: bytes) -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """Read JSON fast, and leave what is odd in it to be found when the same is written again.
+    """Read JSON fast; oddities are found later, when the same value is written again.
 
     Raises:
-        ResultError: No JSON that has one reading only; as :func:`parse_strictly`.
+        ResultError: As :func:`parse_strictly`.
     """
     if any(end in data for end in _WHOLE) or (b"e-" in data and _EXPONENT.search(data)) or _LONG.search(data):
         return parse_strictly(data)
@@ -95,10 +95,10 @@ def parse(data: bytes) -> Any:
 
 
 def parse_strictly(data: bytes) -> Any:
-    """Read JSON that has one reading only, and say what is wrong with any other.
+    """Read unambiguous JSON, with precise errors for anything else.
 
     Raises:
-        ResultError: No UTF-8, no JSON, nested too deeply, a key twice, a number outside the bounds.
+        ResultError: Not UTF-8, not JSON, nested too deeply, a duplicate key, or a number out of bounds.
     """
     try:
         return json.loads(
@@ -112,12 +112,12 @@ def parse_strictly(data: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise ResultError(
             f"The file is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
-            cure="Was it cut short, or saved by another program? Take the file as the harness wrote it.",
+            cure="The file may be truncated or reformatted. Use it as the harness wrote it.",
         ) from error
-    except ValueError as error:  # Python's own bound on the digits of an integer
+    except ValueError as error:  # Python limits the digits of an integer
         raise ResultError("An integer is out of bounds.", expected=f"at most {MAX_INTEGER}") from error
     except RecursionError as error:
-        raise ResultError("The file is nested too deeply for a result.") from error
+        raise ResultError("The file is nested too deeply.") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,33 +125,33 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ResultError("A key is there twice.", got=ascii(twice[0][:80]))
+        raise ResultError("Duplicate key.", got=ascii(twice[0][:80]))
     return found
 
 
 def _float(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ResultError(
-            "A number is not written as results write it.",
-            expected=f"at most {PLACES} decimal places, no exponent, no closing zero",
+            "Number in the wrong format.",
+            expected=f"at most {PLACES} decimal places, no exponent, no trailing zero",
             got=text[:40],
         )
     return float(text)
 
 
 def _constant(text: str) -> float:
-    raise ResultError("A result has no such number; a missing one is null, with its reason.", got=text)
+    raise ResultError("Results contain no NaN or infinity; missing numbers are null.", got=text)
 
 
 def to_plain(value: Any, where: str = "") -> Any:
     """Return ``value`` in plain Python: dicts with sorted keys, lists, floats rounded to four places.
 
-    Takes models, dataclasses and NumPy scalars, too.
+    Takes models, dataclasses and NumPy scalars.
 
-    A whole float becomes an integer: ``1``, as JSON tools write it, not ``1.0``.
+    Whole floats become integers: ``1``, as JSON tools write it, not ``1.0``.
 
     Raises:
-        ResultError: A number is NaN or infinite; says which.
+        ResultError: A number is NaN or infinite.
     """
     if isinstance(value, BaseModel):
         value = value.model_dump()
@@ -167,7 +167,7 @@ def to_plain(value: Any, where: str = "") -> Any:
         if not math.isfinite(value):
             raise ResultError(
                 f"{where.lstrip('.')} is {value}.",
-                cure="A score that is missing is None, with the reason in `note`.",
+                cure="Use None for a missing score, with the reason in `note`.",
             )
         value = round(value, PLACES)
         return int(value) if value.is_integer() else value
@@ -175,7 +175,7 @@ def to_plain(value: Any, where: str = "") -> Any:
 
 
 def whole_as_integers(value: Any) -> Any:
-    """Return plain ``value`` with whole floats as integers."""
+    """Return plain ``value`` with whole floats converted to integers."""
     if isinstance(value, dict):
         return {key: whole_as_integers(item) for key, item in value.items()}
     if isinstance(value, list):

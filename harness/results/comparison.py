@@ -1,4 +1,4 @@
-"""Two results on the same test rows: which variables differ, by how much, and what is noise."""
+"""Compare two results on the same test rows: which variables differ, by how much, and what is noise."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from harness.results.result import Result, Signed
 from harness.results.result_file import read
 
 MULTIPLICITY: Final = (
-    "Each interval is for its row alone. Of the variables under one probe, a row `differs` if it does so at "
-    "5 % after Holm's correction for all of them together; it is `unclear` if only its own interval leaves "
-    "out zero, as one in twenty does by chance; else it is `noise`. Means are judged by their own interval."
+    "Each interval is for its row alone. A row is `noise` if its interval includes zero. A variable whose "
+    "interval excludes zero `differs` if it is also significant at 5 % after Holm's correction over all "
+    "variables under the probe; otherwise it is `unclear`, as one in twenty is by chance. Means are not "
+    "corrected."
 )
 
 
@@ -30,17 +31,17 @@ class Compared:
     """One row: a variable, or the mean of a category, a game or the suite.
 
     Attributes:
-        probe: ``linear`` or ``anand2019``.
-        train_rows: What it was fitted on.
-        game: Name; None for the suite.
+        probe: The probe's name.
+        train_rows: Its training rows.
+        game: The game's name; None for the suite.
         level: ``variable``, ``category``, ``game`` or ``suite``.
-        name: Of the variable or category, else of the game or ``suite``.
+        name: The name of the variable, category or game, or ``suite``.
         a: F1 of the first result.
-        b: F1 of the second.
+        b: F1 of the second result.
         difference: a - b.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
-        p: Two-sided, of no difference; for variables.
+        low: Lower end of the 95 % interval of the difference.
+        high: Upper end of that interval.
+        p: Two-sided p-value of no difference; None for means.
         verdict: ``differs``, ``unclear`` or ``noise``.
     """
 
@@ -60,13 +61,13 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two results say of two encoders.
+    """The comparison of two results.
 
     Attributes:
         a: Name of the first encoder.
-        b: Name of the second.
-        rows: By probe, game and category.
-        statements: What to know about it: games or probes that only one has, dry runs.
+        b: Name of the second encoder.
+        rows: Sorted by probe, game and category.
+        statements: Remarks, such as games or probes that only one result has, and dry runs.
     """
 
     a: str
@@ -75,7 +76,7 @@ class Comparison:
     statements: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything for ``--json``; numbers to four places, p to six."""
+        """Return the comparison for ``--json``, with numbers to four places and p-values to six."""
         rows = [
             {k: round(v, 6 if k == "p" else 4) if isinstance(v, float) else v for k, v in asdict(row).items()}
             for row in self.rows
@@ -86,7 +87,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Side:
-    """A result with its predictions."""
+    """One of the two results, with its predictions."""
 
     title: str
     signed: Signed
@@ -95,7 +96,7 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Scored:
-    """F1 of both sides, and the difference in every draw."""
+    """F1 of both sides, and the difference in every bootstrap draw."""
 
     a: float
     b: float
@@ -117,21 +118,21 @@ class _Scored:
 def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[str]) -> Comparison:
     """Compare two results by a paired bootstrap over the episodes of the test split.
 
-    Both were scored on the same rows, so what makes an episode hard for both drops out of the difference.
+    Both were scored on the same rows, so episodes that are hard for both do not widen the intervals.
 
     Args:
-        a: Result file, with its predictions beside it, or what `harness.evaluate` returned.
-        b: The other.
+        a: A result file with its predictions next to it, or what `harness.evaluate` returned.
+        b: The other result.
 
     Returns:
-        Differences in weighted F1, a - b, with 95 % intervals: of each variable, and of the means over
+        Differences in weighted F1, a - b, with 95 % intervals, for each variable and for the means over
         categories, games and the suite.
 
     Raises:
-        ResultError: A file is no result.
-        PredictionsError: The predictions of one are missing, or not those that it binds.
-        UsageError: The results cannot be compared: another protocol, label set, dataset, other rows, or no
-            game or probe in common.
+        ResultError: A file is not a result.
+        PredictionsError: Predictions are missing or do not match their result.
+        UsageError: The results differ in protocol, label set, dataset or test rows, or have no game or probe
+            in common.
     """
     sides = _load(a), _load(b)
     _check(*sides)
@@ -152,8 +153,8 @@ def _load(source: Result | str | os.PathLike[str]) -> _Side:
     if isinstance(source, Result):
         if source.predictions is None:
             raise UsageError(
-                "This result has no predictions with it.",
-                expected="a result file with its predictions beside it, or what `harness.evaluate` returned",
+                "This result has no predictions.",
+                expected="a result file with its predictions next to it, or what `harness.evaluate` returned",
             )
         return _Side(source.signed.encoder.name, source.signed, source.predictions)
     signed = read(source).signed
@@ -165,15 +166,15 @@ def _runs(side: _Side) -> list[ProbeRun]:
 
 
 def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> None:
-    """Check that two results were made under the same rules, so that their numbers can stand together.
+    """Check that two results were made under the same rules and can be compared.
 
     Args:
-        one: The first.
-        other: The second.
-        titles: What to call them.
+        one: The first result.
+        other: The second result.
+        titles: Their names, for error messages.
 
     Raises:
-        UsageError: Another protocol, label set, dataset or test split.
+        UsageError: They differ in protocol, label set, dataset or test split.
     """
     for what, left, right in (
         ("label sets", one.dataset.label_set, other.dataset.label_set),
@@ -183,7 +184,7 @@ def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> Non
     ):
         if left != right:
             raise UsageError(
-                f"The results cannot be compared: they were made with other {what}.",
+                f"The results cannot be compared: they have different {what}.",
                 expected=f"the same as {titles[0]}: {left}",
                 got=f"{titles[1]}: {right}",
             )
@@ -199,7 +200,7 @@ def _check(a: _Side, b: _Side) -> None:
         )
         if not same:
             raise UsageError(
-                f"The results cannot be compared: they were not scored on the same rows of {name}.",
+                f"The results cannot be compared: they were scored on different rows of {name}.",
                 expected=f"{a.title}: {len(left_rows.labels):,} rows",
                 got=f"{b.title}: {len(right_rows.labels):,} rows",
                 cure="Evaluate both without --limit.",
@@ -209,24 +210,24 @@ def _check(a: _Side, b: _Side) -> None:
 def _statements(a: _Side, b: _Side) -> Iterable[str]:
     for side in (a, b):
         if not side.signed.ranked:
-            yield f"{side.title} is not for ranking: {side.signed.unranked_reason}."
+            yield f"{side.title} cannot be ranked: {side.signed.unranked_reason}."
     for one, other in ((a, b), (b, a)):
         if games := [name for name in one.signed.games if name not in other.signed.games]:
-            yield f"Only in {one.title}, so not compared: {', '.join(games)}."
+            yield f"Not compared, only in {one.title}: {', '.join(games)}."
         if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
-            yield f"Only in {one.title}, so not compared: {'; '.join(runs)}."
+            yield f"Not compared, only in {one.title}: {'; '.join(runs)}."
     common = set(a.signed.games) & set(b.signed.games)
     if missing := [name for name in a.signed.dataset.suite if name not in common]:
-        yield f"No suite mean: not in both: {', '.join(missing)}."
+        yield f"No suite mean. Games not in both results: {', '.join(missing)}."
 
 
 def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
-    """Return F1 and draws of every variable of a game."""
+    """Return F1 and bootstrap draws of every variable of a game."""
     truth = a.predictions[name].truth
     bootstrap = Bootstrap.over(truth.episode)
     if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
-        raise UsageError(f"The test rows of {name} are of one episode, which tells nothing about noise.")
-    # Draws of one game have nothing to do with those of another, so they are not averaged in step.
+        raise UsageError(f"All test rows of {name} are from one episode, so noise cannot be estimated.")
+    # Games are independent, so their draws are shuffled before they are averaged.
     order = np.random.default_rng([SEED, *name.encode()]).permutation(len(bootstrap.weights))
     found = {}
     for v, variable in enumerate(truth.names):
@@ -238,11 +239,11 @@ def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
 
 
 def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]]) -> Iterable[Compared]:
-    """Yield the rows of one probe: by game the categories with their variables, and the mean."""
+    """Yield the rows of one probe: for each game, its categories with their variables, and the mean."""
     differences = {(g, v): s.difference for g, variables in scored.items() for v, s in variables.items()}
     rejected = holm([d.p for d in differences.values()])
     verdicts = {
-        key: "differs" if sure else "noise" if d.noise else "unclear"
+        key: "noise" if d.noise else "differs" if sure else "unclear"
         for (key, d), sure in zip(differences.items(), rejected, strict=True)
     }
 

@@ -1,4 +1,4 @@
-"""Whether the parts of a result fit each other, and its numbers can be those of one run."""
+"""Check that the parts of a result are consistent and that one run can have produced its numbers."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from harness.results.result import GameScores, Signed
 from harness.results.variables import Rows
 
 _ROUNDING = 0.0002
-"""How far two figures may differ that follow from each other, after rounding to four places."""
+"""Allowed difference of numbers that follow from each other, after rounding to four places."""
 _CEILING_SLACK = 0.001
-"""How far accuracy may pass its ceiling: features of equal frames can differ in their last bits."""
+"""How far accuracy may exceed its ceiling: features of equal frames can differ in their last bits."""
 _SLOW_CLOCK = 60
-"""Seconds by which a run may have taken longer than its begin and end say."""
+"""Seconds by which `elapsed_seconds` may exceed the time from start to end."""
 _FURTHEST = 255
-"""From one label to another."""
+"""Largest distance of two labels."""
 
 _HEAD = ("name", "categories", "n", "ceiling_f1", "ceiling_accuracy")
-"""What is the same under every probe."""
+"""Columns that are the same under every probe."""
 
 _Flags = npt.NDArray[np.bool_]
 
 
 def check(signed: Signed) -> None:
-    """Check that the parts of a result fit each other, and that every mean follows from the scores.
+    """Check that the parts of a result are consistent and that every mean follows from the scores.
 
     Raises:
-        ResultError: Says which does not, expected against got.
+        ResultError: They are not; the error names the first contradiction.
     """
     _check_ranked(signed)
     _check_times(signed)
     _check_dataset(signed)
     probes = [(probe.probe, probe.train_rows) for probe in signed.probes]
     if len(set(probes)) != len(probes):
-        raise ResultError("A probe is there twice.", got=probes)
+        raise ResultError("Duplicate probe.", got=probes)
     plain = signed.plain
     rows = signed.rows
     for name, game in signed.games.items():
@@ -56,10 +56,10 @@ def check(signed: Signed) -> None:
 
 
 def expect(what: str, expected: object, got: object) -> None:
-    """Refuse what is not as expected, and say where in it the difference is.
+    """Refuse a value that differs from what is expected, and say where.
 
     Raises:
-        ResultError: They differ.
+        ResultError: The values differ.
     """
     if expected == got:
         return
@@ -75,29 +75,29 @@ def expect(what: str, expected: object, got: object) -> None:
 def _check_ranked(signed: Signed) -> None:
     expect("ranked without a reason against it", (signed.unranked_reason is None), signed.ranked)
     if signed.ranked and signed.harness.as_released is False:
-        raise ResultError("A result of a changed harness is not for ranking.", expected="ranked: false")
+        raise ResultError("A result of a modified harness cannot be ranked.", expected="ranked: false")
     if signed.ranked and signed.dataset.fresh_seed is not None:
-        raise ResultError("A result on a fresh split is not for ranking.", expected="ranked: false")
+        raise ResultError("A result on a fresh test split cannot be ranked.", expected="ranked: false")
     expect("encoder.frames, null for ram alone", signed.encoder.name == RAM, signed.encoder.frames is None)
     if signed.ranked and signed.encoder.frames is None:
-        raise ResultError("The RAM is a bound, not for ranking.", expected="ranked: false")
+        raise ResultError("The RAM is an upper bound and cannot be ranked.", expected="ranked: false")
     if signed.isolation is not None and signed.isolation.second_pass is False:
-        raise ResultError("The encoder gave other features in a second pass.", expected="second_pass: true")
+        raise ResultError(
+            "The encoder gave different features in a second pass.", expected="second_pass: true"
+        )
 
 
 def _check_times(signed: Signed) -> None:
     try:
         started, finished = (datetime.fromisoformat(text) for text in (signed.started, signed.finished))
     except ValueError as error:
-        raise ResultError(
-            "A time is not in the calendar.", got=f"{signed.started}, {signed.finished}"
-        ) from error
+        raise ResultError("Not a calendar date.", got=f"{signed.started}, {signed.finished}") from error
     if finished < started or signed.elapsed_seconds < 0:
-        raise ResultError("The run ended before it began.", got=f"{signed.started} to {signed.finished}")
+        raise ResultError("The run ended before it started.", got=f"{signed.started} to {signed.finished}")
     between = (finished - started).total_seconds()
     if signed.elapsed_seconds > between + _SLOW_CLOCK:
         raise ResultError(
-            "The run took longer than from its begin to its end.",
+            "`elapsed_seconds` is longer than the time from start to end.",
             expected=f"at most {between:.0f} s",
             got=signed.elapsed_seconds,
         )
@@ -115,7 +115,7 @@ def _check_dataset(signed: Signed) -> None:
 
 
 def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tuple[str, object]]) -> None:
-    """Check what the scores of a game are of."""
+    """Check that a game has the same variables under every probe."""
     expect(f"{name}: probes", probes, [(s.probe, s.train_rows) for s in game.scores])
     heads = [scores.variables.take(_HEAD) for scores in game.scores]
     for head in heads[1:]:
@@ -124,19 +124,19 @@ def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tu
             expect(f"{name}: variables of every probe", one, other)
     names, categories, sizes, *_ = heads[0]
     if len(set(names)) != len(names):
-        raise ResultError(f"{name}: a variable is there twice.")
+        raise ResultError(f"{name}: duplicate variable.")
     rows = signed.dataset.splits[name]["test"].rows
     for variable, members, n in zip(names, categories, sizes, strict=True):
         if n > rows or ((signed.ranked or signed.is_bound) and n != rows):
-            raise ResultError(f"{name}.{variable}: n does not fit the test split.", expected=rows, got=n)
+            raise ResultError(f"{name}.{variable}: n is not the number of test rows.", expected=rows, got=n)
         if len(set(members)) != len(members):
-            raise ResultError(f"{name}.{variable}: a category is there twice.", got=members)
+            raise ResultError(f"{name}.{variable}: duplicate category.", got=members)
     for scores in game.scores:
         pca, projection = scores.variables.take(("pixels_pca_f1", "random_projection_f1"))
         unknown = 0 if scores.trivial_reason is None else len(names)
         if (pca.count(None), projection.count(None)) != (unknown, unknown):
             raise ResultError(
-                f"{name}: `trivial_reason` says why the trivial scores are null, all or none of them.",
+                f"{name}: `trivial_reason` must be given if, and only if, all trivial scores are null.",
                 got=scores.trivial_reason,
             )
 
@@ -144,15 +144,15 @@ def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tu
 def _refuse(
     rows: Rows, bad: _Flags, what: str, got: str, expected: Floats | None = None, to: Floats | None = None
 ) -> None:
-    """Refuse the result if a row is bad, and name the first.
+    """Refuse the result if any row is bad, and name the first one.
 
     Args:
-        rows: Of the result.
+        rows: All rows of the result.
         bad: bool [rows].
-        what: What is wrong with it.
-        got: The field that is.
-        expected: What it should be, or the least that it may be, by row.
-        to: The most that it may be, by row.
+        what: What is wrong with a bad row.
+        got: The field with the wrong value.
+        expected: The right value or the lower limit, by row.
+        to: The upper limit, by row.
     """
     if not bad.any():
         return
@@ -166,17 +166,17 @@ def _refuse(
 
 
 def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
-    """Check that each row, with its numbers, can be that of one set of predictions on one set of rows."""
+    """Check that the numbers of each row can come from one set of predictions."""
     refuse = partial(_refuse, rows)
     f1, accuracy = c["f1"], c["accuracy"]
     unnoted = np.array([note is None for note in rows.column("note")])
     missing = np.isnan([c[metric] for metric in METRICS]).any(axis=0)
-    refuse(missing & unnoted, "a score is null and `note` does not say why.", "note")
+    refuse(missing & unnoted, "a score is null without a reason in `note`.", "note")
     outside = ~np.isnan(c["low"]) & ~((c["low"] <= f1) & (f1 <= c["high"]))
-    refuse(outside, "f1_interval is not an interval around f1.", "f1_interval", f1)
+    refuse(outside, "f1_interval does not contain f1.", "f1_interval", f1)
     for metric in ("accuracy", "majority_accuracy", "ceiling_accuracy"):
         odd = ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
-        refuse(odd, f"{metric} is no share of n rows.", metric)
+        refuse(odd, f"{metric} is not a fraction of n rows.", metric)
     majority = _least_f1(c["majority_accuracy"])
     refuse(
         np.abs(majority - c["majority_f1"]) > _ROUNDING,
@@ -186,11 +186,11 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     )
     least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
     beyond = (f1 < least - _ROUNDING) | (f1 > most + _ROUNDING)
-    refuse(beyond, "no predictions with that accuracy have that f1.", "f1", least, most)
+    refuse(beyond, "no predictions with this accuracy have this f1.", "f1", least, most)
     if signed.encoder.frames is not None and signed.encoder.frames.stack == 1:
         refuse(
             accuracy > c["ceiling_accuracy"] + _CEILING_SLACK,
-            "accuracy is above what any function of a single frame reaches.",
+            "accuracy exceeds that of any function of a single frame.",
             "accuracy",
             np.zeros_like(accuracy),
             c["ceiling_accuracy"],
@@ -198,16 +198,16 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     wrong = 1 - accuracy
     refuse(
         (c["mae"] < wrong - _ROUNDING) | (c["mae"] > _FURTHEST * (wrong + _ROUNDING)),
-        f"mae does not fit accuracy: every wrong row is off by 1 to {_FURTHEST}.",
+        f"mae contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}.",
         "mae",
         wrong,
         _FURTHEST * wrong,
     )
     best = best_trivial(c)
-    refuse(_differ(best, c["trivial_f1"]), "trivial_f1 contradicts the others.", "trivial_f1", best)
+    refuse(_differ(best, c["trivial_f1"]), "trivial_f1 contradicts the other scores.", "trivial_f1", best)
     relative = normalised(c["f1"], best, c["ceiling_f1"])
     bad = _differ(relative, c["normalised_f1"])
-    refuse(bad, "normalised_f1 contradicts the others.", "normalised_f1", relative)
+    refuse(bad, "normalised_f1 contradicts the other scores.", "normalised_f1", relative)
 
 
 def _differ(a: Floats, b: Floats) -> _Flags:
@@ -215,17 +215,18 @@ def _differ(a: Floats, b: Floats) -> _Flags:
 
 
 def _least_f1(accuracy: Floats) -> Floats:
-    """Return the least weighted F1 at an accuracy a, 2a^2 / (1 + a): that of one answer for all rows.
+    """Return the least weighted F1 at accuracy a, 2a^2 / (1 + a), reached by a constant prediction.
 
-    With n_c rows and p_c predictions of class c, t_c of them right, F1 is the sum of 2 n_c t_c / (n_c + p_c)
-    over n, which falls with n_c to t_c; then it is Cauchy's inequality, with t_c adding up to a n. The
-    greatest is 2a / (1 + a): every prediction of a class right, and all recalls equal (Jensen's inequality).
+    With n_c rows and p_c predictions of class c, t_c of them correct, weighted F1 is the sum over classes of
+    2 n_c t_c / (n_c + p_c), divided by n. It decreases as n_c approaches t_c, and the bound follows from
+    Cauchy's inequality, since the t_c add up to a n. The greatest value is 2a / (1 + a), by Jensen's
+    inequality: every prediction of a class is correct and all recalls are equal.
     """
     return 2 * accuracy * accuracy / (1 + accuracy)
 
 
 def _are_shares(values: Floats, n: Floats) -> _Flags:
-    """Whether numbers of four places are k/n, rounded, for a whole k."""
+    """Return whether numbers with four places are rounded fractions k/n."""
     whole = np.rint(values * ONE)
     near = 2 * np.abs(np.rint(values * n) * ONE - whole * n) <= n
     return np.asarray((n > 0) & (whole / ONE == values) & near)

@@ -1,4 +1,4 @@
-"""The scores of results in long form: a row for each game, probe, training size and variable."""
+"""Scores in long form: one row per game, probe, training size and variable."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FIRST: Final = (*_HEAD, "game", "probe", "train_rows", "rows", "variable", "cat
 
 
 def rows_of(signed: Signed, game: str, train_rows: str | int) -> int | None:
-    """Return how many rows a probe of a game was fitted on; None for a dry run, which does not say."""
-    if (signed.unranked_reason or "").startswith("dry run"):
+    """Return the number of training rows of a probe on a game; None for a dry run."""
+    if signed.dry_run_rows is not None:
         return None
     if train_rows == "full":
         return signed.dataset.splits[game]["train"].rows
@@ -28,7 +28,7 @@ def rows_of(signed: Signed, game: str, train_rows: str | int) -> int | None:
 
 
 def rows(result: Result) -> Iterator[dict[str, Any]]:
-    """Yield a row for each game, probe, training size and variable, with all that the result says of it."""
+    """Yield one row per game, probe, training size and variable, with all scores."""
     signed = result.signed
     head = {
         "encoder": signed.encoder.name,
@@ -69,16 +69,16 @@ def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
     """Return the scores of results as one pandas DataFrame.
 
     Args:
-        results: Results, or their files.
+        results: Results or result files.
 
     Returns:
-        A row for each result, game, probe, training size and variable. ``train_rows`` is ``full``, ``1k`` or
-        a number, as text, and ``rows`` how many that were (missing for a dry run); ``f1_low`` and
-        ``f1_high`` are the ends of the 95 % interval; the other columns are the fields of
-        `harness.results.variables.VariableScores`. What is null in the result is missing in the frame.
+        One row per result, game, probe, training size and variable. ``train_rows`` is ``full``, ``1k`` or a
+        number, as text; ``rows`` is the number of training rows (missing for a dry run); ``f1_low`` and
+        ``f1_high`` are the ends of the 95 % interval. The other columns are the fields of
+        `harness.results.variables.VariableScores`. Null values become missing values.
 
     Raises:
-        ResultError: A file is no result.
+        ResultError: A file is not a result.
     """
     import pandas as pd
 
@@ -92,14 +92,14 @@ def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_csv(path: Path, *results: Result | str | os.PathLike[str], replace: bool = False) -> Path:
-    """Write the rows of :func:`to_frame` as CSV, whole or not at all; null is an empty field.
+    """Write the rows of :func:`to_frame` as CSV, atomically; null values become empty fields.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    Texts that a spreadsheet would read as a formula are prefixed with an apostrophe.
 
     Raises:
-        ResultError: A file is no result.
-        UsageError: The file is there already, and ``replace`` is not said.
-        DataError: It cannot be written.
+        ResultError: A file is not a result.
+        UsageError: The file exists and ``replace`` is false.
+        DataError: The file cannot be written.
     """
     found = to_frame(*results)
     text = found.select_dtypes(include=["object", "str"]).columns

@@ -1,12 +1,13 @@
-"""The means of a result, computed alike by who writes it and who checks it.
+"""The means in a result, computed by the same code when a result is written and when it is checked.
 
-Each level is the plain mean of the printed, rounded numbers one level below, rounded half to even at the
-fourth place, in whole numbers (ten-thousandths): anyone can follow it with a pocket calculator. A mean over
-something missing is null, with the reason. A normalised score is not averaged: it is computed from the means
-of F1, of the best trivial encoder and of the ceiling, since a variable with little room would rule the mean.
+Each level is the plain mean of the rounded numbers one level below, rounded half to even at the fourth place.
+The arithmetic uses integers (ten-thousandths), so the means can be checked with a pocket calculator. A mean
+over a missing number is null, with a reason. Normalised scores are not averaged, because variables with
+little room between trivial encoder and ceiling would dominate: the normalised mean is computed from the means
+of F1, of the best trivial encoder and of the ceiling.
 
-A leaderboard checks hundreds of thousands of rows, so all of a result are computed at once, as float64 arrays
-with NaN for what is missing.
+A leaderboard checks hundreds of thousands of rows, so all means of a result are computed at once, as float64
+arrays with NaN for missing numbers.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 METRICS = ("f1", "accuracy", "majority_f1", "majority_accuracy")
-"""What a mean says why it is missing."""
+"""Metrics whose mean has a reason when it is null."""
 
 BOUNDS = ("trivial_f1", "ceiling_f1")
-"""What F1 is measured against, where it is known."""
+"""What F1 is compared with, where known."""
 
 TRIVIAL = ("majority_f1", "pixels_pca_f1", "random_projection_f1")
-"""F1 of the trivial encoders."""
+"""Columns with the F1 of the trivial encoders."""
 
 ONE = 10_000
-"""Scores are whole numbers of ten-thousandths."""
+"""A score of 1, in ten-thousandths."""
 
 LEAST_ROOM = 100
-"""Of them between the best trivial encoder and the ceiling, for a normalised score."""
+"""Smallest distance of trivial encoder and ceiling for a normalised score, in ten-thousandths."""
 
 _AVERAGED = (*METRICS, *BOUNDS)
 _PRINTED = (*_AVERAGED, "normalised_f1")
@@ -41,35 +42,35 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
 def columns_of(tables: Sequence[Mapping[str, Sequence[Any]]], keys: Sequence[str]) -> dict[str, Floats]:
-    """Return the numbers of tables by name, one table below the other, each float64 [rows]."""
+    """Return the named columns of all tables stacked, each float64 [rows]."""
     return {key: np.array([value for table in tables for value in table[key]], np.float64) for key in keys}
 
 
 def best_trivial(columns: Mapping[str, Floats]) -> Floats:
-    """Return F1 of the best trivial encoder of each row; NaN where one of the three is not known."""
+    """Return the F1 of each row's best trivial encoder; NaN if one of the three is unknown."""
     return np.asarray(np.max([columns[key] for key in TRIVIAL], axis=0))
 
 
 def normalised(f1: Floats, trivial: Floats, ceiling: Floats) -> Floats:
-    """Return where F1 lies between the best trivial encoder (0) and the ceiling (1).
+    """Return F1 rescaled so that the best trivial encoder is 0 and the ceiling is 1.
 
-    Under the trivial encoder it is negative. NaN where one of them is not known, and where the ceiling is
-    less than 0.01 above the trivial encoder, so that there is no room to tell encoders apart.
+    It is negative below the trivial encoder, and NaN if one of the two is unknown or the ceiling is less than
+    0.01 above the trivial encoder, which leaves no room to tell encoders apart.
     """
     above, room = np.rint((f1 - trivial) * ONE), np.rint((ceiling - trivial) * ONE)
     return _divided(above * ONE, np.where(room >= LEAST_ROOM, room, 0))
 
 
 def grouped(values: Floats, groups: Numbers, count: int) -> Floats:
-    """Return the means of the rows of each group.
+    """Return the mean of each group of rows.
 
     Args:
-        values: float64 [rows, k], numbers of four decimal places, NaN for what is missing.
+        values: float64 [rows, k], with four decimal places; NaN for missing numbers.
         groups: int64 [rows], the group of each row.
         count: Number of groups.
 
     Returns:
-        float64 [count, k], rounded half to even; NaN for a group without rows, or with one that is missing.
+        float64 [count, k], rounded half to even; NaN for an empty group or one with a missing number.
     """
     sizes = np.bincount(groups, minlength=count)
     units = np.rint(values * ONE)  # whole numbers, so that their sums are exact
@@ -78,17 +79,17 @@ def grouped(values: Floats, groups: Numbers, count: int) -> Floats:
 
 
 def _divided(dividend: Floats, divisor: npt.NDArray[Any]) -> Floats:
-    """Return quotients of whole numbers in ten-thousandths, rounded half to even; NaN over 0 or of NaN."""
+    """Divide whole numbers, in ten-thousandths, rounded half to even; NaN for a divisor of 0 or a NaN."""
     known = ~np.isnan(dividend) & (divisor > 0)
     above = np.where(known, dividend, 0).astype(np.int64)
     below = np.broadcast_to(np.where(divisor > 0, divisor, 1), above.shape).astype(np.int64)
     quotient, rest = np.divmod(2 * above + below, 2 * below)
-    quotient -= (rest == 0) & (quotient % 2 == 1)  # it was half, and went up to odd
+    quotient -= (rest == 0) & (quotient % 2 == 1)  # exactly half, rounded up to an odd number
     return np.where(known, quotient / ONE, np.nan)
 
 
 def fill(signed: dict[str, Any]) -> None:
-    """Put what follows from the scores into the signed part of a result, as dicts and lists."""
+    """Add everything computed from the scores to the signed part of a result, given as dicts and lists."""
     games = signed["games"]
     tables = [scores["variables"] for game in games.values() for scores in game["scores"]]
     columns = columns_of(tables, ("f1", "accuracy", "majority_accuracy", "ceiling_f1", *TRIVIAL))
@@ -115,12 +116,12 @@ def all_means(
 
     Args:
         games: As in a result.
-        suite: All games of the suite, which has these.
+        suite: All games of the suite.
         probes: As in a result.
-        columns: What is averaged, as `columns_of`.
+        columns: The numbers to average, as returned by `columns_of`.
 
     Returns:
-        ``means`` of each game's ``scores``, by game; and ``suite``, whose means are null where a game is
+        The ``means`` of each game's ``scores``, by game; and ``suite``, whose means are null if a game is
         missing.
     """
     parts = [(name, n, s["variables"]) for name, game in games.items() for n, s in enumerate(game["scores"])]
@@ -161,7 +162,7 @@ def _suite_means(
     suite: Sequence[str],
     probes: Sequence[Row],
 ) -> list[dict[str, Any]]:
-    """Return the means of the suite from those of games and of their categories, each with its probe."""
+    """Return the means of the suite from the means of games and of their categories."""
     both = sorted(set(keys))
     place = {key: number for number, key in enumerate(both)}
     groups = np.array([place[key] for key in keys], np.int64)
@@ -185,7 +186,7 @@ def _means(
     below: Sequence[Any],
     sizes: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Put means and the categories under them together, without a reason."""
+    """Combine means with the categories below them, without a reason."""
     categories: list[list[dict[str, Any]]] = [[] for _ in values]
     for part, (_, name), row, count in zip(part_of.tolist(), keys, below, sizes, strict=True):
         categories[part].append({**row, "category": name, "count": count})
@@ -193,14 +194,14 @@ def _means(
 
 
 def _printed(values: Floats) -> list[dict[str, Any]]:
-    """Return rows of means as dicts, with the normalised score."""
+    """Return rows of means as dicts, with normalised scores."""
     f1, trivial, ceiling = (values[:, _AVERAGED.index(key)] for key in ("f1", *BOUNDS))
     table = _plain(np.column_stack([values, normalised(f1, trivial, ceiling)]))
     return [dict(zip(_PRINTED, row, strict=True)) for row in table]
 
 
 def _plain(values: Floats) -> list[Any]:
-    """Return an array as lists: None for NaN and 1 for 1.0, as JSON tools write it."""
+    """Return an array as lists, with None for NaN and 1 for 1.0, as JSON tools write it."""
     plain = values.astype(object)
     plain[np.isnan(values)] = None
     whole = values == np.rint(values)
@@ -209,7 +210,7 @@ def _plain(values: Floats) -> list[Any]:
 
 
 def _reason(mean: Row, variables: Mapping[str, Sequence[Any]]) -> str | None:
-    """Say why a mean over the variables of a game is missing."""
+    """Return why a game's mean is missing, or None."""
     if all(mean[metric] is not None for metric in METRICS):
         return None
     rows = zip(*(variables[key] for key in ("name", "categories", *METRICS)), strict=True)
@@ -220,7 +221,7 @@ def _reason(mean: Row, variables: Mapping[str, Sequence[Any]]) -> str | None:
 def _of_probe(
     probe: Row, number: int, mean: dict[str, Any], games: Mapping[str, Sequence[Row]], suite: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the means of the suite under a probe; null, with the reason, where a game is missing."""
+    """Return the suite's means under a probe; null, with a reason, if a game is missing."""
     nothing = dict.fromkeys(_PRINTED)
     absent = [name for name in suite if name not in games]
     without = [

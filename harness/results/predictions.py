@@ -1,4 +1,4 @@
-"""What the probes predicted for every test row, and the truth it is compared with."""
+"""Predictions on every test row, and the labels they are compared with."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What a split of a game holds besides pixels.
+    """Labels and positions of the rows of one split of a game.
 
     Attributes:
-        names: Of the variables.
-        labels: uint8 [n, v], a column a variable.
-        episode: int32 [n].
-        step: int32 [n], in the episode.
+        names: Names of the variables.
+        labels: uint8 [n, v], one column per variable.
+        episode: int32 [n], the episode of each row.
+        step: int32 [n], the step within the episode.
     """
 
     names: tuple[str, ...]
@@ -31,9 +31,9 @@ class Truth:
     step: npt.NDArray[np.int32]
 
     def digest(self, predictions: Labels) -> str:
-        """Digest predictions, uint8 [n, v], with all that they are compared with.
+        """Return the digest of predictions, uint8 [n, v], and the labels they are compared with.
 
-        BLAKE3 over episode and step (int32, little-endian) and then, for each variable, its name, a
+        BLAKE3 over episode and step (int32, little-endian), followed for each variable by its name, a
         newline, its labels and its predictions.
         """
         digest = blake3(self.episode.astype("<i4").tobytes() + self.step.astype("<i4").tobytes())
@@ -44,11 +44,11 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the probes of one game said of every test row.
+    """The probes' predictions on the test rows of one game.
 
     Attributes:
-        truth: Of the test split.
-        by_run: uint8 [n, v] for each probe and training size.
+        truth: Labels of the test rows.
+        by_run: Predictions, uint8 [n, v], for each probe and training size.
     """
 
     truth: Truth

@@ -1,4 +1,4 @@
-"""The file of predictions beside a result: Parquet, bound to the result by digests."""
+"""The predictions file next to a result: Parquet, tied to the result by digests."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from atariari_data.errors import DataError
 from builders.files import new_file
+from builders.recording import refuse_newer
 from harness.probes.probe import ProbeRun
 from harness.results.predictions import Predictions, Truth
 from harness.results.result import GameScores, Signed
@@ -25,11 +26,11 @@ _KEY = b"atariari"
 
 
 class PredictionsError(DataError):
-    """A file of predictions that is missing, damaged, or not that of the result."""
+    """A predictions file that is missing, damaged, or belongs to another result."""
 
 
 def file_beside(result: str | os.PathLike[str]) -> Path:
-    """Return where the predictions of a result file are: ``a.json`` has ``a.predictions.parquet``."""
+    """Return the predictions file of a result file: ``a.predictions.parquet`` for ``a.json``."""
     path = Path(result)
     return path.with_name((path.stem if path.suffix == ".json" else path.name) + SUFFIX)
 
@@ -37,14 +38,14 @@ def file_beside(result: str | os.PathLike[str]) -> Path:
 def write(
     predictions: Mapping[str, Predictions], signed: Signed, path: Path, *, replace: bool = False
 ) -> Path:
-    """Write the predictions of a result, by game; whole or not at all.
+    """Write the predictions of a result atomically.
 
-    A row is a test row of a variable: ``game``, ``variable``, ``episode``, ``step``, ``label``, and a column
-    for each probe and training size, ``linear_full``, ``linear_1k`` and so on, with what it predicted.
+    There is one row for each test row and variable, with ``game``, ``variable``, ``episode``, ``step``,
+    ``label``, and the predictions of each probe and training size: ``linear_full``, ``linear_1k`` and so on.
 
     Raises:
-        UsageError: The file is there already, and ``replace`` is not said.
-        DataError: It cannot be written.
+        UsageError: The file exists and ``replace`` is false.
+        DataError: The file cannot be written.
     """
     runs = _runs(signed)
     about = {"format": FORMAT, "run_id": signed.run_id, "finished": signed.finished}
@@ -68,22 +69,23 @@ def write(
 
 
 def read(path: str | os.PathLike[str], signed: Signed) -> dict[str, Predictions]:
-    """Read the predictions of a result, and check them against the digests that it binds.
+    """Read the predictions of a result and check them against its digests.
 
     Args:
-        path: As :func:`file_beside` says.
-        signed: The result that they belong to.
+        path: The predictions file; see :func:`file_beside`.
+        signed: The result.
 
     Returns:
         The predictions by game.
 
     Raises:
-        PredictionsError: The file is missing, damaged, of a newer format, or of another result.
+        PredictionsError: The file is missing, damaged, or belongs to another result.
+        DataError: The file has a newer format.
     """
     if not Path(path).is_file():
         raise PredictionsError(
-            f"The predictions {path} are not there.",
-            cure="Put the file there that `harness evaluate` wrote beside the result, or evaluate again.",
+            f"Predictions not found: {path}",
+            cure="Copy the file that `harness evaluate` wrote next to the result, or evaluate again.",
         )
     try:
         with pq.ParquetFile(path) as file:
@@ -124,20 +126,14 @@ def _table(game: str, found: Predictions, schema: pa.Schema, runs: Sequence[Prob
 
 
 def _check_head(file: pq.ParquetFile, signed: Signed, path: str | os.PathLike[str]) -> None:
-    """Look before reading: format, columns, and as many rows as the result says."""
+    """Check format, columns and number of rows before reading any."""
     about = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):
-        raise PredictionsError(f"{path} holds no predictions of this harness.")
-    if about["format"] > FORMAT:
-        raise PredictionsError(
-            f"{path} was written by a newer version of the harness.",
-            expected=f"format {FORMAT} or older",
-            got=about["format"],
-            cure="pip install --upgrade 'atariari[harness]'",
-        )
+        raise PredictionsError(f"Not a predictions file: {path}")
+    refuse_newer(f"predictions file {path}", about["format"], FORMAT)
     if about.get("run_id") != signed.run_id:
         raise PredictionsError(
-            f"{path} holds the predictions of another run.",
+            f"{path} belongs to another run.",
             expected=f"run {signed.run_id}",
             got=ascii(about.get("run_id"))[:80],
         )
@@ -174,13 +170,13 @@ def _game(
         digest = truth.digest(found.by_run[run])
         if digest != scores.predictions:
             raise PredictionsError(
-                f"{path} does not hold the predictions that the result binds: {name}, {run}.",
+                f"{path} does not match the result's digest: {name}, {run}.",
                 expected=scores.predictions,
                 got=digest,
-                cure="Take the file that was written beside the result, unchanged.",
+                cure="Use the file that was written with the result, unchanged.",
             )
     return found
 
 
 def _damaged(path: str | os.PathLike[str]) -> PredictionsError:
-    return PredictionsError(f"{path} is damaged, or not the predictions of this result.")
+    return PredictionsError(f"{path} is damaged or belongs to another result.")

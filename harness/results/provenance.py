@@ -1,7 +1,8 @@
-"""Where a result comes from: rules, data, program, encoder, person and machine."""
+"""Where a result comes from: protocol, dataset, harness, encoder, submitter and machine."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import (
@@ -16,29 +17,29 @@ from harness.results.canonical import Count, Digest, Text
 Name: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+()/-]{0,62}[A-Za-z0-9)+]$")
 ]
-"""A name that people see and compare: plain ASCII, so that nothing invisible or look-alike fits in."""
+"""A name for people: plain ASCII, so that it cannot contain invisible or look-alike characters."""
 
 PRINCIPAL = r"^[a-z0-9][a-z0-9._@+-]{0,62}[a-z0-9]$"
 Principal: TypeAlias = Annotated[str, StringConstraints(pattern=PRINCIPAL)]
-"""Who someone is in an ``allowed_signers`` file: an address or a handle, in lower case."""
+"""A person's name in an ``allowed_signers`` file: an address or a handle, in lower case."""
 
 Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_]{0,63}$")]
-"""Name of a game, a variable, a category, a probe or a label set."""
+"""The name of a game, variable, category, probe or label set."""
 
 
 class Model(BaseModel):
-    """Part of a result file: immutable, nothing unknown, nothing left out, nothing converted."""
+    """Part of a result file: immutable, all fields required, no unknown fields, no type conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Protocol(Model):
-    """The rules under which the scores were made."""
+    """The evaluation protocol."""
 
     name: Name
-    """Of the protocol, as ``v1``."""
+    """The protocol's name, such as ``v1``."""
     digest: Digest
-    """Over all that the rules fix, so that two results with one digest are comparable."""
+    """Digest of all rules of the protocol; results with the same digest are comparable."""
 
 
 SplitName: TypeAlias = Literal["train", "validation", "test"]
@@ -50,132 +51,147 @@ class Split(Model):
     rows: Count
     """Number of rows."""
     digest: Digest
-    """Over the decoded content of all rows, from the manifest, checked at build time."""
+    """Digest of the decoded content of all rows, from the manifest, checked when the dataset is built."""
 
 
 class Dataset(Model):
-    """The frames and labels."""
+    """Frames and labels."""
 
     version: Name
-    """Of the dataset."""
+    """The dataset's version."""
     label_set: Identifier
-    """Which annotations the labels come from."""
+    """The annotations that the labels come from."""
     suite: Annotated[list[Identifier], Field(min_length=1, max_length=200)]
-    """All games of this version, sorted: the suite mean wants every one of them."""
+    """All games of this dataset version, sorted; the suite mean needs every one of them."""
     fresh_seed: Count | None
-    """Seed of a test split recorded on the spot; null for the published split."""
+    """Seed of a freshly recorded test split; null for the published split."""
     splits: Annotated[
         dict[Identifier, dict[SplitName, Split]],
         Field(min_length=1, max_length=200),
     ]
-    """Per evaluated game, the splits that were used."""
+    """Splits used, by evaluated game."""
 
 
 class Harness(Model):
     """The program that made the result."""
 
     version: Name
-    """Of the package."""
+    """Version of the package."""
     source: Digest
-    """Over its source files."""
+    """Digest of its source files."""
     as_released: bool | None
-    """Whether that digest is the released one; null where this could not be told."""
+    """Whether that is the released source; null if unknown."""
 
 
+_SEED = re.compile(r", seed ([0-9]{1,19})$")
+
+DRY_RUN: Final = "dry run: {} rows of each split"
+"""Why a dry run is not ranked; `Signed.dry_run_rows` reads the number back."""
 IS_BOUND: Final = "features are the RAM, which holds the answers: a bound, not an encoder"
-"""Why its result is not for ranking."""
+"""Why its result is not ranked."""
 
 
 class Frames(Model):
-    """What the encoder was given."""
+    """The encoder's input."""
 
     color: Literal["gray", "rgb"]
     """Gray is ITU-R 601 luma."""
     stack: Annotated[int, Field(ge=1, le=64)]
-    """Consecutive frames to an input."""
+    """Consecutive frames in one input."""
     layout: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}$")]
-    """Order of the axes, as ``nchw``."""
+    """Order of the axes, such as ``nchw``."""
     scale: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,20}$")]
-    """Range of the values, as ``unit`` or ``byte``."""
+    """Range of the values: ``unit`` (0 to 1) or ``byte`` (0 to 255)."""
     size: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=2, max_length=2)]
     """Height and width in pixels."""
 
 
 class Encoder(Model):
-    """What was evaluated."""
+    """The evaluated encoder."""
 
     name: Name
-    """As it appears in the table."""
+    """The name shown in rankings."""
     source: Digest
-    """Over the encoder's source file, or over its exported program."""
+    """Digest of the encoder's source file or exported program."""
     source_kind: Literal["file", "files", "source", "name"]
-    """What that is a digest of: a file, a file and those beside it, the source of an object, only a name."""
+    """What `source` covers: a file, a file and its siblings, the source of an object, or only a name."""
     weights: Digest | None
-    """Over its parameters; null where it has none."""
+    """Digest of its parameters; null if it has none."""
     feature_size: Annotated[int, Field(ge=1, le=10_000_000)]
-    """Numbers per frame."""
+    """Number of features per frame."""
     parameters: Count | None
-    """How many parameters it has; null where this cannot be told."""
+    """Number of parameters; null if unknown."""
     per_game: bool
-    """Whether every game had one of its own, as in the paper; `weights` is then over all of theirs."""
+    """Whether each game has its own encoder, as in the paper; `weights` then covers all of them."""
     frames: Frames | None
-    """What it asked for; null for `ram`, whose features are the RAM: it bounds what a probe can read."""
+    """Its input; null for `ram`, whose features are the RAM."""
     pool: Literal["flatten", "mean", "cls"] | None
-    """How maps or tokens became vectors; null where it gives vectors."""
+    """How feature maps or tokens became vectors; null if the encoder returns vectors."""
     precision: Name
-    """Of its arithmetic: ``float32``, or what autocast uses."""
+    """Floating-point precision: ``float32``, or the type autocast used."""
     pretraining_data: Text
-    """What it was trained on, in the submitter's words; ``none`` for an untrained one."""
+    """What it was trained on, in the submitter's words; ``none`` if untrained."""
+
+    @property
+    def trained_on(self) -> str:
+        """What it was trained on, without the seed."""
+        return _SEED.sub("", self.pretraining_data)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of its training, if `pretraining_data` ends with one."""
+        found = _SEED.search(self.pretraining_data)
+        return None if found is None else int(found[1])
 
 
 class Submitter(Model):
-    """Who vouches for the result."""
+    """Who submits the result."""
 
     principal: Principal
-    """Whose key signs: the name in ``allowed_signers``."""
+    """The submitter's name in ``allowed_signers``; their key must sign the result."""
     name: Text | None
-    """For people."""
+    """Display name."""
     url: (
         Annotated[
             str, StringConstraints(max_length=200, pattern=r"^https://[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$")
         ]
         | None
     )
-    """A page about the method."""
+    """Web page about the method."""
 
 
 class Environment(Model):
-    """The machine and what ran on it."""
+    """Machine and software."""
 
     python: Text
-    """Version of Python."""
+    """Python version."""
     platform: Text
     """Operating system and architecture."""
     cpu: Text
-    """Model of the processor."""
+    """Processor model."""
     cores: Annotated[int, Field(ge=1, le=100_000)]
-    """Cores that the program could use."""
+    """Number of processor cores available."""
     device: Text
-    """Where the encoder ran."""
+    """Device the encoder ran on."""
     packages: Annotated[
         dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")], Text],
         Field(max_length=200),
     ]
-    """Versions of what decides the numbers."""
+    """Versions of the packages that affect the scores."""
 
 
 class Isolation(Model):
-    """Which guards held between the encoder and the answers."""
+    """How the encoder was isolated from the labels."""
 
     own_process: bool
-    """The encoder ran in a process of its own."""
+    """The encoder ran in its own process."""
     shuffled: bool
-    """It was handed the frames in an order that says nothing."""
+    """It received the frames in random order."""
     second_pass: bool | None
-    """A second pass in another order and batch size agreed; null where none was made."""
+    """A second pass with another order and batch size gave the same features; null if there was none."""
     no_network: bool
-    """It had no network."""
+    """It had no network access."""
     no_dataset: bool
-    """It could not read the dataset's folder."""
+    """It could not read the dataset."""
     note: Text | None
-    """Why a guard was not there."""
+    """Why a protection was not available."""

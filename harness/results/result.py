@@ -1,4 +1,4 @@
-"""The result file: one signed JSON document that binds everything that decides a score.
+"""The result file: one signed JSON document with the scores and everything that determines them.
 
 ``docs/result.md`` describes every field, ``docs/result.schema.json`` is the JSON Schema of this module.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
@@ -31,6 +32,7 @@ from harness.results.canonical import (
 )
 from harness.results.means import fill
 from harness.results.provenance import (
+    DRY_RUN,
     IS_BOUND,
     Dataset,
     Encoder,
@@ -51,10 +53,12 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 NAMESPACE = "atariari-result-v1"
-"""Of the SSH signatures, so that a signature made for another purpose never counts for a result."""
+"""Namespace of the SSH signatures: a signature made for another purpose never counts for a result."""
+
+_DRY_RUN = re.compile(re.escape(DRY_RUN).replace(r"\{\}", "([0-9]{1,19})"))
 
 TrainRows: TypeAlias = Literal["full", "1k"] | Annotated[int, Field(ge=1, le=10_000_000)]
-"""Rows that a probe was fitted on: all, the 1,000 frozen ones, or another number."""
+"""Training rows of a probe: all, the frozen 1,000, or another number."""
 
 Setting: TypeAlias = bool | Decimal4 | Text | None
 
@@ -73,126 +77,126 @@ class _OfRun:
 
 
 class Probe(_OfRun, Model):
-    """A probe and the rows it was fitted on."""
+    """A probe and its training rows."""
 
     probe: Identifier
     """``linear`` or ``anand2019``."""
     train_rows: TrainRows
-    """How many rows it was fitted on."""
+    """Number of training rows; ``full`` is all of them, ``1k`` the frozen 1,000."""
     settings: Annotated[
         dict[Identifier, Setting | Annotated[list[Setting], Field(max_length=100)]],
         Field(max_length=100),
     ]
-    """What else decides its answer."""
+    """All other settings that affect its predictions."""
 
 
 class _CategoryHead(Model):
     category: Identifier
-    """Of the variables."""
+    """The category's name."""
     count: Count
-    """How many variables (in a game) or games (in the suite) it is the mean of."""
+    """Number of variables (of a game) or games (of the suite) in the mean."""
 
 
 class CategoryMeans(Scores, _CategoryHead):
-    """The plain mean over the variables of one category, or over the games that have it."""
+    """Means over the variables of one category, or over the games that have it."""
 
 
 class Means(Scores):
-    """The mean over the categories (of a game), or over the games (of the suite)."""
+    """Means over the categories (of a game), or over the games (of the suite)."""
 
     categories: list[CategoryMeans]
-    """One for each category that occurs, sorted."""
+    """One entry for each category that occurs, sorted by name."""
     reason: Annotated[str, StringConstraints(max_length=8000)] | None
     """Why a mean is null."""
 
 
 class ProbeScores(_OfRun, Model):
-    """One game under one probe."""
+    """Scores of one game under one probe."""
 
     probe: Identifier
     """As in ``probes``."""
     train_rows: TrainRows
     """As in ``probes``."""
     predictions: Digest
-    """Over labels and predicted classes of every variable on every test row; those are in a file beside."""
+    """Digest of the labels and predictions of every variable on every test row, stored in a separate file."""
     trivial_reason: Text | None
-    """Why the scores of the trivial encoders are null."""
+    """Why the trivial encoders' scores are null."""
     means: Means
-    """Over the variables, computed from the rounded scores below."""
+    """Means over the variables, computed from the rounded scores below."""
     variables: Table
-    """Every variable that the dataset keeps."""
+    """One entry for each probed variable."""
 
 
 class GameScores(Model):
-    """One game."""
+    """Scores of one game."""
 
     embeddings: Digest
-    """Over the features of all rows of all splits."""
+    """Digest of the features of all rows of all splits."""
     scores: Annotated[list[ProbeScores], Field(min_length=1, max_length=16)]
-    """One for each of ``probes``, in that order."""
+    """One entry for each of ``probes``, in the same order."""
 
 
 class SuiteMeans(_OfRun, Model):
-    """The suite under one probe."""
+    """Means over the suite under one probe."""
 
     probe: Identifier
     """As in ``probes``."""
     train_rows: TrainRows
     """As in ``probes``."""
     means: Means
-    """Over the games; null where one is missing."""
+    """Means over the games; null if a game is missing."""
 
 
 class Signed(Model):
-    """What the signatures are over, in its RFC 8785 form."""
+    """The signed content; signatures cover its RFC 8785 form."""
 
     schema_version: Literal[1]
-    """Of this format; a reader refuses a newer one."""
+    """Version of the format; readers refuse newer versions."""
     run_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    """A random number for this run."""
+    """Random identifier of the run."""
     submitter: Submitter | None
-    """Who vouches for it; null for a result that nobody means to submit."""
+    """Who submits the result; null if it is not meant for submission."""
     ranked: bool
-    """Whether it may stand in a ranking."""
+    """Whether the result can be ranked."""
     unranked_reason: Text | None
-    """Why not: a dry run, a fresh seed, a changed harness, a bound."""
+    """Why it cannot be ranked: a dry run, a fresh test split, a modified harness, an upper bound."""
     started: Utc
-    """Begin of the run."""
+    """Start of the run."""
     finished: Utc
     """End of the run."""
     elapsed_seconds: Decimal4
-    """Wall time of the run."""
+    """Wall-clock time of the run."""
     protocol: Protocol
-    """The rules."""
+    """The evaluation protocol."""
     dataset: Dataset
     """The frames and labels."""
     harness: Harness
-    """The program."""
+    """The evaluating program."""
     encoder: Encoder
-    """What was evaluated."""
+    """The evaluated encoder."""
     environment: Environment
-    """The machine."""
+    """Machine and software."""
     isolation: Isolation | None
-    """Guards between encoder and answers; null where none was tried."""
+    """How the encoder was isolated from the labels; null if that does not apply."""
     seeds: Annotated[dict[Identifier, Count], Field(max_length=50)]
-    """Of everything random, by what it was used for."""
+    """Random seeds, by purpose."""
     probes: Annotated[list[Probe], Field(min_length=1, max_length=16)]
     """Probes and training sizes."""
     suite: list[SuiteMeans]
-    """Means over the games, one for each of ``probes``."""
+    """Means over the games, one entry for each of ``probes``."""
     games: Annotated[dict[Identifier, GameScores], Field(min_length=1, max_length=200)]
-    """The scores, by game."""
+    """Scores by game."""
 
     @classmethod
     def build(cls, **fields: Any) -> Self:
-        """Make the signed part from plain Python and NumPy values; means are computed here.
+        """Build the signed part from plain Python and NumPy values, and compute its means.
 
-        Floats are rounded to four places. ``variables`` may be rows or columns. ``means`` of the games,
-        ``suite`` and the variables' ``trivial_f1`` and ``normalised_f1`` are not to be given: they follow
-        from the rounded scores (see :mod:`harness.results.means`).
+        Floats are rounded to four places. ``variables`` may be rows or columns. Leave out the games'
+        ``means``, ``suite``, and the variables' ``trivial_f1`` and ``normalised_f1``: they are computed from
+        the rounded scores (see :mod:`harness.results.means`).
 
         Raises:
-            ResultError: A value is NaN, out of range or missing; says which.
+            ResultError: A value is NaN, out of range or missing.
         """
         plain = to_plain({"schema_version": SCHEMA_VERSION, **fields})
         try:
@@ -205,21 +209,27 @@ class Signed(Model):
         except ValidationError as error:
             raise explain(error) from error
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ResultError(f"The values of a result do not fit its form: {error!r}.") from error
+            raise ResultError(f"These values do not make a result: {error!r}.") from error
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The same as dicts and lists, which are not to be changed."""
+        """The same as dicts and lists; do not modify them."""
         return cast("dict[str, Any]", whole_as_integers(self.model_dump()))
 
     @property
+    def dry_run_rows(self) -> int | None:
+        """The number of rows of each split if this is a dry run, else None."""
+        found = _DRY_RUN.search(self.unranked_reason or "")
+        return None if found is None else int(found[1])
+
+    @property
     def is_bound(self) -> bool:
-        """Whether this is `ram` on all rows, and nothing else is against ranking it."""
+        """Whether this is `ram` on all rows, with no other reason against ranking it."""
         return self.encoder.frames is None and self.unranked_reason == IS_BOUND
 
     @cached_property
     def rows(self) -> Rows:
-        """All variables of all games under all probes, by column."""
+        """All variables of all games under all probes, as columns."""
         return Rows([(name, scores.variables) for name, game in self.games.items() for scores in game.scores])
 
     @cached_property
@@ -229,7 +239,7 @@ class Signed(Model):
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the signed bytes, in hexadecimal: the result's identity."""
+        """SHA-256 of the signed bytes, in hexadecimal; it identifies the result."""
         return hashlib.sha256(self.payload).hexdigest()
 
 
@@ -252,17 +262,17 @@ class Result(Model):
     """A result file."""
 
     signatures: Annotated[list[Signature], Field(max_length=16)]
-    """None, one, or several (a leaderboard co-signs what it reproduced)."""
+    """Any number of signatures; a leaderboard co-signs results it has reproduced."""
     signed: Signed
-    """Everything else."""
+    """The signed content."""
 
     @cached_property
     def predictions(self) -> Mapping[str, Predictions] | None:
-        """What the probes said of every test row, by game; None for a result that was read from a file."""
+        """Predictions on every test row, by game; None if the result was read from a file."""
         return None
 
     def with_predictions(self, predictions: Mapping[str, Predictions] | None) -> Self:
-        """Return the same result with predictions, which its digests bind; they are no part of its file."""
+        """Return the same result with predictions attached; they are not part of the result file."""
         same = type(self)(signatures=self.signatures, signed=self.signed)
         same.__dict__["predictions"] = predictions
         return same
@@ -275,7 +285,7 @@ class Result(Model):
 
     @cached_property
     def content(self) -> bytes:
-        """The file's content; there is one for each result."""
+        """The content of the result file; each result has exactly one."""
         signatures = [signature.model_dump() for signature in self.signatures]
         return file_form(signatures, self.signed.payload)
 

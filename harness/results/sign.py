@@ -12,25 +12,25 @@ from harness.signing.sshsig import SignatureError
 def sign_result(
     result: Result, key: str | os.PathLike[str] | None = None, *, ask: AskPassphrase | None = None
 ) -> Result:
-    """Return ``result`` with one signature more.
+    """Return ``result`` with an additional signature.
 
     Args:
-        result: Signed or not.
-        key: As for `harness.signing.keys.sign`; the user's own, if not given.
-        ask: As for `harness.signing.keys.sign`.
+        result: Signed or unsigned.
+        key: As in `harness.signing.keys.sign`. Default: the user's own key.
+        ask: As in `harness.signing.keys.sign`.
 
     Raises:
-        SignatureError: There is no key, or it signed already, or as for `harness.signing.keys.sign`.
+        SignatureError: There is no key, it has already signed, or as in `harness.signing.keys.sign`.
     """
     if (key := key or default_key()) is None:
         raise SignatureError(
-            "There is no SSH key to sign with.",
+            "No SSH key to sign with.",
             expected="--key, or git's user.signingkey, or ~/.ssh/id_ed25519",
-            cure="harness keygen makes one.",
+            cure="harness keygen creates one.",
         )
     public, signature = sign(result.signed.payload, NAMESPACE, key, ask=ask)
     if any(other.keyid == public.fingerprint for other in result.signatures):
-        raise SignatureError("This key has signed the result already.", got=public.fingerprint)
+        raise SignatureError("This key has already signed the result.", got=public.fingerprint)
     added = Signature(keyid=public.fingerprint, sig=signature)
     signed = Result(signatures=[*result.signatures, added], signed=result.signed)
     return signed.with_predictions(result.predictions)

@@ -1,6 +1,6 @@
-"""The scores of the variables of a result, by column, as they are written and checked, and by row.
+"""The variables' scores in a result: columns for writing and checking, rows for reading.
 
-A leaderboard checks hundreds of thousands of rows.
+Columns keep a leaderboard fast: it checks hundreds of thousands of rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.results.means import Floats, columns_of
 from harness.results.provenance import Identifier, Model
 
 Columns: TypeAlias = list[list[Any]]
-"""The values of some fields, by field."""
+"""Values by field."""
 
 NUMBERS = (
     "accuracy",
@@ -35,61 +35,61 @@ NUMBERS = (
     "random_projection_f1",
     "trivial_f1",
 )
-"""The columns that are computed with."""
+"""The numeric columns."""
 
 
 class Scores(Model):
-    """What a variable and a mean over variables have."""
+    """Scores of a variable, or means over variables."""
 
     f1: Share | None
-    """Weighted F1, as scikit-learn defines it."""
+    """Weighted F1, as defined by scikit-learn."""
     accuracy: Share | None
-    """Share of rows that are right."""
+    """Fraction of correct predictions."""
     majority_f1: Share | None
-    """F1 of always answering the class that is commonest in training."""
+    """F1 of always predicting the most frequent training class."""
     majority_accuracy: Share | None
-    """Accuracy of the same."""
+    """Accuracy of always predicting the most frequent training class."""
     trivial_f1: Share | None
-    """Best F1 of majority, PCA and random projection of the pixels, or its mean; null if not known."""
+    """Best F1 of majority, pixel PCA and random projection (in means: the mean of these); null if unknown."""
     ceiling_f1: Share | None
-    """Best F1 that a function of the single frame reaches: equal pixels can have different labels."""
+    """Best F1 of any function of a single frame; identical frames can have different labels."""
     normalised_f1: Decimal4 | None
-    """Where F1 lies between `trivial_f1` (0) and `ceiling_f1` (1); null if they are not 0.01 apart."""
+    """F1 rescaled so that `trivial_f1` is 0 and `ceiling_f1` is 1; null if they are less than 0.01 apart."""
 
 
 class _VariableHead(Model):
     name: Identifier
-    """Of the variable, as in the label set."""
+    """The variable's name in the label set."""
     categories: Annotated[list[Identifier], Field(max_length=5)]
-    """The means it counts in."""
+    """Categories whose means include the variable."""
     n: Count
-    """Test rows."""
+    """Number of test rows."""
     classes: Annotated[int, Field(ge=0, le=256)]
-    """Different values in training."""
+    """Number of distinct values in the training rows."""
 
 
-# Fields are documented in the order of the classes read from the right, so that a row begins with its name.
+# Base classes are documented from right to left, so that a row begins with its name.
 class VariableScores(Scores, _VariableHead):
-    """One variable under one probe."""
+    """Scores of one variable under one probe."""
 
     f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
-    """95 % bootstrap interval of F1 over episodes, widened to F1 where that lies outside."""
+    """95 % interval of F1 from a bootstrap over episodes, widened to include F1."""
     pixels_pca_f1: Share | None
-    """F1 of a PCA of the pixels under the same probe and rows."""
+    """F1 of a PCA of the pixels, with the same probe and rows."""
     random_projection_f1: Share | None
-    """F1 of a random projection of the pixels under the same probe and rows."""
+    """F1 of a random projection of the pixels, with the same probe and rows."""
     ceiling_accuracy: Share | None
-    """As the ceiling of F1, the best accuracy, which no encoder of single frames can pass."""
+    """Best accuracy of any function of a single frame."""
     mae: Decimal4 | None
-    """Mean absolute error of the value; null for values without an order."""
+    """Mean absolute error; null if the values have no order."""
     strength_log10: Decimal4 | None
-    """Decimal logarithm of the chosen L2 strength."""
+    """Base-10 logarithm of the chosen L2 strength."""
     gradient_log10: Decimal4 | None
-    """Decimal logarithm of the gradient's norm at the end; how far the fit converged."""
+    """Base-10 logarithm of the final gradient norm, which measures convergence."""
     epochs: Count | None
-    """Epochs, for a probe that has them."""
+    """Number of training epochs; null for probes without epochs."""
     note: Text | None
-    """Why a score is null, or what to know about it."""
+    """Why a score is null, or a remark about it."""
 
 
 _TYPES = get_type_hints(VariableScores, include_extras=True)
@@ -105,16 +105,16 @@ _VariableColumns = create_model("VariableColumns", __base__=Model, __doc__=Varia
 
 @dataclass(frozen=True)
 class Table(Sequence[VariableScores]):
-    """The variables of one game under one probe, written by column: each name once, not once a row.
+    """The variables of one game under one probe, stored as columns.
 
     Attributes:
-        columns: Of each field, its values; not to be changed.
+        columns: The values of each field; do not modify them.
     """
 
     columns: Mapping[str, list[Any]]
 
     def take(self, keys: Iterable[str]) -> Columns:
-        """Return the values of some fields."""
+        """Return the values of the given fields."""
         return [self.columns[key] for key in keys]
 
     @overload
@@ -122,7 +122,7 @@ class Table(Sequence[VariableScores]):
     @overload
     def __getitem__(self, at: slice) -> list[VariableScores]: ...
     def __getitem__(self, at: int | slice) -> VariableScores | list[VariableScores]:
-        """Return a row as an object."""
+        """Return one row, or a list of rows for a slice."""
         if isinstance(at, slice):
             return [self[number] for number in range(len(self))[at]]
         return VariableScores.model_validate({name: column[at] for name, column in self.columns.items()})
@@ -133,7 +133,7 @@ class Table(Sequence[VariableScores]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Say to pydantic that it is an object of lists of one length."""
+        """Tell pydantic that this is an object of lists of equal length."""
         return core_schema.no_info_wrap_validator_function(
             cls._validate,
             handler.generate_schema(_VariableColumns),
@@ -144,20 +144,20 @@ class Table(Sequence[VariableScores]):
     def _validate(cls, columns: Any, validate: ValidatorFunctionWrapHandler) -> Self:
         validate(columns)
         if len(set(map(len, columns.values()))) != 1:
-            raise ValueError("Columns should be of one length")
+            raise ValueError("Columns must have equal lengths")
         return cls(columns)
 
 
 def by_row(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return a table as rows."""
+    """Return the rows of a table."""
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as a table, keys in order.
+    """Return rows as columns, with sorted keys.
 
     Raises:
-        ValueError: They do not have the same fields.
+        ValueError: The rows do not have the same fields.
     """
     names = sorted(rows[0])
     if any(sorted(row) != names for row in rows):
@@ -167,26 +167,26 @@ def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 @dataclass(frozen=True)
 class Rows:
-    """The variables of all games under all probes, one below the other.
+    """The variables of all games under all probes, stacked.
 
     Attributes:
-        tables: Each with its game.
+        tables: Pairs of a game's name and its variables.
     """
 
     tables: Sequence[tuple[str, Table]]
 
     def column(self, key: str) -> list[Any]:
-        """Return the values of a field."""
+        """Return the values of one field."""
         return list(chain.from_iterable(table.columns[key] for _, table in self.tables))
 
     def numbers(self) -> dict[str, Floats]:
-        """Return the columns in `NUMBERS` and both ends of the intervals, float64 [rows], NaN for null."""
+        """Return the columns in `NUMBERS` and the intervals' ends, float64 [rows], NaN for null."""
         found = columns_of([table.columns for _, table in self.tables], NUMBERS)
         ends = [interval or (np.nan, np.nan) for interval in self.column("f1_interval")]
         found["low"], found["high"] = np.array(ends, np.float64).T
         return found
 
     def where(self, at: int) -> str:
-        """Return the game and the variable of a row."""
+        """Return a row as ``game.variable``."""
         places = [f"{game}.{name}" for game, table in self.tables for name in table.columns["name"]]
         return places[at]

@@ -1,13 +1,13 @@
-"""Whether a result holds: its signatures, its form, and that its numbers follow from one another.
+"""Verify a result: its signatures, its format, and the consistency of its numbers.
 
-Needs neither torch, ale-py nor a network. What it proves is who vouches for the numbers and that nobody
-changed them since, not that they are true.
+Needs neither torch, ale-py nor a network. Verification proves who signed the numbers and that they have not
+changed since. It does not prove that they are true.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,9 @@ from harness.results.canonical import PLACES, ResultError
 from harness.results.consistency import check, expect
 from harness.results.result import NAMESPACE, ProbeScores, Result, Signed
 from harness.results.result_file import read
-from harness.signing import allowed_signers
-from harness.signing import sshsig as signing
+from harness.signing import allowed_signers, sshsig
 from harness.signing.allowed_signers import AllowedSigner
-from harness.signing.sshsig import SignatureError
+from harness.signing.sshsig import PublicKey, SignatureError
 
 if TYPE_CHECKING:
     from builders.manifest import Manifest
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SignedBy:
-    """A signature that holds.
+    """A valid signature.
 
     Attributes:
-        keyid: Fingerprint of the key.
-        principal: Whose key it is, where a list of keys says so.
+        keyid: The key's fingerprint.
+        principal: The key's owner, if a list of allowed signers was given.
     """
 
     keyid: str
@@ -41,24 +40,24 @@ class SignedBy:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found about a result that holds.
+    """What verification found out about a valid result.
 
     Attributes:
         digest: SHA-256 of the signed bytes.
-        encoder: Its name.
-        submitter: Who the result says vouches for it.
-        signed_by: The signatures, all of them valid.
-        vouched: Whether the submitter's own key is among them, as a list of keys tells.
-        ranked: Whether the result may stand in a ranking.
-        dataset_known: Whether its dataset is the installed one, so that rows, digests and variables could be
-            compared with the manifests.
+        encoder: The encoder's name.
+        submitter: The submitter named in the result.
+        signed_by: All signatures; they are valid.
+        signed_by_submitter: Whether one of them is by the submitter, according to the allowed signers.
+        ranked: Whether the result can be ranked.
+        dataset_known: Whether it was made on the installed dataset version, so that rows, digests and
+            variables were compared with the manifests.
     """
 
     digest: str
     encoder: str
     submitter: str | None
     signed_by: tuple[SignedBy, ...]
-    vouched: bool
+    signed_by_submitter: bool
     ranked: bool
     dataset_known: bool = False
 
@@ -73,17 +72,17 @@ def verify(
     *,
     at: datetime | None = None,
 ) -> Report:
-    """Check a result file.
+    """Verify a result file.
 
     Args:
         path: The file.
-        signers: An ``allowed_signers`` file. With one, every signature must be by a key in it, and one of
-            them by the submitter's.
-        at: When the keys must be valid; now, if not given.
+        signers: An ``allowed_signers`` file. If given, every signature must be by a key in it, and one of
+            them by the submitter.
+        at: The time at which the keys must be valid. Default: now.
 
     Raises:
-        ResultError: It cannot be read, or its numbers do not follow from one another.
-        SignatureError: It is not signed, a signature does not hold, or the wrong one signed.
+        ResultError: The file cannot be read or its numbers are inconsistent.
+        SignatureError: The result is unsigned, a signature is invalid, or the submitter did not sign.
     """
     result = read(path)
     known = None if signers is None else allowed_signers.read(signers)
@@ -95,40 +94,56 @@ def verify(
 def check_signatures(
     result: Result, known: Sequence[AllowedSigner] | None, *, at: datetime | None = None
 ) -> Report:
-    """Check the signatures of a result, and whose they are; as :func:`verify`."""
+    """Verify the signatures of a result and find their owners; as :func:`verify`."""
+    signed, at = result.signed, at or datetime.now(UTC)
+    submitter = _principal(signed)
+    found = signers_of(
+        result, lambda key: None if known is None else whose(key, known, at=at, submitter=submitter)
+    )
+    by_submitter = submitter is not None and any(s.principal == submitter for s in found)
+    return Report(signed.digest, signed.encoder.name, submitter, found, by_submitter, signed.ranked)
+
+
+def signers_of(result: Result, owner_of: Callable[[PublicKey], str | None]) -> tuple[SignedBy, ...]:
+    """Verify every signature of a result, and return them with their owners.
+
+    Args:
+        result: With at least one signature.
+        owner_of: Returns the owner of a key, or None for every key if owners are not verified.
+
+    Raises:
+        SignatureError: There is no signature, one is invalid, a key signed twice, or the owners are verified
+            and the submitter is not among them.
+    """
     if not result.signatures:
         raise SignatureError("The result is not signed.", cure="harness sign RESULT")
-    signed, payload, at = result.signed, result.signed.payload, at or datetime.now(UTC)
     found: list[SignedBy] = []
     for signature in result.signatures:
-        key = signing.verify(signature.sig, payload, NAMESPACE)
+        key = sshsig.verify(signature.sig, result.signed.payload, NAMESPACE)
         if key.fingerprint != signature.keyid:
             raise SignatureError(
-                "A signature is by another key than it says.", expected=signature.keyid, got=key.fingerprint
+                "A signature was made by another key than it says.",
+                expected=signature.keyid,
+                got=key.fingerprint,
             )
         if any(other.keyid == signature.keyid for other in found):
-            raise SignatureError("One key signed twice.", got=signature.keyid)
-        principal = None if known is None else whose(key, known, at=at, submitter=_principal(signed))
-        found.append(SignedBy(signature.keyid, principal))
-    vouched = known is not None and any(s.principal == _principal(signed) for s in found)
-    if known is not None and _principal(signed) is not None and not vouched:
+            raise SignatureError("The same key signed twice.", got=signature.keyid)
+        found.append(SignedBy(signature.keyid, owner_of(key)))
+    submitter, owners = _principal(result.signed), [s.principal for s in found]
+    if submitter is not None and submitter not in owners and None not in owners:
         raise SignatureError(
             "The submitter did not sign the result.",
-            expected=f"a signature by {_principal(signed)}",
-            got=", ".join(str(s.principal) for s in found),
+            expected=f"a signature by {submitter}",
+            got=", ".join(map(str, owners)),
         )
-    return Report(
-        signed.digest, signed.encoder.name, _principal(signed), tuple(found), vouched, signed.ranked
-    )
+    return tuple(found)
 
 
-def whose(
-    key: signing.PublicKey, known: Sequence[AllowedSigner], *, at: datetime, submitter: str | None
-) -> str:
+def whose(key: PublicKey, known: Sequence[AllowedSigner], *, at: datetime, submitter: str | None) -> str:
     """Return the principal that a key belongs to.
 
     Raises:
-        SignatureError: Nobody's, or it may not sign results, or not at that time.
+        SignatureError: The key is not listed, or not allowed to sign results at that time.
     """
     refusal = "it is not in the list of allowed signers"
     lines = [line for line in known if line.key == key]
@@ -139,14 +154,14 @@ def whose(
                 submitter if submitter is not None and line.covers(submitter) else ",".join(line.principals)
             )
         refusal = reason
-    raise SignatureError(f"The key {key.fingerprint} does not count: {refusal}.")
+    raise SignatureError(f"The key {key.fingerprint} is not accepted: {refusal}.")
 
 
 def check_manifests(signed: Signed) -> bool:
-    """Compare a result with the manifests of the installed dataset; False if it was made on another version.
+    """Compare a result with the installed dataset's manifests; return False if it has another version.
 
     Raises:
-        ResultError: Rows, digests or variables are not those of the dataset it names.
+        ResultError: Rows, digests or variables differ from those of the dataset.
     """
     from builders.manifest import DATASET_VERSION, load_manifest, recorded_games
 
@@ -155,7 +170,7 @@ def check_manifests(signed: Signed) -> bool:
         return False
     for name, game in signed.games.items():
         if name not in recorded_games() or dataset.label_set not in game_of(name).label_sets:
-            raise ResultError(f"The dataset has no {name} with labels {dataset.label_set}.")
+            raise ResultError(f"The dataset has no game {name} with label set {dataset.label_set}.")
         manifest = load_manifest(name)
         for split, frozen in manifest.configs[name].splits.items():
             if split != "test" or dataset.fresh_seed is None:
@@ -177,7 +192,7 @@ def check_manifests(signed: Signed) -> bool:
 
 
 def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, label_set: str) -> None:
-    """Compare the trivial encoders' scores, where the result has some, with those that are stored."""
+    """Compare the trivial encoders' scores with the stored ones."""
     from harness.trivial.encoders import ENCODERS
     from harness.trivial.store import look_up
 

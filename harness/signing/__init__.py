@@ -1,1 +1,1 @@
-"""SSH signatures and keys. Nothing here knows what a result is."""
+"""SSH signatures and keys. Independent of results."""

@@ -1,4 +1,4 @@
-"""Whose key is whose: OpenSSH's ``allowed_signers`` file (``ssh-keygen(1)``, ALLOWED SIGNERS)."""
+"""Read OpenSSH's ``allowed_signers`` file, which maps people to keys (``ssh-keygen(1)``, ALLOWED SIGNERS)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.signing.sshsig import PublicKey, SignatureError
 
 MAX_BYTES = 5_000_000
+_HOW_TO_MAKE = "Ask the submitter for their line, which `harness keygen` printed, and save it as {}."
 _OTHER_KINDS = ("ecdsa-", "sk-ecdsa-", "ssh-dss", "webauthn-")
 _OPTION = re.compile(r'(?i)(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)")?(,|[ \t]+)')
 
@@ -22,12 +23,12 @@ class AllowedSigner:
     """One line of the file.
 
     Attributes:
-        principals: Patterns of who may sign with the key (``*``, ``?``, and ``!`` for but-not).
-        key: The key.
-        namespaces: Patterns of what it may sign; None for everything.
-        valid_after: From when on, if limited.
-        valid_before: Until when, if limited.
-        line: Its number, from 1.
+        principals: Patterns of the people who may sign with the key (``*`` and ``?``; ``!`` negates).
+        key: The public key.
+        namespaces: Patterns of the namespaces it may sign for; None for all.
+        valid_after: Start of its validity, or None.
+        valid_before: End of its validity, or None.
+        line: Line number, from 1.
     """
 
     principals: tuple[str, ...]
@@ -38,44 +39,45 @@ class AllowedSigner:
     line: int
 
     def covers(self, principal: str) -> bool:
-        """Whether the line is about ``principal``."""
+        """Return whether the line applies to ``principal``."""
         return _matches(principal, self.principals)
 
     def refusal(self, namespace: str, at: datetime) -> str | None:
-        """Return why the line does not allow a signature for ``namespace`` at that time, or None."""
+        """Return why the line does not allow signatures for ``namespace`` at that time, or None."""
         if self.namespaces is not None and not _matches(namespace, self.namespaces):
             return f"the key is not allowed to sign for {namespace}"
         if self.valid_after is not None and at < self.valid_after:
             return f"the key is not valid before {self.valid_after:%Y-%m-%d %H:%M:%S %Z}"
         if self.valid_before is not None and at > self.valid_before:
-            return f"the key has expired on {self.valid_before:%Y-%m-%d %H:%M:%S %Z}"
+            return f"the key expired on {self.valid_before:%Y-%m-%d %H:%M:%S %Z}"
         return None
 
 
 def read(path: str | os.PathLike[str]) -> list[AllowedSigner]:
     """Read an ``allowed_signers`` file.
 
-    Certificate authorities and keys of kinds that results are not signed with are passed over. Any other
-    line that cannot be understood is an error, where OpenSSH goes on: a typing mistake must not quietly
-    change who is trusted.
+    Certificate authorities and keys of unsupported types are skipped. Any other invalid line is an error,
+    although OpenSSH ignores it: a typo must not silently change who is trusted.
 
     Raises:
-        SignatureError: It cannot be read; says which line.
+        SignatureError: The file or one of its lines cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SignatureError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise SignatureError(
+            f"{path} cannot be read: {error.strerror or error}.", cure=_HOW_TO_MAKE.format(path)
+        ) from error
     if len(data) > MAX_BYTES:
         raise SignatureError(
-            f"{path} is too large for a list of keys.", expected=f"at most {MAX_BYTES:,} bytes"
+            f"{path} is too large to be an allowed_signers file.", expected=f"at most {MAX_BYTES:,} bytes"
         )
     return parse(data, str(path))
 
 
 def parse(data: bytes, name: str = "allowed_signers") -> list[AllowedSigner]:
-    """Read the content of an ``allowed_signers`` file; as :func:`read`."""
+    """Read the content of an ``allowed_signers`` file; see :func:`read`."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -110,7 +112,7 @@ def _line(line: str, number: int) -> AllowedSigner | None:
         after = _time(options["valid-after"]) if "valid-after" in options else None
         before = _time(options["valid-before"]) if "valid-before" in options else None
         if after and before and before <= after:
-            raise SignatureError("The key is valid at no time.", got=f"{after} to {before}")
+            raise SignatureError("The key is never valid.", got=f"{after} to {before}")
     if rest.startswith(_OTHER_KINDS) or rest.split(" ")[0].endswith("-cert-v01@openssh.com"):
         return None
     return AllowedSigner(principals, PublicKey.from_line(rest), namespaces, after, before, number)
@@ -119,7 +121,7 @@ def _line(line: str, number: int) -> AllowedSigner | None:
 def _principals(line: str) -> tuple[tuple[str, ...], str]:
     match = re.match(r'"([^"]+)"[ \t]+(?=\S)|([^\s"]+)[ \t]+(?=\S)', line)
     if match is None:
-        raise SignatureError("There is no key after the principals.", got=ascii(line[:60]))
+        raise SignatureError("No key after the principals.", got=ascii(line[:60]))
     return tuple((match[1] or match[2]).split(",")), line[match.end() :]
 
 
@@ -130,13 +132,13 @@ def _options(rest: str) -> tuple[dict[str, str], str]:
         match = _OPTION.match(rest, at)
         if match is None:
             raise SignatureError(
-                "This is neither a key nor an option.",
+                "Neither a key nor an option.",
                 expected='cert-authority, namespaces="...", valid-after="..." or valid-before="..."',
                 got=ascii(rest[at : at + 40]),
             )
         name = match[1].lower()
         if name in found or (match[2] is None) != (name == "cert-authority"):
-            raise SignatureError("An option is there twice, or has no value.", got=name)
+            raise SignatureError("Duplicate option, or option without a value.", got=name)
         found[name] = match[2] or ""
         at = match.end()
         if match[3] != ",":
@@ -144,23 +146,23 @@ def _options(rest: str) -> tuple[dict[str, str], str]:
 
 
 def _time(text: str) -> datetime:
-    """YYYYMMDD[HHMM[SS]][Z]; local time without the Z, as OpenSSH."""
+    """Parse YYYYMMDD[HHMM[SS]][Z]; local time without the Z, as in OpenSSH."""
     digits, zone = (text[:-1], UTC) if text.endswith(("Z", "z")) else (text, None)
     form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits), "")
     try:
         time = datetime.strptime(digits, form)  # noqa: DTZ007  the zone follows
     except ValueError as error:
         raise SignatureError(
-            "A time cannot be read.", expected="YYYYMMDD[HHMM[SS]][Z]", got=ascii(text[:40])
+            "Invalid time.", expected="YYYYMMDD[HHMM[SS]][Z]", got=ascii(text[:40])
         ) from error
     return time.replace(tzinfo=zone) if zone else time.astimezone()
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    """OpenSSH's pattern list: one must match, and none of those with ``!`` before them."""
+    """Match an OpenSSH pattern list: one pattern must match, and none that starts with ``!``."""
     positive = False
     for pattern in patterns:
-        wanted = pattern.removeprefix("!").replace("[", "[[]")  # brackets mean nothing to OpenSSH
+        wanted = pattern.removeprefix("!").replace("[", "[[]")  # brackets have no meaning in OpenSSH
         if fnmatchcase(name, wanted):
             if pattern.startswith("!"):
                 return False

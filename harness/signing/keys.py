@@ -1,7 +1,7 @@
-"""The user's own SSH key: found, made, and used to sign, by itself or through ``ssh-keygen``.
+"""Find, create and sign with the user's SSH key.
 
-A plain ed25519 or RSA key, with or without a passphrase, needs no OpenSSH. Keys in an agent and security
-keys (sk-ed25519) go through ``ssh-keygen -Y sign``, which knows how to ask for a touch.
+Plain ed25519 and RSA keys, with or without a passphrase, need no OpenSSH. Keys in an agent and security keys
+(sk-ed25519) are used through ``ssh-keygen -Y sign``, which can ask for a touch.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MAX_KEY_BYTES = 100_000
 
 
 def own_key() -> Path:
-    """Return where ``harness keygen`` puts a key: ``~/.config/atariari/id_ed25519``."""
+    """Return the default key file of ``harness keygen``: ``~/.config/atariari/id_ed25519``."""
     base = os.environ.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "atariari" / "id_ed25519"
 
 
 def default_key() -> str | None:
-    """Return the user's key: the harness's own, else what git signs with, else one in ``~/.ssh``.
+    """Return the user's key: from ``harness keygen``, else git's signing key, else one in ``~/.ssh``.
 
     Returns:
-        A path, or the public key itself where git names one that an agent holds; None without any.
+        A path, or a public key if git names one that is held by an agent; None if there is no key.
     """
     if own_key().is_file():
         return str(own_key())
@@ -52,16 +52,16 @@ def default_key() -> str | None:
 
 
 def keygen(path: str | os.PathLike[str], *, passphrase: str | None = None, comment: str = "") -> PublicKey:
-    """Make an ed25519 key pair in OpenSSH's format, readable by its owner alone.
+    """Create an ed25519 key pair in OpenSSH's format, readable only by its owner.
 
     Args:
-        path: Of the private key; the public one goes beside it, as ``path.pub``.
-        passphrase: To lock the private key with.
-        comment: Closes the public key's line.
+        path: File of the private key; the public key is written to ``path.pub``.
+        passphrase: Passphrase of the private key.
+        comment: Comment at the end of the public key's line.
 
     Raises:
-        UsageError: One of the two files is there already.
-        SignatureError: They cannot be written.
+        UsageError: One of the two files exists.
+        SignatureError: The files cannot be written.
     """
     path = Path(path)
     public_path = path.with_name(path.name + ".pub")
@@ -78,7 +78,7 @@ def keygen(path: str | os.PathLike[str], *, passphrase: str | None = None, comme
         _create(public_path, f"{public.line} {comment}".strip().encode() + b"\n", 0o644)
         _create(path, secret, 0o600)
     except FileExistsError as error:
-        raise UsageError(f"There is a key at {path} already.", cure="Name another file.") from error
+        raise UsageError(f"A key already exists at {path}.", cure="Choose another file.") from error
     except OSError as error:
         raise SignatureError(f"{path} cannot be written: {error.strerror or error}.") from error
     return public
@@ -87,18 +87,18 @@ def keygen(path: str | os.PathLike[str], *, passphrase: str | None = None, comme
 def sign(
     message: bytes, namespace: str, key: str | os.PathLike[str], *, ask: AskPassphrase | None = None
 ) -> tuple[PublicKey, str]:
-    """Sign ``message`` and return the public key and the armoured signature, which has been verified.
+    """Sign ``message`` and return the public key and the verified, armoured signature.
 
     Args:
         message: Any bytes.
-        namespace: What the signature is for.
-        key: A private key's file; or a public key (its file, or its line as git's ``user.signingkey``
-            has it) whose private half an agent holds.
-        ask: Called with a question when the key has a passphrase that no agent spares us.
+        namespace: The purpose of the signature.
+        key: File of a private key; or a public key (its file, or its line as in git's ``user.signingkey``)
+            whose private key is held by an agent.
+        ask: Called with a prompt to get the key's passphrase, unless an agent holds the key.
 
     Raises:
-        SignatureError: No such key, of a kind that does not do, a wrong passphrase, a security key that
-            was not touched.
+        SignatureError: The key does not exist or has an unsupported type, the passphrase is wrong, or the
+            security key was not touched.
     """
     text = str(key)
     if text.startswith(_LITERALS):
@@ -114,7 +114,7 @@ def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | 
         return _with_agent(message, namespace, PublicKey.from_line(data.decode("ascii", "replace")))
     try:
         private = _load(data, None)
-    except TypeError:  # how cryptography says that there is a passphrase
+    except TypeError:  # raised by cryptography if the key has a passphrase
         public_path = path.with_name(path.name + ".pub")
         if public_path.is_file():
             public = PublicKey.from_line(_read(public_path).decode("ascii", "replace"))
@@ -122,10 +122,11 @@ def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | 
                 return _with_agent(message, namespace, public)
         if ask is None:
             raise SignatureError(
-                f"The key {path} has a passphrase.", cure=f"Run it in a terminal, or first: ssh-add {path}"
+                f"The key {path} has a passphrase.",
+                cure=f"Run this in a terminal, or add the key to your agent first: ssh-add {path}",
             ) from None
-        private = _load(data, ask(f"Passphrase of {path}").encode())
-    except UnsupportedAlgorithm:  # a security key's handle: only ssh-keygen can talk to the device
+        private = _load(data, ask(f"Passphrase for {path}").encode())
+    except UnsupportedAlgorithm:  # a security key: only ssh-keygen can talk to the device
         return _with_ssh_keygen(message, namespace, path)
     return _sign(message, namespace, private)
 
@@ -150,20 +151,16 @@ def _load(data: bytes, password: bytes | None) -> Ed25519PrivateKey | rsa.RSAPri
     try:
         private = loader(data, password)
     except ValueError as error:
-        what = (
-            "This is not a private key"
-            if password is None
-            else "The passphrase is wrong, or the key is broken"
-        )
+        what = "Not a private key" if password is None else "Wrong passphrase, or a damaged key"
         raise SignatureError(
-            f"{what}.", cure="Give an SSH key made by ssh-keygen or by harness keygen."
+            f"{what}.", cure="Use an SSH key created by ssh-keygen or harness keygen."
         ) from error
     if not isinstance(private, Ed25519PrivateKey | rsa.RSAPrivateKey):
         raise SignatureError(
-            "Results are not signed with keys of this kind.",
-            expected="ed25519, sk-ed25519, or RSA of 3072 bits and up",
+            "Unsupported key type.",
+            expected="ed25519, sk-ed25519, or RSA with at least 3072 bits",
             got=type(private).__name__.removesuffix("PrivateKey"),
-            cure="harness keygen makes an ed25519 key.",
+            cure="harness keygen creates an ed25519 key.",
         )
     return private
 
@@ -183,14 +180,14 @@ def _with_agent(message: bytes, namespace: str, public: PublicKey) -> str:
 
 
 def _with_ssh_keygen(message: bytes, namespace: str, path: Path) -> str:
-    # Its standard error stays the user's, who reads there that the security key wants to be touched.
+    # Standard error is inherited: there ssh-keygen asks for the touch of a security key.
     command = [_ssh_keygen(), "-Y", "sign", "-f", str(path), "-n", namespace]
     done = subprocess.run(command, input=message, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise SignatureError(
             "ssh-keygen could not sign.",
             got=f"exit code {done.returncode}",
-            cure="Is the key in the agent (ssh-add -l), or the security key plugged in and touched?",
+            cure="Check that the agent holds the key (ssh-add -l), or plug in and touch the security key.",
         )
     return done.stdout.decode("ascii", "replace")
 
@@ -205,8 +202,8 @@ def _agent_holds(public: PublicKey) -> bool:
 def _ssh_keygen() -> str:
     if (found := shutil.which("ssh-keygen")) is None:
         raise SignatureError(
-            "This key needs OpenSSH's ssh-keygen, which is not installed.",
-            cure="Install OpenSSH, or sign with a plain key file.",
+            "This key needs ssh-keygen from OpenSSH, which is not installed.",
+            cure="Install OpenSSH, or use a plain key file.",
         )
     return found
 
@@ -224,7 +221,7 @@ def _read(path: Path) -> bytes:
             return file.read(_MAX_KEY_BYTES)
     except OSError as error:
         raise SignatureError(
-            f"The key {path} cannot be read: {error.strerror or error}.", cure="harness keygen makes one."
+            f"The key {path} cannot be read: {error.strerror or error}.", cure="harness keygen creates one."
         ) from error
 
 

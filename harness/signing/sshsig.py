@@ -1,4 +1,4 @@
-"""SSH signatures (PROTOCOL.sshsig): made with the key that people have, verified without OpenSSH."""
+"""SSH signatures (OpenSSH's PROTOCOL.sshsig): signed with existing SSH keys, verified without OpenSSH."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from atariari_data.errors import AtariariError
 
 _MAGIC = b"SSHSIG"
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----\n", "-----END SSH SIGNATURE-----\n"
-_WIDTH = 70  # of OpenSSH's armour
+_WIDTH = 70  # line length of OpenSSH's armour
 MIN_RSA_BITS = 3072
 _MAX_RSA_BITS = 16384  # as OpenSSH
 
@@ -28,7 +28,7 @@ _SIGNATURE_OF = {ED25519: ED25519, RSA: "rsa-sha2-512", SK_ED25519: SK_ED25519}
 
 
 class SignatureError(AtariariError):
-    """A signature, or a key, that cannot be read or does not hold."""
+    """A signature or key that cannot be read or is invalid."""
 
 
 @dataclass(frozen=True)
@@ -36,57 +36,59 @@ class PublicKey:
     """A public key in SSH's wire format.
 
     Attributes:
-        blob: The key as in the second column of a ``.pub`` file, decoded.
+        blob: The second column of a ``.pub`` file, decoded.
     """
 
     blob: bytes
 
     @property
     def kind(self) -> str:
-        """Its type, as in the first column of a ``.pub`` file."""
+        """The key's type: the first column of a ``.pub`` file."""
         return _text(_Reader(self.blob).string())
 
     @property
     def fingerprint(self) -> str:
-        """As ``ssh-keygen -l`` prints it."""
+        """The fingerprint, as ``ssh-keygen -l`` prints it."""
         digest = hashlib.sha256(self.blob).digest()
         return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
     @property
     def line(self) -> str:
-        """As in a ``.pub`` file, without the comment."""
+        """The line of a ``.pub`` file, without the comment."""
         return f"{self.kind} {base64.b64encode(self.blob).decode()}"
 
     @classmethod
     def from_line(cls, line: str) -> PublicKey:
-        """Read a ``.pub`` file's line; what follows the key is a comment.
+        """Read the line of a ``.pub`` file.
 
         Raises:
-            SignatureError: Not a public key, or of a kind that results are not signed with.
+            SignatureError: Not a public key, or of an unsupported type.
         """
         kind, encoded, *_ = *line.split(None, 2), "", ""
         try:
             key = cls(base64.b64decode(encoded, validate=True))
         except (binascii.Error, ValueError) as error:
-            raise SignatureError("This is not an SSH public key.", got=ascii(line[:60])) from error
+            raise SignatureError("Not an SSH public key.", got=ascii(line[:60])) from error
         if key.kind != kind:
-            raise SignatureError("An SSH public key says two kinds.", expected=kind, got=ascii(key.kind))
+            raise SignatureError(
+                "An SSH public key names two different types.", expected=kind, got=ascii(key.kind)
+            )
         key.check()
         return key
 
     def check(self) -> None:
-        """Refuse what is not a whole ed25519, sk-ed25519 or RSA key of 3072 bits and up.
+        """Check that this is a complete ed25519 or sk-ed25519 key, or an RSA key of at least 3072 bits.
 
         Raises:
-            SignatureError: Says which it is, and what would do.
+            SignatureError: It is not.
         """
         self.verify_raw(None, b"")
 
     def verify_raw(self, signature: bytes | None, message: bytes) -> None:
-        """Check an SSH signature blob over ``message``; with None for the signature, the key alone.
+        """Verify an SSH signature blob over ``message``; without a signature, check only the key.
 
         Raises:
-            SignatureError: It does not hold.
+            SignatureError: The signature or the key is invalid.
         """
         reader = _Reader(self.blob)
         kind = _text(reader.string())
@@ -96,10 +98,10 @@ class PublicKey:
             self._verify_ed25519(kind, reader, signature, message)
         else:
             raise SignatureError(
-                "Results are not signed with keys of this kind.",
-                expected="ed25519, sk-ed25519, or RSA of 3072 bits and up",
+                "Unsupported key type.",
+                expected="ed25519, sk-ed25519, or RSA with at least 3072 bits",
                 got=ascii(kind[:60]),
-                cure="harness keygen makes an ed25519 key.",
+                cure="harness keygen creates an ed25519 key.",
             )
 
     def _verify_rsa(self, reader: _Reader, signature: bytes | None, message: bytes) -> None:
@@ -107,26 +109,26 @@ class PublicKey:
         reader.end()
         if not MIN_RSA_BITS <= modulus.bit_length() <= _MAX_RSA_BITS:
             raise SignatureError(
-                "An RSA key has the wrong size.",
+                "Unsupported RSA key size.",
                 expected=f"{MIN_RSA_BITS} to {_MAX_RSA_BITS} bits",
                 got=f"{modulus.bit_length()} bits",
-                cure="harness keygen makes an ed25519 key.",
+                cure="harness keygen creates an ed25519 key.",
             )
         try:
             key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
         except ValueError as error:
-            raise SignatureError("An RSA key is broken.", got=str(error)) from error
+            raise SignatureError("Invalid RSA key.", got=str(error)) from error
         if signature is None:
             return
         body = _open_signature(RSA, signature)
         raw = body.string()
         body.end()
         if len(raw) != (modulus.bit_length() + 7) // 8:
-            raise _does_not_hold()
+            raise _invalid()
         try:
             key.verify(raw, message, padding.PKCS1v15(), SHA512())
         except InvalidSignature:
-            raise _does_not_hold() from None
+            raise _invalid() from None
 
     @staticmethod
     def _verify_ed25519(kind: str, reader: _Reader, signature: bytes | None, message: bytes) -> None:
@@ -136,12 +138,12 @@ class PublicKey:
         try:
             key = Ed25519PublicKey.from_public_bytes(point)
         except ValueError as error:
-            raise SignatureError("An ed25519 key is broken.", got=f"{len(point)} bytes") from error
+            raise SignatureError("Invalid ed25519 key.", got=f"{len(point)} bytes") from error
         if signature is None:
             return
         body = _open_signature(kind, signature)
         raw = body.string()
-        if kind == SK_ED25519:  # U2F: the device signs digests, its flags and its counter
+        if kind == SK_ED25519:  # U2F: the device signs digests, flags and a counter
             flags_and_counter = body.take(5)
             message = (
                 hashlib.sha256(application).digest() + flags_and_counter + hashlib.sha256(message).digest()
@@ -150,11 +152,11 @@ class PublicKey:
         try:
             key.verify(raw, message)
         except InvalidSignature:
-            raise _does_not_hold() from None
+            raise _invalid() from None
 
 
 def to_sign(message: bytes, namespace: str) -> bytes:
-    """Return the bytes that a key signs for ``message``: its SHA-512 bound to the namespace."""
+    """Return the bytes to sign for ``message``: its SHA-512, tied to the namespace."""
     return (
         _MAGIC
         + _string(namespace.encode())
@@ -165,7 +167,7 @@ def to_sign(message: bytes, namespace: str) -> bytes:
 
 
 def armour(key: PublicKey, signature: bytes, namespace: str) -> str:
-    """Return a whole SSH signature as text, as ``ssh-keygen -Y sign`` writes it."""
+    """Return an SSH signature as text, as ``ssh-keygen -Y sign`` writes it."""
     blob = (
         _MAGIC
         + struct.pack(">I", 1)
@@ -181,26 +183,26 @@ def armour(key: PublicKey, signature: bytes, namespace: str) -> str:
 
 
 def signature_blob(kind: str, raw: bytes) -> bytes:
-    """Return a raw ed25519 or RSA (SHA-512) signature with its algorithm's name before it."""
+    """Return a raw ed25519 or RSA (SHA-512) signature, prefixed with the name of its algorithm."""
     return _string(_SIGNATURE_OF[kind].encode()) + _string(raw)
 
 
 def signer(text: str, namespace: str) -> PublicKey:
-    """Return the key that a signature says it was made with.
+    """Return the key that a signature claims to be made with, without verifying it.
 
     Raises:
-        SignatureError: It cannot be read, or is for another namespace.
+        SignatureError: The signature cannot be read or is for another namespace.
     """
     return _open_armour(text, namespace)[0]
 
 
 def verify(text: str, message: bytes, namespace: str) -> PublicKey:
-    """Check an armoured SSH signature and return the key that made it.
+    """Verify an armoured SSH signature and return the key that made it.
 
-    Whose key that is, an ``allowed_signers`` file tells (:mod:`harness.signing.allowed_signers`).
+    The key's owner is found in an ``allowed_signers`` file (:mod:`harness.signing.allowed_signers`).
 
     Raises:
-        SignatureError: It cannot be read, is for another namespace, or does not hold.
+        SignatureError: The signature cannot be read, is for another namespace, or is invalid.
     """
     key, signature = _open_armour(text, namespace)
     key.verify_raw(signature, to_sign(message, namespace))
@@ -209,14 +211,14 @@ def verify(text: str, message: bytes, namespace: str) -> PublicKey:
 
 def _open_armour(text: str, namespace: str) -> tuple[PublicKey, bytes]:
     if not (text.startswith(_BEGIN) and text.endswith(_END)):
-        raise SignatureError("This is not an armoured SSH signature.", got=ascii(text[:40]))
+        raise SignatureError("Not an armoured SSH signature.", got=ascii(text[:40]))
     try:
         blob = base64.b64decode(text[len(_BEGIN) : -len(_END)].replace("\n", ""), validate=True)
     except binascii.Error as error:
-        raise SignatureError("An SSH signature is not base64.", got=str(error)) from error
+        raise SignatureError("The SSH signature is not valid base64.", got=str(error)) from error
     reader = _Reader(blob)
     if reader.take(len(_MAGIC)) != _MAGIC or reader.take(4) != b"\0\0\0\1":
-        raise SignatureError("This is not an SSH signature of version 1.")
+        raise SignatureError("Not an SSH signature of version 1.")
     key = PublicKey(reader.string())
     found = _text(reader.string())
     reserved, algorithm, signature = reader.string(), _text(reader.string()), reader.string()
@@ -228,9 +230,11 @@ def _open_armour(text: str, namespace: str) -> tuple[PublicKey, bytes]:
             got=ascii(found[:80]),
         )
     if reserved or algorithm != "sha512":
-        raise SignatureError("The signature uses another hash.", expected="sha512", got=ascii(algorithm[:20]))
-    if armour(key, signature, namespace) != text:  # one text for each signature: no spare bits, no odd lines
-        raise SignatureError("The signature is not written as OpenSSH writes it.")
+        raise SignatureError(
+            "Unsupported hash in the signature.", expected="sha512", got=ascii(algorithm[:20])
+        )
+    if armour(key, signature, namespace) != text:  # each signature has exactly one text
+        raise SignatureError("The signature is not formatted as OpenSSH formats it.")
     return key, signature
 
 
@@ -239,17 +243,17 @@ def _open_signature(kind: str, signature: bytes) -> _Reader:
     algorithm = _text(reader.string())
     if algorithm != _SIGNATURE_OF[kind]:
         raise SignatureError(
-            "The signature's algorithm does not fit its key.",
+            "The signature's algorithm does not match its key.",
             expected=_SIGNATURE_OF[kind],
             got=ascii(algorithm[:60]),
         )
     return reader
 
 
-def _does_not_hold() -> SignatureError:
+def _invalid() -> SignatureError:
     return SignatureError(
-        "The signature does not hold: the content was changed, or it was made for another one.",
-        cure="Take the file as its author signed it.",
+        "The signature is invalid: the content was changed, or the signature belongs to another file.",
+        cure="Use the file as its author signed it.",
     )
 
 
@@ -262,14 +266,14 @@ def _text(value: bytes) -> str:
 
 
 class _Reader:
-    """SSH's wire format (RFC 4251), read front to back."""
+    """A sequential reader of SSH's wire format (RFC 4251)."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
     def take(self, count: int) -> bytes:
         if count > len(self._data) - self._at:
-            raise SignatureError("A signature or key is cut short.")
+            raise SignatureError("A signature or key is truncated.")
         self._at += count
         return self._data[self._at - count : self._at]
 
@@ -279,9 +283,9 @@ class _Reader:
     def integer(self) -> int:
         raw = self.string()
         if not raw or raw[0] & 0x80 or (raw[0] == 0 and not (len(raw) > 1 and raw[1] & 0x80)):
-            raise SignatureError("A number in a key is not positive and shortest.")
+            raise SignatureError("A number in a key is negative or not in its shortest form.")
         return int.from_bytes(raw)
 
     def end(self) -> None:
         if self._at != len(self._data):
-            raise SignatureError("A signature or key has bytes to spare.")
+            raise SignatureError("A signature or key has trailing bytes.")
