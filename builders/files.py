@@ -34,9 +34,9 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 part.replace(path)
             else:
                 os.link(part, path)  # fails where the file exists, unlike rename
-    except FileExistsError as error:
-        raise _is_there(path) from error
     except OSError as error:
+        if path.exists() and not replace:
+            raise _is_there(path) from error
         raise DataError(
             f"{path} cannot be written: {error}", cure="Name a place that can be written and has room."
         ) from error

@@ -114,9 +114,9 @@ def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:
     assert {r.train_rows for r in found.rows} == {"full"}
     said = "\n".join(found.statements)
     assert "cannot be ranked" in said
-    assert "not compared: linear, 50 rows" in said
-    assert "not compared: linear, 1k rows" in said
-    assert "No suite mean: not in both: breakout" in said
+    assert "Not compared, only in coarse: linear, 50 rows" in said
+    assert "Not compared, only in blind: linear, 1k rows" in said
+    assert "No suite mean. Games not in both results: breakout" in said
     assert not [r for r in found.rows if r.level == "suite"]
 
 
@@ -124,19 +124,19 @@ def test_what_cannot_be_compared(run: Evaluate, files: Path, tmp_path: Path) -> 
     plain = run(coarse)
     with pytest.raises(UsageError, match=r"different label sets(.|\n)*v1(.|\n)*anand2019"):
         harness.compare(plain, run(coarse, label_set="anand2019"))
-    with pytest.raises(UsageError, match=r"same rows of pong(.|\n)*60 rows(.|\n)*without --limit"):
+    with pytest.raises(UsageError, match=r"different rows of pong(.|\n)*60 rows(.|\n)*without --limit"):
         harness.compare(plain, run(coarse, limit=60))
     with pytest.raises(UsageError, match="no game in common"):
         harness.compare(plain, run(coarse, games=["breakout"]))
     with pytest.raises(UsageError, match="no probe in common"):
         harness.compare(plain, run(coarse, train_sizes=[30]))
     (tmp_path / "a.json").write_bytes((files / "a.json").read_bytes())
-    with pytest.raises(PredictionsError, match=r"a\.predictions\.parquet are not there"):
+    with pytest.raises(PredictionsError, match=r"not found: .*a\.predictions\.parquet"):
         harness.compare(tmp_path / "a.json", files / "b.json")
     (tmp_path / "a.predictions.parquet").write_bytes((files / "b.predictions.parquet").read_bytes())
     with pytest.raises(PredictionsError, match="another run"):
         harness.compare(tmp_path / "a.json", files / "b.json")
-    with pytest.raises(UsageError, match="no predictions with it"):
+    with pytest.raises(UsageError, match="has no predictions"):
         harness.compare(harness.Result(signatures=[], signed=plain.signed), plain)
 
 

@@ -401,7 +401,7 @@ def test_a_result_with_fewer_variables(board: TestBoard) -> None:
         (b'"seeds":{', b'"seeds": ' + b"[" * 200_000 + b"{", "nested too deeply"),
         (b'"f1":[0.', b'"f1":[7.', "less than or equal to 1"),
         (b'"f1":[0.', b'"f1":[-0.', "greater than or equal to 0"),
-        (b'"f1":[0.', b'"f1":[0,0.', "of one length"),
+        (b'"f1":[0.', b'"f1":[0,0.', "equal lengths"),
         ("Zoë".encode(), "Z\u202eoe".encode(), r"submitter\.name"),
         ("Zoë".encode(), "Z\u200boe".encode(), r"submitter\.name"),
         ("Zoë".encode(), "Zо".encode(), r"submitter\.name"),  # noqa: RUF001  a Cyrillic letter
@@ -433,7 +433,7 @@ def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> 
         (("games", "pong", "scores", 0, "variables", "majority_f1", 0), 0, "does not follow|contradicts"),
         (("suite", 0, "means", "f1"), 0.9999, "contradicts itself at suite"),
         (("suite", 0, "means", "categories", 0, "count"), 9, "contradicts itself at suite"),
-        (("dataset", "splits", "pong", "test", "rows"), 9870, "does not fit the test split"),
+        (("dataset", "splits", "pong", "test", "rows"), 9870, "n is not the number of test rows"),
         (("finished",), "2031-01-31T12:34:56Z", "in the future"),
     ],
 )
@@ -461,7 +461,7 @@ def test_a_dry_run_on_a_fresh_split_moves_no_tier(board: TestBoard) -> None:
 def test_a_huge_file(board: TestBoard) -> None:
     with (board.folder / path_of(board.result(1).signed)).open("r+b") as file:
         file.truncate(2**30)
-    refused(verify(board.folder), "too large to be a result")
+    refused(verify(board.folder), "too large for a result")
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_without_predictions_the_page_says_what_is_missing(folder: Path, tmp_pat
     paths = [write(read(folder / f"{name}.json"), tmp_path / f"{name}.json") for name in ("a", "b")]
     text = render(load(paths))
     assert "Without its predictions, so there are no intervals of means" in text
-    assert "are not there" in text
+    assert "not found" in text
     assert "Not compared." in text
     assert "Predicted against true</span>" not in text
     damaged = file_beside(paths[0])

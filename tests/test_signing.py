@@ -115,7 +115,7 @@ def test_passphrases(home: Path) -> None:
 
     assert keys.sign(MESSAGE, NAMESPACE, home / "key", ask=ask)[0] == public
     assert asked == [f"Passphrase for {home / 'key'}"]
-    with pytest.raises(SignatureError, match="passphrase is wrong"):
+    with pytest.raises(SignatureError, match="Wrong passphrase"):
         keys.sign(MESSAGE, NAMESPACE, home / "key", ask=lambda _: "wrong")
     with pytest.raises(SignatureError, match="ssh-add"):
         keys.sign(MESSAGE, NAMESPACE, home / "key")
