@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from builders.console import say
+_log = logging.getLogger(__name__)
 
 DEFAULT_GIGABYTES = 20
 
@@ -108,7 +109,7 @@ class Cache:
         except OSError as error:
             if partial is not None:
                 partial.unlink(missing_ok=True)
-            say(f"Not kept for the next run: {self.folder} cannot be written ({error.strerror or error}).")
+            _log.warning("Not cached: cannot write to %s (%s).", self.folder, error.strerror or error)
             return
         self._shrink()
 

@@ -226,7 +226,7 @@ def test_what_is_not_there_or_no_encoder_file(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     for source, message in [
         (tmp_path / "nowhere.py", "no encoder file.*got: nothing there"),
-        (tmp_path, "holds no run.*got: notes.txt"),
+        (tmp_path, "is not a run.*got: notes.txt"),
         (tmp_path / "weights.pkl", "a pickle: reading it would run code"),
         (tmp_path / "notes.txt", "notes.txt is not a file that an encoder can be loaded from"),
     ]:

@@ -12,16 +12,16 @@ from harness.cli import options
 
 _spec = click.option(
     "--spec",
-    help="What the encoder sees, if it does not say so itself: color=rgb,stack=4,size=84x84,layout=NHWC,"
-    "scale=byte, or some of these.",
+    help="Input format, for an encoder that does not declare one: any of color=rgb, stack=4, size=84x84, "
+    "layout=NHWC and scale=byte, comma-separated.",
 )
 _autocast = click.option(
     "--autocast",
     is_flag=True,
     help="Run a torch module in half precision: float16 on CUDA, bfloat16 on the CPU.",
 )
-_device = click.option("--device", help="Torch device.  [default: where the encoder is, cpu]")
-_pool = click.option("--pool", help="How feature maps or tokens become vectors: flatten, mean or cls.")
+_device = click.option("--device", help="Torch device.  [default: the encoder's own, else cpu]")
+_pool = click.option("--pool", help="How to turn feature maps or tokens into vectors: flatten, mean or cls.")
 
 
 @click.command()
@@ -42,33 +42,37 @@ _pool = click.option("--pool", help="How feature maps or tokens become vectors: 
 @click.option(
     "--fresh-seed",
     type=click.IntRange(min=0, max=2**53 - 1),
-    help="Score on a test split recorded now from this seed, and say what is lost against the frozen one.",
+    help="Record a new test split with this seed, score on it, and report the loss against the frozen one.",
 )
 @label_set_option
-@click.option("--name", help="Of the encoder, in the result.  [default: its class or file]")
+@click.option("--name", help="The encoder's name in the result.  [default: its class or file]")
 @click.option(
     "--pretraining-data",
-    help="What the encoder was trained on; none for an untrained one.  [default: what a run or a named "
-    "encoder says of itself, else not declared]",
+    help="What the encoder was trained on; 'none' if it is untrained.  [default: known for runs and named "
+    "encoders, else not declared]",
 )
 @options.submitter
 @options.key
 @options.num_proc
-@click.option("--no-cache", is_flag=True, help="Neither use nor keep features and finished games.")
 @click.option(
-    "--no-isolation", is_flag=True, help="Run the encoder in this process, for debugging; the result says so."
+    "--no-cache", is_flag=True, help="Do not read or write the cache of features and finished games."
+)
+@click.option(
+    "--no-isolation",
+    is_flag=True,
+    help="Run the encoder in this process, for debugging. The result records it.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=600.0,
     show_default=True,
-    help="Seconds that the encoder's process may take for a batch.",
+    help="Seconds that the encoder may take for a batch.",
 )
 @click.option(
     "--memory-limit",
     type=click.FloatRange(min=0, min_open=True),
-    help="Gigabytes that the encoder's process may take.  [default: most of what is free]",
+    help="Memory limit of the encoder's process, in GB.  [default: most of what is free]",
 )
 @options.quiet
 @json_option
@@ -89,16 +93,20 @@ def evaluate(
 ) -> None:
     """Evaluate ENCODER and write a signed result.
 
-    ENCODER is a Python file with an encoder in it (examples/my_encoder.py is one to start from), what
-    docs/encoders.md names besides, the folder of a run or of runs (harness train, harness run), or one of
-    majority, random-cnn, pixels-pca, random-projection and ram.
+    ENCODER is one of:
+
+    \b
+    - a Python file that defines an encoder (start from examples/my_encoder.py)
+    - a folder that harness train or harness run wrote
+    - a built-in: majority, random-cnn, pixels-pca, random-projection or ram
+    - a TorchScript, torch.export or ONNX program, or a timm or Hugging Face model: see docs/encoders.md
 
     \b
     harness evaluate my_encoder.py --games pong,breakout
     harness evaluate my_encoder.py --games pong --limit 500    # does it run at all?
     harness evaluate my_encoder.py --games pong --probe linear --probe anand2019
     harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
-    """  # noqa: D301  click's mark for lines to leave as they are
+    """  # noqa: D301  click keeps the lines after this mark
     from harness.cli.output import check_writable, default_out, save
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
@@ -139,9 +147,9 @@ def evaluate(
 @_autocast
 @json_option
 def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
-    """Say which rule ENCODER breaks, if any, before an hour is spent on it.
+    """Check an encoder before a long run.
 
-    Exit code 0: it keeps them all. 1: it does not.
+    Exit code 0: it passes every check. 1: it does not.
     """
     from harness.conformance import check_apart, conforms, report
     from harness.encoders.frame_spec import FrameSpec
@@ -157,12 +165,12 @@ def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
 
 @click.command()
 @options.games
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder for GAME.json.")
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder to write GAME.json to.")
 @options.probes
 @options.train_sizes
 @options.device
 @options.num_proc
-@click.option("--no-cache", is_flag=True, help="Neither use nor keep features.")
+@click.option("--no-cache", is_flag=True, help="Do not read or write the cache of features.")
 @options.quiet
 @json_option
 def trivial(
@@ -175,10 +183,10 @@ def trivial(
     as_json: bool,
     **others: Any,
 ) -> None:
-    """Score PCA and random projection of the pixels, which stand beside every score.
+    """Score the trivial encoders, PCA and a random projection of the pixels.
 
-    Made once for a dataset and a protocol, and kept in harness/trivial/scores. A game whose file is there is
-    not made again, so a run that was killed goes on where it was.
+    Every result is compared with these scores. They are computed once for each dataset and protocol and kept
+    in harness/trivial/scores. Games whose file exists are skipped, so an interrupted run can be resumed.
     """
     from harness.evaluation.trivial import make
 
@@ -199,9 +207,9 @@ def trivial(
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Remove it all.")
+@click.option("--clear", is_flag=True, help="Delete everything in it.")
 def cache(clear: bool) -> None:
-    """Say how large the cache of features and finished games is, or clear it."""
+    """Show the size of the cache of features and finished games, or clear it."""
     from harness.cache import Cache, default_dir
 
     kept = Cache(default_dir())

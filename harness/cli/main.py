@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from functools import partial
+from typing import Final
+
 import click
+from tqdm import tqdm
 
 from builders.console import Commands
 from harness import missing_extra
@@ -13,21 +19,50 @@ from harness.cli.reproduce import reproduce
 from harness.cli.result import compare, keygen, sign, verify
 from harness.cli.train import methods, run, train
 
+SECTIONS: Final = {
+    "Evaluate": (evaluate, check, compare, report),
+    "Train": (train, run, methods),
+    "Sign and verify": (keygen, sign, verify, reproduce),
+    "Leaderboard": (submit, leaderboard),
+    "Maintenance": (cache, trivial),
+}
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Narrator(logging.Handler):
+    """Prints what the library logs on standard error, above any progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+class _Harness(Commands):
+    """The group of all commands; its help lists them by section."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        width = max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{c.name:{width}}", c.get_short_help_str(limit=200)) for c in commands])
+
+
+@click.group(cls=_Harness, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="atariari")
-def cli() -> None:
-    """Evaluate encoders of Atari frames: how much of the game's state their features hold."""
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Measure how much of a game's state an encoder of Atari frames captures."""
+    log = logging.getLogger("harness")
+    narrator = _Narrator()
+    log.addHandler(narrator)
+    log.setLevel(logging.INFO)
+    context.call_on_close(partial(log.removeHandler, narrator))
+    context.call_on_close(partial(log.setLevel, logging.NOTSET))
 
 
 cli.missing_extra = staticmethod(missing_extra)
-for _command in (
-    *(evaluate, check, trivial, cache),
-    *(train, run, methods),
-    *(compare, report, reproduce, verify, sign, keygen),
-    *(submit, leaderboard),
-):
-    cli.add_command(_command)
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        cli.add_command(_command)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands: ``harness train``, ``harness run`` and ``harness methods``."""
+"""The commands about training: ``harness train``, ``harness run`` and ``harness methods``."""
 
 from __future__ import annotations
 
@@ -19,70 +19,92 @@ from harness.probes.registry import PROBES
 if TYPE_CHECKING:
     from harness.methods.table import Row
 
-_method = click.option("--method", required=True, help="One of those that `harness methods` lists.")
-_methods = click.option(
-    "--method", required=True, help="Of those that `harness methods` lists; several with commas between."
-)
+_method = click.option("--method", required=True, help="Method to train; see `harness methods`.")
+_methods = click.option("--method", required=True, help="Comma-separated methods; see `harness methods`.")
 _game = click.option(
-    "--game", "--env-name", "game_name", required=True, help="A game, or an id: PongNoFrameskip-v4."
+    "--game", "--env-name", "game_name", required=True, help="Game name, or Gymnasium id: PongNoFrameskip-v4."
 )
 _games = click.option(
     "--game",
     "--env-name",
     "game_names",
     required=True,
-    help="A game, or an id: PongNoFrameskip-v4; several with commas between, or all.",
+    help="Comma-separated game names or Gymnasium ids, or all.",
 )
-_seed = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything."
-)
+_seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 _seeds = click.option(
-    "--seed", "seeds", default="0", show_default=True, help="Of everything: 0, 0,1,2 or 0-4."
+    "--seed", "seeds", default="0", show_default=True, help="Random seeds: 0, 0,1,2 or 0-4."
 )
+_POSITIVE = click.FloatRange(min=0, min_open=True)
 _TRAINING: tuple[Callable[[Any], Any], ...] = (
     click.option(
-        "--encoder", "--encoder-type", default="nature", show_default=True, help="nature or impala."
+        "--encoder", "--encoder-type", default="nature", show_default=True, help="Network: nature or impala."
     ),
-    click.option("--size", default="210x160", show_default=True, help="Of the frames: 210x160 or 84x84."),
+    click.option("--size", default="210x160", show_default=True, help="Frame size: 210x160 or 84x84."),
     click.option(
-        "--feature-size", type=click.IntRange(1, 65536), default=256, show_default=True, help="Of a frame."
+        "--feature-size",
+        type=click.IntRange(1, 65536),
+        default=256,
+        show_default=True,
+        help="Features per frame.",
     ),
     click.option(
-        "--batch-size", type=click.IntRange(min=2), default=64, show_default=True, help="Samples a step."
+        "--batch-size", type=click.IntRange(min=2), default=64, show_default=True, help="Samples per step."
     ),
-    click.option("--learning-rate", "--lr", type=float, default=3e-4, show_default=True, help="Of Adam."),
+    click.option(
+        "--learning-rate",
+        "--lr",
+        type=_POSITIVE,
+        default=3e-4,
+        show_default=True,
+        help="Adam's learning rate.",
+    ),
     click.option(
         "--set",
         "options",
         multiple=True,
         metavar="NAME=VALUE",
-        help="The method's own hyperparameters; {game} in a value is the game.",
+        help="Hyperparameter of the method; may be repeated. {game} in VALUE stands for the game.",
     ),
     click.option(
-        "--epochs", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+        "--epochs",
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="Maximum number of epochs.",
     ),
-    click.option("--steps", type=click.IntRange(min=1), help="At most so many batches."),
-    click.option("--max-minutes", type=float, help="Train no longer than this, sessions before included."),
+    click.option("--steps", type=click.IntRange(min=1), help="Maximum number of steps."),
+    click.option(
+        "--max-minutes", type=_POSITIVE, help="Maximum training time, including earlier sessions of the run."
+    ),
     click.option(
         "--patience",
         type=click.IntRange(min=1),
         default=15,
         show_default=True,
-        help="Validations without a better loss before it stops.",
+        help="Stop after this many validations without a better loss.",
     ),
     click.option(
         "--validate-every", type=click.IntRange(min=1), help="Steps between validations.  [default: an epoch]"
     ),
     shared.device,
     click.option(
-        "--mixed-precision/--full-precision", default=None, help="Autocast.  [default: mixed on CUDA]"
+        "--mixed-precision/--full-precision",
+        default=None,
+        help="Whether to use autocast.  [default: mixed on CUDA]",
     ),
     click.option(
         "--track",
         multiple=True,
-        help="tensorboard, trackio or wandb, besides metrics.jsonl; may be given twice.",
+        help="Also log to tensorboard, trackio or wandb; may be repeated. metrics.jsonl is always written.",
     ),
-    click.option("--save-seconds", type=float, default=60.0, show_default=True, help="Between saved states."),
+    click.option(
+        "--save-seconds",
+        type=click.FloatRange(min=0),
+        default=60.0,
+        show_default=True,
+        help="Seconds between saved states.",
+    ),
     shared.num_proc,
     shared.quiet,
     json_option,
@@ -90,7 +112,7 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
 
 
 _out = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder.  [default: runs/GAME-METHOD-SEED]"
+    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/GAME-METHOD-SEED]"
 )
 
 
@@ -107,12 +129,14 @@ def _training(command: Callable[..., Any]) -> Callable[..., Any]:
 @_training
 @_out
 def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
-    """Train an encoder on a game's pretraining split; a run that was interrupted goes on.
+    """Train an encoder on a game's pretraining split.
+
+    Run the same command again to resume an interrupted run.
 
     \b
     harness train --method infonce-stdim --game pong --out runs/pong-stdim
     harness evaluate runs/pong-stdim --games pong
-    """  # noqa: D301  click's mark for lines to leave as they are
+    """  # noqa: D301  click keeps the lines after this mark
     folder, config = _train(out=out, **options)
     if as_json:
         print_json({"path": str(folder), **config.model_dump(mode="json")})
@@ -138,8 +162,8 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
-    help="Folder for METHOD-SEED.json, one for each method and seed, of all games; what is there is not made "
-    "again.  [default, of several methods, games or seeds: results]",
+    help="Folder for a table of results, METHOD-SEED.json for each method and seed. Existing ones are kept.  "
+    "[default for several methods, games or seeds: results]",
 )
 @shared.limit
 @shared.submitter
@@ -163,10 +187,10 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train an encoder on a game and evaluate it there, in one go; or many on many, into a table of results.
+    """Train an encoder on a game and evaluate it, in one go.
 
-    Started again, it goes on where it was. Methods that need no training (majority, random-cnn, pixels-pca,
-    random-projection, ram) are evaluated only.
+    Several methods, games or seeds give a table of results. Run the same command again to resume. Methods
+    that need no training (majority, random-cnn, pixels-pca, random-projection, ram) are only evaluated.
 
     \b
     harness run --method infonce-stdim --env-name PongNoFrameskip-v4
@@ -183,9 +207,14 @@ def run(
     probes = probes or tuple(PROBES)
     if len(rows) > 1 or len(games) > 1 or results is not None:
         if result is not None:
-            raise UsageError("A table has more results than one.", cure="--results FOLDER, or one at a time.")
+            raise UsageError(
+                "--result names one file, but this command makes several results.",
+                cure="Give a folder, --results FOLDER, or one method, game and seed.",
+            )
         if options["options"] and len(methods) > 1:
-            raise UsageError("--set is of one method.", got=f"--method {method}")
+            raise UsageError(
+                "--set takes the options of one method.", got=f"--method {method}", cure="Give one --method."
+            )
         who = None if submitter is None else {"principal": submitter}
         evaluation = {**common, "probes": probes, "submitter": who, "progress": not options["quiet"]}
         folders = _Folders(out or Path("runs"), results or Path("results"))
@@ -228,7 +257,7 @@ def _fill(
     key: str | None,
     as_json: bool,
 ) -> None:
-    """Make the results of a table that are not there yet."""
+    """Make the missing results of a table."""
     from harness.cli.output import check_writable, save
     from harness.evaluation.evaluate import evaluate
     from harness.methods.table import Wanted, fill, summary
@@ -256,15 +285,15 @@ def _fill(
         click.echo("\n".join(map(str, done)))
     if failed:
         raise AtariariError(
-            f"{len(failed)} of {len(rows)} results could not be made: {', '.join(failed)}.",
-            cure="Start it again: what is finished is not done again.",
+            f"{len(failed)} of {len(rows)} results failed: {', '.join(failed)}.",
+            cure="Fix the cause and run the command again; finished results are kept.",
         )
 
 
 @click.command()
 @json_option
 def methods(*, as_json: bool) -> None:
-    """List what `harness run` knows by name, and the hyperparameters of what `harness train` trains."""
+    """List the methods and their hyperparameters."""
     from dataclasses import fields
 
     from harness.encoders.named import NAMED
@@ -306,7 +335,7 @@ def _train(
     quiet: bool,
     **others: Any,
 ) -> tuple[Path, Any]:
-    """Make settings of a command line's options, and train."""
+    """Turn the options of a command line into settings, and train."""
     from harness.methods import load_method
     from harness.methods.run import Budget, Settings, make
     from harness.methods.train import Surroundings
@@ -338,12 +367,12 @@ def _chosen(names: str, label_set: str) -> list[str]:
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal()):
-        raise UsageError("This is no size.", expected="210x160 or 84x84", got=text)
+        raise UsageError("Not a frame size.", expected="210x160 or 84x84", got=text)
     return int(height), int(width)
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError("An option of a method has a value.", expected="--set NAME=VALUE", got=text)
+        raise UsageError("--set needs a name and a value.", expected="--set NAME=VALUE", got=text)
     return name, value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,13 +12,14 @@ from typing import Any
 
 from atariari_data.errors import UsageError
 from atariari_data.games import game
-from builders.console import say
 from builders.files import new_file
 from builders.manifest import load_manifest
 from harness.evaluation.evaluate import evaluate
 from harness.protocol import check_sizes, choose_games, choose_runs
 from harness.trivial import store
 from harness.trivial.encoders import ENCODERS
+
+_log = logging.getLogger(__name__)
 
 
 def make(
@@ -94,6 +96,5 @@ def make(
             part.write_text(
                 store.content(manifests[name], made, version("atariari"), scores), encoding="ascii"
             )
-        if progress:
-            say(f"{name}: {time.monotonic() - start:.0f} s, {files[name]}")
+        _log.info("%s: %.0f s, %s", name, time.monotonic() - start, files[name])
     return list(files.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import atariari_data
-from builders.console import say
 from builders.manifest import recording_file
 from harness.adapters import load_encoder
 from harness.cache import default_dir
@@ -18,6 +18,8 @@ from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.named import RAM
 from harness.isolation.process import Guards, IsolatedEncoder, Limits
 from harness.trivial.encoders import PIXELS_PCA
+
+_log = logging.getLogger(__name__)
 
 
 def open_encoder(
@@ -54,7 +56,7 @@ def _opened(
 ) -> Iterator[tuple[IsolatedEncoder, Guards]]:
     with IsolatedEncoder(source, hidden, limits, **options) as encoder:
         if encoder.guards.note:
-            say(f"The encoder's process has fewer walls here: {encoder.guards.note}.")
+            _log.warning("The sandbox of the encoder's process is incomplete: %s.", encoder.guards.note)
         yield encoder, encoder.guards
 
 

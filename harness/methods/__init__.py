@@ -1,7 +1,7 @@
-"""The methods of arXiv 1906.08226 by name, and one loop that trains them.
+"""The methods of arXiv 1906.08226 by name, and the loop that trains them.
 
-Nothing heavy is imported here: a method's module, and torch with it, when the method is asked for.
-`docs/methods.md` says what each method is; `harness.methods.train.train` trains one.
+Importing this package is cheap: a method's module, and torch with it, is imported on first use.
+`docs/methods.md` describes each method, `harness.methods.train.train` trains one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from harness.encoders.named import NAMED
 if TYPE_CHECKING:
     from harness.methods.method import Method
 
-# Where each method's class is: `module:class` under this package.
 METHODS: Final = {
     "infonce-stdim": "contrastive:SpatioTemporalDIM",
     "jsd-stdim": "contrastive:JensenShannonDIM",
@@ -30,19 +29,20 @@ METHODS: Final = {
     "majority": "untrained:Majority",
     "pretrained-rl-agent": "agent:PretrainedAgent",
 }
+"""The class of each method, as ``module:class`` in this package."""
 
 
 def load_method(name: str) -> type[Method]:
     """Return the class of a method.
 
     Raises:
-        UnknownNameError: No such method; says which there are, and the nearest.
-        UsageError: It is an encoder that needs no training.
+        UnknownNameError: No such method.
+        UsageError: The name is of an encoder that needs no training.
         MissingExtraError: torch is not installed.
     """
     if name in NAMED and name not in METHODS:
         raise UsageError(
-            f"{name} is not trained.", cure=f"harness evaluate {name}, or harness run --method {name}"
+            f"{name} needs no training.", cure=f"harness evaluate {name}, or harness run --method {name}"
         )
     if name not in METHODS:
         raise UnknownNameError("method", name, METHODS)

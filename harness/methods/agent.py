@@ -1,4 +1,4 @@
-"""The features of an agent that was trained to play: learned from reward."""
+"""The features of an agent that was trained with reinforcement learning."""
 
 from __future__ import annotations
 
@@ -58,19 +58,20 @@ class AgentEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """Which agent.
+    """Options of the agent.
 
     Attributes:
-        checkpoint: A path or ``hf:ORG/REPO/FILE``, as `atariari_data.get_episodes` takes it.
+        checkpoint: A path or ``hf:ORG/REPO/FILE``, as in `atariari_data.get_episodes`.
     """
 
     checkpoint: str = ""
 
 
 class PretrainedAgent(Method):
-    """``pretrained-rl-agent``: the hidden layer of an agent, after its ReLU (arXiv 1906.08226, table 10).
+    """``pretrained-rl-agent``: the last hidden layer of a trained agent (arXiv 1906.08226, table 10).
 
-    Any checkpoint of Stable-Baselines3 (PPO or A2C with `CnnPolicy`) or of CleanRL's `ppo_atari`.
+    The checkpoint is from Stable-Baselines3 (PPO or A2C with `CnnPolicy`) or CleanRL's `ppo_atari`. Features
+    are taken after the ReLU.
     """
 
     trains = False
@@ -78,10 +79,10 @@ class PretrainedAgent(Method):
 
     @classmethod
     def make_encoder(cls, network: Network, options: AgentOptions) -> nn.Module:
-        """Make the encoder, with the checkpoint's weights where there is one.
+        """Make the encoder, with the weights of the checkpoint if one is given.
 
         Raises:
-            DataError: The checkpoint cannot be read, or is of another network.
+            DataError: The checkpoint cannot be read, or has another architecture.
         """
         del network
         encoder = AgentEncoder()
@@ -91,22 +92,22 @@ class PretrainedAgent(Method):
 
     @classmethod
     def check_options(cls, options: AgentOptions) -> None:
-        """Refuse to go without a checkpoint.
+        """Require a checkpoint.
 
         Raises:
-            UsageError: There is none.
+            UsageError: None is given.
         """
         if not options.checkpoint:
             raise UsageError(
-                "The method pretrained-rl-agent needs an agent.",
-                cure="--set checkpoint=FILE, a Stable-Baselines3 .zip or a CleanRL .cleanrl_model",
+                "The method pretrained-rl-agent needs a checkpoint.",
+                cure="Add --set checkpoint=FILE, a Stable-Baselines3 .zip or a CleanRL .cleanrl_model.",
             )
 
 
 def _fill(encoder: AgentEncoder, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], name: Any) -> None:
     shapes = tuple(tuple(weight.shape) for weight, _ in layers[:-1])
     if shapes != _SHAPES:
-        raise DataError(f"The agent {name} has another network.", expected=str(_SHAPES), got=str(shapes))
+        raise DataError(f"The agent {name} has another architecture.", expected=str(_SHAPES), got=str(shapes))
     for layer, (weight, bias) in zip((*encoder.convolutions, encoder.hidden), layers[:-1], strict=True):
         layer.weight.data.copy_(weight)
         layer.bias.data.copy_(bias)

@@ -1,4 +1,4 @@
-"""A folder of runs, one for each game: together they are one encoder, as the paper counts them."""
+"""A folder of runs, one per game, as one encoder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from harness.encoders.encoder import EncoderError
 from harness.methods.run import CONFIG, Config, Settings, read_config
 
 _OWN = ("game", "checkpoint")
-"""What the runs of one encoder may differ in: options of a method, and the game itself."""
+"""Options that may differ between the runs of one encoder."""
 
 
 def runs_by_game(folder: Path) -> dict[str, Path]:
-    """Return the run of each game in a folder of runs; none, where it is a run itself or holds none.
+    """Return the run of each game in a folder of runs.
+
+    The result is empty if the folder is itself a run, or has none.
 
     Raises:
-        EncoderError: A run is of another game than its folder's name, or they have other settings.
+        EncoderError: A run is of another game than its folder's name says, or settings differ between runs.
     """
     if (folder / CONFIG).is_file():
         return {}
@@ -26,22 +28,22 @@ def runs_by_game(folder: Path) -> dict[str, Path]:
     for name, found in settings.items():
         if found.game != name:
             raise EncoderError(
-                f"The run {runs[name]} is not of the game that its folder is named after.",
+                f"The run {runs[name]} is not of the game its folder is named after.",
                 expected=name,
                 got=found.game,
             )
         first = next(iter(settings.values()))
         if _shared(found) != _shared(first):
             raise EncoderError(
-                f"The runs in {folder} are not of one method: they have different settings.",
-                expected=f"those of {first.game}: {_shared(first)}",
+                f"The runs in {folder} have different settings.",
+                expected=f"as {first.game}: {_shared(first)}",
                 got=f"{name}: {_shared(found)}",
             )
     return runs
 
 
 def described(runs: Collection[Config]) -> str:
-    """Say in words what the encoders of some games were trained on, for a result."""
+    """Return what the encoders of some games were trained on, in words."""
     first = next(iter(runs))
     said = {run.described() for run in runs}
     if len(said) == 1:

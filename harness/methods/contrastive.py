@@ -1,8 +1,8 @@
-"""ST-DIM and its kin (arXiv 1906.08226, section 3 and appendix A): mutual information over space and time.
+"""ST-DIM and its variants (arXiv 1906.08226, section 3 and appendix A).
 
-In the notation of the paper, x_t and x_t+1 are consecutive frames, phi(x) the features of a frame, and
-phi_mn(x) its local features at position (m, n) of the map of the third convolution. Its sums over positions
-are means here, which Adam does not see.
+The notation is the paper's: x_t and x_t+1 are consecutive frames, phi(x) are the features of a frame, and
+phi_mn(x) its local features at position (m, n) of the third convolution's map. The paper sums over positions;
+here it is a mean, which is the same to Adam.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from harness.methods.method import Batch, Loss, Method
 
 
 def patches(local: torch.Tensor) -> torch.Tensor:
-    """Turn a map [n, c, h, w] into [h * w, n, c]: one batch of local features for every position."""
+    """Reshape a map [n, c, h, w] to [h * w, n, c]: a batch of local features for each position."""
     return local.flatten(2).permute(2, 0, 1)
 
 
 class _Contrastive(Method):
-    """A method on consecutive frames.
-
-    All frames of a batch go through the encoder in one pass.
-    """
+    """A method on consecutive frames; all frames of a batch are encoded in one pass."""
 
     encoder: Encoder
     frames_per_sample = 2
@@ -34,7 +31,7 @@ class _Contrastive(Method):
         self.encoder = encoder
 
     def _encode(self, frames: torch.Tensor) -> list[Encoded]:
-        """Encode [b, k, h, w]; return what it gives for each of the k."""
+        """Encode [b, k, h, w], and return the k encodings."""
         b, k = frames.shape[:2]
         parts = self.encoder.parts(frames.reshape(b * k, 1, *frames.shape[2:]))
         apart = [part.reshape(b, k, *part.shape[1:]) for part in parts]
@@ -42,7 +39,7 @@ class _Contrastive(Method):
 
 
 class _WithLocals(_Contrastive):
-    """A method that scores features against local ones: its bilinear form W_g is ``global_form``."""
+    """A method that scores features against local features; ``global_form`` is the bilinear form W_g."""
 
     def __init__(self, encoder: Encoder, options: object = None) -> None:
         super().__init__(encoder)
@@ -51,11 +48,11 @@ class _WithLocals(_Contrastive):
 
 
 class SpatioTemporalDIM(_WithLocals):
-    """``infonce-stdim``, ST-DIM (section 3.1, equations 2 and 3).
+    """``infonce-stdim``: spatiotemporal Deep InfoMax (ST-DIM; section 3.1, equations 2 and 3).
 
-    InfoNCE between phi(x_t) and phi_mn(x_t+1) by the score phi(x_t)' W_g phi_mn(x_t+1), plus InfoNCE between
-    phi_mn(x_t) and phi_mn(x_t+1) by phi_mn(x_t)' W_l phi_mn(x_t+1), the wrong ones being the other samples of
-    the batch at the same position.
+    The loss is InfoNCE between phi(x_t) and phi_mn(x_t+1) with the score phi(x_t)' W_g phi_mn(x_t+1), plus
+    InfoNCE between phi_mn(x_t) and phi_mn(x_t+1) with the score phi_mn(x_t)' W_l phi_mn(x_t+1). Negatives are
+    the other samples of the batch at the same position.
     """
 
     def __init__(self, encoder: Encoder, options: object = None) -> None:
@@ -74,11 +71,11 @@ class SpatioTemporalDIM(_WithLocals):
 
 
 class JensenShannonDIM(SpatioTemporalDIM):
-    """``jsd-stdim``, ST-DIM with another estimator of mutual information (the paper's ablation JSD-ST-DIM).
+    """``jsd-stdim``: ST-DIM with the Jensen-Shannon estimator (the paper's ablation JSD-ST-DIM).
 
-    Both scores as in ST-DIM, each with a bias, which is needed where a score is compared with zero and not
-    with other scores; the estimator is that of Jensen and Shannon (arXiv 1808.06670, equation 4). The wrong
-    frame is one from a random time of the same episode, as in the published code.
+    The estimator is equation 4 of arXiv 1808.06670. Each score has a bias, because scores are compared with
+    zero and not with each other. The negative frame is from a random time of the same episode, as in the
+    published code.
     """
 
     random_frame = True
@@ -106,7 +103,7 @@ class JensenShannonDIM(SpatioTemporalDIM):
 
 
 class GlobalLocalDIM(_WithLocals):
-    """``global-local-infonce-stdim``: the first half of ST-DIM alone (section 3.1, equation 2)."""
+    """``global-local-infonce-stdim``: only the global-local loss of ST-DIM (section 3.1, equation 2)."""
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
         """Return the global-local loss, in nats."""
@@ -117,9 +114,9 @@ class GlobalLocalDIM(_WithLocals):
 
 
 class GlobalTemporalDIM(_Contrastive):
-    """``global-infonce-stdim``, the paper's ablation Global-T-DIM: features against features.
+    """``global-infonce-stdim``: InfoNCE between global features (the paper's ablation Global-T-DIM).
 
-    InfoNCE by the score phi(x_t)' W phi(x_t+1); nothing local.
+    The score is phi(x_t)' W phi(x_t+1).
     """
 
     def __init__(self, encoder: Encoder, options: object = None) -> None:
@@ -137,15 +134,15 @@ class GlobalTemporalDIM(_Contrastive):
 
 
 class DeepInfoMax(_WithLocals):
-    """``dim``, Deep InfoMax with local features (arXiv 1808.06670, local objective), by InfoNCE.
+    """``dim``: Deep InfoMax with the local objective and InfoNCE (arXiv 1808.06670).
 
-    As ``global-local-infonce-stdim`` with one frame in the place of both: no time in it.
+    It is ``global-local-infonce-stdim`` with the same frame on both sides.
     """
 
     frames_per_sample = 1
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Return the global-local loss within frames, in nats."""
+        """Return the global-local loss of single frames, in nats."""
         del generator
         (now,) = self._encode(batch.frames)
         loss = info_nce(self.global_form(now.features), patches(now.local))

@@ -15,14 +15,14 @@ from harness.methods.method import Batch, Loss, Method
 
 @dataclass(frozen=True)
 class CPCOptions:
-    """What the code of arXiv 1906.08226 had.
+    """Options of CPC; the defaults are those of the code of arXiv 1906.08226.
 
     Attributes:
-        sequence_length: Frames in a sample (table 5 of the paper).
-        first_offset: How far ahead the nearest prediction is, in frames.
-        offset_step: Frames between one prediction and the next: 1, 5, 9, ... are predicted.
-        context_size: Of the GRU's state.
-        layers: Of the GRU.
+        sequence_length: Frames per sample (table 5 of the paper).
+        first_offset: Frames between the context and the nearest prediction.
+        offset_step: Frames between predictions; by default frames 1, 5, 9, ... ahead are predicted.
+        context_size: Size of the GRU's state.
+        layers: Layers of the GRU.
     """
 
     sequence_length: int = 100
@@ -33,11 +33,11 @@ class CPCOptions:
 
 
 class ContrastivePredictiveCoding(Method):
-    """``cpc``: a GRU's context c_t predicts the features z_t+k of later frames.
+    """``cpc``: contrastive predictive coding; a GRU predicts the features of later frames (arXiv 1807.03748).
 
-    The score for k frames ahead is z_t+k' W_k c_t (section 2.2, equation 3), the loss InfoNCE (equation 4),
-    where the wrong ones are all other frames of the batch that are predicted k frames ahead;
-    the mean over all k.
+    The score for k frames ahead is z_t+k' W_k c_t (section 2.2, equation 3), where c_t is the GRU's state and
+    z are the features. The loss is InfoNCE (equation 4), averaged over k. Negatives are all other frames of
+    the batch that are predicted k frames ahead.
     """
 
     Options = CPCOptions
@@ -54,7 +54,7 @@ class ContrastivePredictiveCoding(Method):
         self.offsets = range(options.first_offset, options.sequence_length, max(options.offset_step, 1))
         if options.first_offset < 1 or options.offset_step < 1 or not self.offsets:
             raise UsageError(
-                "With these options CPC predicts nothing.",
+                "These options leave nothing for CPC to predict.",
                 expected="1 <= first_offset < sequence_length, and offset_step at least 1",
                 got=str(options),
             )

@@ -1,4 +1,4 @@
-"""The encoders of the paper: from gray frames to a vector, and to the maps of local features on the way."""
+"""The encoders of the paper: gray frames to a feature vector and a map of local features."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIZES: Final = (SCREEN, SMALL)
 
 
 class Encoded(NamedTuple):
-    """What an encoder makes of n frames.
+    """The encoding of n frames.
 
     Attributes:
-        features: float32 [n, d], what is probed.
-        local: float32 [n, c, h, w], a vector of c numbers for each of h x w overlapping patches.
-        last: float32 [n, k], the last convolution's output, before the linear layer.
+        features: The features that are probed, float32 [n, d].
+        local: Local features of h x w overlapping patches, float32 [n, c, h, w].
+        last: Output of the last convolution, flattened, float32 [n, k].
     """
 
     features: torch.Tensor
@@ -33,17 +33,17 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """What the encoders share: convolutions to a local map, convolutions after it, one linear layer.
+    """Base of the encoders: convolutions up to a local map, convolutions after it, one linear layer.
 
     Attributes:
-        spec: What they see: gray, one frame, 0..1.
-        feature_size: d.
-        local_channels: c, of the local map.
-        last_size: k, numbers that the last convolution gives.
+        spec: The input format: one gray frame in 0..1.
+        feature_size: The number of features, d.
+        local_channels: The channels of the local map, c.
+        last_size: The size of the last convolution's output, k.
     """
 
     def __init__(self, before: nn.Module, after: nn.Module, size: tuple[int, int], feature_size: int) -> None:
-        """Take the convolutions, and find what sizes they give."""
+        """Store the convolutions, and measure the sizes of their outputs."""
         super().__init__()
         self.spec = FrameSpec(size=size)
         self.feature_size = feature_size
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         self.features = nn.Linear(self.last_size, feature_size)
 
     def parts(self, frames: torch.Tensor) -> Encoded:
-        """Encode float32 [n, 1, height, width] in 0..1, and keep what came on the way."""
+        """Encode float32 [n, 1, height, width] in 0..1, and return the intermediate maps, too."""
         local = self.before(frames)
         last = self.after(local).flatten(1)
         return Encoded(self.features(last), local, last)
@@ -151,7 +151,7 @@ def start_orthogonal(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
 def _check(size: tuple[int, int]) -> None:
     if size not in SIZES:
         raise UsageError(
-            "The encoders take whole frames or small ones.",
+            "The encoders do not take frames of this size.",
             expected=" or ".join(f"{height}x{width}" for height, width in SIZES),
             got=f"{size[0]}x{size[1]}",
         )
@@ -164,14 +164,14 @@ ENCODERS: Final[dict[str, Callable[[tuple[int, int], int], Encoder]]] = {
 
 
 def make_encoder(name: str, size: tuple[int, int] = SCREEN, feature_size: int = FEATURE_SIZE) -> Encoder:
-    """Make an encoder with fresh weights from torch's generator.
+    """Make an encoder with weights drawn from torch's global generator.
 
     Raises:
         UnknownNameError: No such encoder.
-        UsageError: It is not made for frames of this size, or the feature size is no count.
+        UsageError: The encoder does not take frames of this size, or ``feature_size`` is less than 1.
     """
     if name not in ENCODERS:
         raise UnknownNameError("encoder", name, ENCODERS)
     if feature_size < 1:
-        raise UsageError("An encoder gives at least one feature.", got=feature_size)
+        raise UsageError("An encoder must give at least one feature.", got=feature_size)
     return ENCODERS[name](size, feature_size)

@@ -1,4 +1,4 @@
-"""A method while it learns: weights, optimiser and schedule, and all of it as one state that can be saved."""
+"""A method in training: weights, optimiser and schedule, saved and restored as one state."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ ADAM_EPSILON: Final = 1e-5
 PLATEAU_PATIENCE: Final = 5
 PLATEAU_FACTOR: Final = 0.2
 LEAST_LEARNING_RATE: Final = 1e-5
-DIVERGED: Final = 10.0  # times the loss at the start
-_VALIDATION: Final = 1 << 40  # above all steps, so that its noise is not that of training
+DIVERGED: Final = 10.0  # times the initial loss
+_VALIDATION: Final = 1 << 40  # beyond all steps, so that validation draws other noise than training
 
 
 class TrainingError(AtariariError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class Learner:
-    """A method, its optimiser, and how far they have come.
+    """A method, its optimiser, and their progress.
 
     Attributes:
-        step: Batches learned from.
-        seconds: Of training and validation, in all sessions.
-        first_loss: Mean over the first window of the log.
-        best_loss: Lowest mean loss of a validation.
-        best_step: When that was.
-        best_weights: The encoder's, then.
-        waited: Validations since.
+        step: Steps taken.
+        seconds: Time of training and validation, over all sessions.
+        first_loss: Mean loss over the first window of the log.
+        best_loss: Lowest validation loss.
+        best_step: The step of the lowest validation loss.
+        best_weights: The encoder's weights at that step.
+        waited: Validations since that step.
     """
 
     def __init__(self, method: Method, settings: Settings, device: torch.device) -> None:
-        """Take a method with fresh weights."""
-        # One and a half times as fast on the CPU (benchmarks/train.py), and what tensor cores want.
+        """Start from a method with fresh weights."""
+        # 1.5 times as fast on the CPU (benchmarks/train.py), and the layout that tensor cores need.
         self.method = method.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared
         self.settings = settings
         self.device = device
@@ -70,7 +70,7 @@ class Learner:
         self.waited = 0
 
     def learn(self, batch: Batch) -> Loss:
-        """Take a step; return the loss before it, detached."""
+        """Take a step, and return the loss before it, detached."""
         self.method.train()
         loss = self._loss(batch, self.step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -81,7 +81,7 @@ class Learner:
         return Loss(loss.total.detach(), {name: part.detach() for name, part in loss.parts.items()})
 
     def validate(self, rows: Rows, batches: Indices) -> float:
-        """Return the mean loss over batches, and keep the weights if there was none lower."""
+        """Return the mean loss over batches, and keep the weights if it is the lowest so far."""
         self.method.eval()
         total = 0.0
         with torch.no_grad():
@@ -97,22 +97,25 @@ class Learner:
         return loss
 
     def check(self, loss: float) -> None:
-        """See that a mean loss can be gone on from.
+        """Check that training has not diverged.
 
         Raises:
-            TrainingError: It is not a number, or has grown out of all bounds.
+            TrainingError: The loss is not finite, or is far larger than at the start.
         """
-        cure = "Start anew in another folder, with a smaller --learning-rate or --full-precision."
+        cure = "Start again in another folder, with a smaller --learning-rate or with --full-precision."
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss is not a number at step {self.step}.", expected="a number", got=loss, cure=cure
+                f"The loss is not finite at step {self.step}.",
+                expected="a finite number",
+                got=loss,
+                cure=cure,
             )
         if self.first_loss is None:
             self.first_loss = loss
         if loss > DIVERGED * max(abs(self.first_loss), 1e-3):
             raise TrainingError(
-                f"The loss has grown out of all bounds at step {self.step}.",
-                expected=f"less than {DIVERGED:.0f} times that at the start, {self.first_loss:.4g}",
+                f"Training diverged at step {self.step}.",
+                expected=f"a loss below {DIVERGED:.0f} times the initial one, {self.first_loss:.4g}",
                 got=f"{loss:.4g}",
                 cure=cure,
             )
@@ -120,7 +123,7 @@ class Learner:
     def memory(self, batch: Batch) -> float:
         """Estimate the bytes that a training step keeps for its backward pass, weights and moments.
 
-        From what two small batches keep; a part of it grows with the batch, a part with its square.
+        It extrapolates from two small batches: one part grows with the batch, one with its square.
         """
         if len(batch.frames) < 4:  # noqa: PLR2004  too few to tell the parts apart
             return 0.0
@@ -132,7 +135,7 @@ class Learner:
         return float(max(linear, 0.0) * n + max(square, 0.0) * n * n + 4 * weights)
 
     def save(self, path: Path) -> None:
-        """Write the state, whole or not at all, in the place of the one before."""
+        """Replace the saved state, atomically."""
         state = {
             "settings": self.settings.model_dump_json(),
             "method": self.method.state_dict(),
@@ -145,10 +148,10 @@ class Learner:
             torch.save(state, part)
 
     def load(self, path: Path) -> None:
-        """Go on from a saved state.
+        """Restore a saved state.
 
         Raises:
-            DataError: It cannot be read.
+            DataError: The file cannot be read.
         """
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
@@ -160,13 +163,13 @@ class Learner:
                 setattr(self, name, state[name])
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise DataError(
-                f"The state {path} cannot be read.",
+                f"Cannot read the saved state {path}.",
                 got=first_line(error),
-                cure="Remove it: training then starts anew.",
+                cure="Delete the file; training then starts from the beginning.",
             ) from error
 
     def _loss(self, batch: Batch, number: int) -> Loss:
-        """Compute the loss; the noise of a step is a function of the seed and its number alone."""
+        """Compute the loss; its noise depends only on the seed and on ``number``."""
         generator = torch.Generator(self.device)
         generator.manual_seed(int(np.random.SeedSequence((self.settings.seed, number)).generate_state(1)[0]))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
@@ -191,12 +194,12 @@ _NUMBERS: Final = ("step", "seconds", "first_loss", "best_loss", "best_step", "b
 
 
 def read_batches(rows: Rows, index: Sequence[Any] | Indices, device: torch.device) -> Iterator[Batch]:
-    """Read batches in order, each from disk while the one before is being learned from.
+    """Read batches in order; the next one is read from disk while one is in use.
 
     Args:
         rows: The split.
-        index: int64 [batches, b, k].
-        device: Where the tensors shall be.
+        index: Rows of each batch, int64 [batches, b, k].
+        device: Device of the tensors.
     """
 
     def read(chosen: Indices) -> tuple[torch.Tensor, ...]:

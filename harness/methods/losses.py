@@ -1,4 +1,4 @@
-"""The losses, as functions of tensors; each is tested against a literal one of loops."""
+"""The losses, as functions of tensors; each is tested against a plain implementation with loops."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch.nn import functional
 def info_nce(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """InfoNCE, arXiv 1906.08226 equation 1 (arXiv 1807.03748, equation 4), with a bilinear score.
 
-    The score of pair (i, j) is the inner product of ``predicted[i]`` (which holds the bilinear form's matrix)
-    and ``targets[j]``. For every i, j = i is right, and every other j of the batch is wrong.
+    The score of the pair (i, j) is the inner product of ``predicted[i]``, to which the matrix of the bilinear
+    form is already applied, and ``targets[j]``. Pair (i, i) is the positive, all other j are negatives.
 
     Args:
-        predicted: float [n, c], or [p, n, c] for p batches that are scored apart.
-        targets: float [n, c] or [p, n, c]; where one has p batches and the other none, that one serves all.
+        predicted: float [n, c], or [p, n, c] for p separate batches.
+        targets: float [n, c] or [p, n, c]. If only one of the two has p batches, the other is used for each.
 
     Returns:
-        The mean over n (and p) of the negative logarithm of the share of the right pair, a scalar, in nats.
+        The mean negative log-probability of the positive pair, a scalar, in nats.
     """
     scores = predicted @ targets.transpose(-1, -2)
     n = scores.shape[-1]
@@ -27,15 +27,15 @@ def info_nce(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def jensen_shannon(right: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
-    """Jensen-Shannon estimator of mutual information, negated (arXiv 1808.06670, equation 4).
+    """Negative Jensen-Shannon estimate of mutual information (arXiv 1808.06670, equation 4).
 
     Args:
-        right: Scores of pairs that belong together, any shape.
-        wrong: Scores of pairs that do not.
+        right: Scores of positive pairs, any shape.
+        wrong: Scores of negative pairs, any shape.
 
     Returns:
-        Half the mean of softplus(-right) plus half the mean of softplus(wrong), a scalar: the binary
-        cross-entropy of telling the two apart, when there are as many of either.
+        Half the mean of softplus(-right) plus half the mean of softplus(wrong), a scalar. This is the binary
+        cross-entropy of classifying pairs, with both classes equally frequent.
     """
     return (functional.softplus(-right).mean() + functional.softplus(wrong).mean()) / 2
 
@@ -43,18 +43,18 @@ def jensen_shannon(right: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
 def evidence_bound(
     frames: torch.Tensor, decoded: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both parts of a VAE's loss (arXiv 1312.6114, equation 10), with a Gaussian decoder of variance 1/2.
+    """The two terms of a VAE's loss (arXiv 1312.6114, equation 10), with a Gaussian decoder of variance 1/2.
 
     Args:
-        frames: float [n, ...].
-        decoded: What the decoder makes of a draw, the same shape.
-        mean: float [n, d], of the posterior.
-        log_variance: float [n, d], of the posterior.
-        beta: Weight of the divergence (1 is the bound itself).
+        frames: The input frames, float [n, ...].
+        decoded: Their reconstruction from a posterior sample, the same shape.
+        mean: Mean of the posterior, float [n, d].
+        log_variance: Logarithm of the posterior's variance, float [n, d].
+        beta: Weight of the divergence; 1 gives the evidence lower bound.
 
     Returns:
-        Squared error, and beta times the divergence from a standard normal: sums over pixels and dimensions,
-        means over n.
+        Squared error, and beta times the divergence from a standard normal, summed over pixels or dimensions
+        and averaged over n.
     """
     n = len(frames)
     error = (decoded - frames).square().sum() / n

@@ -1,4 +1,4 @@
-"""What a method is: an encoder, what it learns with, and a loss of a batch."""
+"""The base class of methods: an encoder, the modules it is trained with, and a loss."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harness.methods.encoders import FEATURE_SIZE, make_encoder
 
 
 class Batch(NamedTuple):
-    """Samples of b, on the device of the method.
+    """A batch of b samples, on the device of the method.
 
     Attributes:
-        frames: float32 [b, k, height, width] in 0..1, gray: k consecutive frames, oldest first, and after
-            them, where the method wants one, a frame from a random time of the same episode.
-        actions: int64 [b], ALE's number of the action that was taken at the first frame.
-        ram: uint8 [b, 128], at the first frame.
+        frames: k consecutive gray frames, oldest first, float32 [b, k, height, width] in 0..1. If the method
+            sets ``random_frame``, the last one is from a random time of the same episode.
+        actions: ALE's number of the action taken at the first frame, int64 [b].
+        ram: RAM at the first frame, uint8 [b, 128].
     """
 
     frames: torch.Tensor
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What is minimised, and the parts that it is the sum of, by name, for the log."""
+    """The loss, and its terms by name, for the log."""
 
     total: torch.Tensor
     parts: Mapping[str, torch.Tensor]
@@ -39,12 +39,12 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Options of a method that has none."""
+    """Options of a method without options."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Which encoder: its name, the size of its frames, and how many features it gives."""
+    """An encoder's architecture: its name, the size of its frames, and the number of features."""
 
     name: str = "nature"
     size: tuple[int, int] = SCREEN
@@ -52,14 +52,16 @@ class Network:
 
 
 class Method(nn.Module, ABC):
-    """Base of all methods: made of an encoder and options, it gives a loss.
+    """Base of all methods.
+
+    A method is constructed from an encoder and its options.
 
     Attributes:
-        trains: Whether there is anything to train.
-        Options: A frozen dataclass: the method's own hyperparameters, the published ones as defaults.
-        random_frame: Whether samples end with a frame from a random time of the same episode.
-        encoder: From frames to features; alone what is kept in the end.
-        frames_per_sample: Consecutive frames in a sample.
+        trains: Whether the method needs training.
+        Options: A frozen dataclass of the method's hyperparameters, with the published values as defaults.
+        random_frame: Whether each sample ends with a frame from a random time of the same episode.
+        encoder: The module that turns frames into features; only its weights are kept after training.
+        frames_per_sample: Consecutive frames per sample.
     """
 
     trains: ClassVar[bool] = True
@@ -71,41 +73,41 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def make_encoder(cls, network: Network, options: Any) -> nn.Module:
-        """Make the encoder with fresh weights from torch's generator.
+        """Make the encoder with weights drawn from torch's global generator.
 
         Raises:
             UnknownNameError: No such encoder.
-            UsageError: It cannot be made so.
+            UsageError: The encoder does not support this size.
         """
         del options
         return make_encoder(network.name, network.size, network.feature_size)
 
     @classmethod
     def check_options(cls, options: Any) -> None:
-        """Refuse options that a new run cannot be made of; a finished one needs them no more.
+        """Check the options of a new run; those of a finished one are not checked again.
 
         Raises:
-            UsageError: Something is missing.
+            UsageError: A required option is missing.
         """
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Compute the loss of a batch; chance comes from ``generator`` alone."""
+        """Compute the loss of a batch; all randomness comes from ``generator``."""
 
 
 def parse_options(method: type[Method], given: Mapping[str, Any]) -> Any:
-    """Make a method's options from names and values, texts as from a command line among them.
+    """Make a method's options from names and values; values may be strings, as on a command line.
 
     Raises:
         UnknownNameError: The method has no such option.
-        UsageError: A value is not of the option's type.
+        UsageError: A value does not have the option's type.
     """
     known = {field.name: field for field in fields(method.Options)}
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
             if not known:
-                raise UsageError("This method has no options of its own.", got=name)
+                raise UsageError("This method has no options.", got=name)
             raise UnknownNameError("option of this method", name, known)
         values[name] = _typed(name, value, type(known[name].default))
     return method.Options(**values)
@@ -119,5 +121,5 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         return kind(value)
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"The option {name} cannot have this value.", expected=kind.__name__, got=repr(value)
+            f"Invalid value of the option {name}.", expected=kind.__name__, got=repr(value)
         ) from error

@@ -1,4 +1,4 @@
-"""Methods that draw frames: a variational autoencoder, and the prediction of the next frame."""
+"""Methods that decode frames: a variational autoencoder, and next-frame prediction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Decoder(nn.Module):
         """Make it for frames of 210 x 160 or 84 x 84."""
         super().__init__()
         layers, filters = _WIDTHS_AND_STRIDES[size == SMALL], _FILTERS[size == SMALL]
-        sizes = [size]  # from the frame back to the innermost map
+        sizes = [size]  # from the frame to the innermost map
         for width, stride in reversed(layers):
             height, breadth = sizes[-1]
             sizes.append(((height - width) // stride + 1, (breadth - width) // stride + 1))
@@ -36,14 +36,17 @@ class Decoder(nn.Module):
         parts: list[nn.Module] = [nn.ReLU(), nn.Unflatten(1, (filters[0], *sizes[0]))]
         for i, (width, stride) in enumerate(layers):
             height, breadth = sizes[i + 1]
-            lost = ((height - width) % stride, (breadth - width) % stride)  # what the stride left out
+            lost = (
+                (height - width) % stride,
+                (breadth - width) % stride,
+            )  # rows and columns that the stride skips
             layer = nn.ConvTranspose2d(filters[i], filters[i + 1], width, stride, output_padding=lost)
             start_orthogonal(layer)
             parts += [layer, nn.ReLU(inplace=True)]
         self.rest = nn.Sequential(*parts[:-1], nn.Sigmoid())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Draw frames, float32 [n, 1, height, width] in 0..1, from float32 [n, d]."""
+        """Decode features, float32 [n, d], to frames, float32 [n, 1, height, width] in 0..1."""
         drawn: torch.Tensor = self.rest(self.first(features))
         return drawn
 
@@ -53,16 +56,16 @@ class VAEOptions:
     """Options of the VAE.
 
     Attributes:
-        beta: Weight of the divergence.
+        beta: Weight of the KL divergence.
     """
 
     beta: float = 1.0
 
 
 class VariationalAutoEncoder(Method):
-    """``vae`` (arXiv 1312.6114): what is probed is the mean of the posterior.
+    """``vae``: variational autoencoder; the features are the posterior's mean (arXiv 1312.6114).
 
-    The mean is the encoder's output, the logarithm of the variance a linear function of its last
+    The mean is the encoder's output. The logarithm of the variance is a linear function of the last
     convolution (arXiv 1906.08226, appendix A).
     """
 
@@ -70,7 +73,7 @@ class VariationalAutoEncoder(Method):
     encoder: Encoder
 
     def __init__(self, encoder: Encoder, options: VAEOptions | None = None) -> None:
-        """Add the variance and a decoder to an encoder."""
+        """Add a variance layer and a decoder to an encoder."""
         super().__init__()
         self.encoder = encoder
         self.beta = (options or VAEOptions()).beta
@@ -78,7 +81,7 @@ class VariationalAutoEncoder(Method):
         self.decoder = Decoder(encoder.spec.size, encoder.feature_size)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Return squared error plus divergence, a frame."""
+        """Return squared error plus divergence per frame."""
         encoded = self.encoder.parts(batch.frames)
         log_variance = self.log_variance(encoded.last)
         noise = torch.randn(log_variance.shape, generator=generator, device=log_variance.device)
@@ -89,11 +92,11 @@ class VariationalAutoEncoder(Method):
 
 @dataclass(frozen=True)
 class NextFrameOptions:
-    """Options of the prediction of the next frame.
+    """Options of next-frame prediction.
 
     Attributes:
-        actions: Whether the action is known to the prediction.
-        factors: Of the product of features and action.
+        actions: Whether the prediction is conditioned on the action.
+        factors: Size of the factored product of features and action.
     """
 
     actions: bool = False
@@ -101,11 +104,11 @@ class NextFrameOptions:
 
 
 class NextFrame(Method):
-    """``naff``, the paper's PIXEL-PRED: the next frame is drawn from the features of this one.
+    """``naff``: next-frame prediction (the paper's PIXEL-PRED).
 
-    The baseline naFf, "no-action feed-forward", of Oh et al. (arXiv 1507.08750), with one frame in and the
-    decoder of the VAE. With ``actions``, features h and action a meet as in their factored transformation:
-    W_dec (W_enc h * W_a a) + b, where * is by element and a is one-hot over ALE's 18 actions.
+    It is the baseline naFf ("no-action feed-forward") of Oh et al. (arXiv 1507.08750) with one input frame
+    and the VAE's decoder. With ``actions``, features h and action a are combined by their factored
+    transformation, W_dec (W_enc h * W_a a) + b, where * is elementwise and a is one-hot over 18 actions.
     """
 
     Options = NextFrameOptions
@@ -113,7 +116,7 @@ class NextFrame(Method):
     frames_per_sample = 2
 
     def __init__(self, encoder: Encoder, options: NextFrameOptions | None = None) -> None:
-        """Add the prediction and a decoder to an encoder."""
+        """Add a prediction layer and a decoder to an encoder."""
         super().__init__()
         options = options or NextFrameOptions()
         d = encoder.feature_size
@@ -126,7 +129,7 @@ class NextFrame(Method):
         self.decoder = Decoder(encoder.spec.size, d)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Return the mean squared error of a pixel."""
+        """Return the mean squared error per pixel."""
         del generator
         now, after = batch.frames[:, :1], batch.frames[:, 1:]
         hidden = self.encoder(now)

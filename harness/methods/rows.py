@@ -1,7 +1,8 @@
-"""What methods learn from: a split's frames as one array on disk, decoded once, and what belongs to each."""
+"""Training data of methods: a split's frames as one array on disk, decoded once, and its other columns."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +16,15 @@ from tqdm.auto import tqdm
 
 from atariari_data.dataset import load_dataset
 from atariari_data.errors import DataError, UsageError
-from builders.console import say
 from builders.files import new_file
 from builders.manifest import PRETRAIN, load_manifest
 from harness.cache import default_dir
 from harness.encoders.frame_spec import SCREEN, FrameSpec
 from harness.splits import open_split
 
-FORMAT: Final = "gray1"  # another way from RGB to these pixels is another name
+_log = logging.getLogger(__name__)
+
+FORMAT: Final = "gray1"  # changes when the conversion from RGB changes
 GIGA: Final = 1e9
 
 
@@ -31,12 +33,11 @@ class Rows:
     """The rows of a split.
 
     Attributes:
-        frames: uint8 [n, height, width], gray; may be on disk.
-        stretch: int64 [n], the number of the unbroken piece of an episode that each row belongs to. Two
-            rows of one stretch that are k rows apart are k steps apart; no stretch crosses an episode or a
-            row that the split left out.
-        actions: uint8 [n], ALE's number of the action taken at the row; 0 in the last of an episode.
-        ram: uint8 [n, 128].
+        frames: Gray frames, uint8 [n, height, width]; may be memory-mapped.
+        stretch: The number of each row's stretch of consecutive steps, int64 [n]. A stretch ends with the
+            episode, and where the split left out a row.
+        actions: ALE's number of the action taken at the row, uint8 [n]; 0 in the last row of an episode.
+        ram: RAM, uint8 [n, 128].
     """
 
     frames: npt.NDArray[np.uint8]
@@ -49,14 +50,14 @@ class Rows:
         return len(self.frames)
 
     def starts(self, length: int) -> npt.NDArray[np.int64]:
-        """Return the rows that begin ``length`` consecutive ones, ascending."""
+        """Return the rows that start ``length`` consecutive rows, ascending."""
         if length > len(self):
             return np.empty(0, np.int64)
         last = len(self) - length + 1
         return np.flatnonzero(self.stretch[:last] == self.stretch[length - 1 :])
 
     def bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the first row of each stretch and how many it has, both int64 [stretches]."""
+        """Return the first row and the length of each stretch, both int64 [stretches]."""
         _, first, count = np.unique(self.stretch, return_index=True, return_counts=True)
         return first, count
 
@@ -70,19 +71,19 @@ def open_rows(
     num_proc: int | None = None,
     progress: bool = True,
 ) -> Rows:
-    """Open a split of ``GAME_pretrain``; where its frames are not decoded yet, that is done first.
+    """Open a split of ``GAME_pretrain``, decoding its frames on first use.
 
     Args:
-        game: As `builders.manifest.recorded_games` names it.
+        game: A name from `builders.manifest.recorded_games`.
         split: ``train`` or ``validation``.
-        size: Height and width of the frames, resized as `FrameSpec` says.
-        cache_dir: Where the dataset is built, as in ``load_dataset``.
-        num_proc: Processes to build it with.
-        progress: Show it on standard error.
+        size: Height and width of the frames; they are resized as by `FrameSpec`.
+        cache_dir: Folder of the built dataset, as in ``load_dataset``.
+        num_proc: Processes that build it.
+        progress: Show progress bars.
 
     Raises:
         UnknownNameError: No such game.
-        DataError: As `atariari_data.load_dataset`; or there is no room for the frames.
+        DataError: As `atariari_data.load_dataset`, or the disk is too full for the frames.
     """
     frozen = load_manifest(game).configs[game + PRETRAIN].splits[split]
     path = default_dir() / "frames" / f"{frozen.digest[:32]}-{FORMAT}-{size[0]}x{size[1]}.npy"
@@ -108,16 +109,15 @@ def _decode(
     *,
     progress: bool,
 ) -> None:
-    """Decode a split to an array file, which is there whole or not at all."""
+    """Decode a split to an array file, atomically."""
     needed = int(np.prod(shape))
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
-    if progress:
-        say(f"Decoding {game}{PRETRAIN}, {split}: {needed / GIGA:.2f} GB on disk, in {path}, once.")
+    _log.info("Decoding %s%s/%s once, to %s (%.2f GB).", game, PRETRAIN, split, path, needed / GIGA)
     if needed > free:
         raise DataError(
-            f"There is no room for the frames of {game} in {path.parent}.",
-            expected=f"{needed / GIGA:.2f} GB",
+            f"Not enough disk space in {path.parent} for the frames of {game}.",
+            expected=f"{needed / GIGA:.2f} GB free",
             got=f"{free / GIGA:.2f} GB free",
             cure="Set ATARIARI_CACHE to a folder on another disk.",
         )
@@ -138,7 +138,7 @@ def _decode(
 
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
-    """As `new_file`; that another process was faster is no error, as its content is the same."""
+    """As `new_file`, but accept a file that another process has written meanwhile; it is the same."""
     try:
         with new_file(path) as part:
             yield part

@@ -1,7 +1,7 @@
-"""The folder of a run: what was asked for, what came out, and how to make the encoder of it again.
+"""The folder of a run: settings, outcome, weights, and how to load the encoder.
 
-``config.json`` is there from the start, ``model.safetensors`` when training has ended, ``metrics.jsonl``
-grows, ``state.pt`` holds what an unfinished run needs to go on.
+``config.json`` is written at the start, ``metrics.jsonl`` grows during training, ``state.pt`` is the saved
+state of an unfinished run, and ``model.safetensors`` is written at the end.
 """
 
 from __future__ import annotations
@@ -40,89 +40,89 @@ class _Model(BaseModel):
 
 
 class Budget(_Model):
-    """How long a run may take; it stops at whatever comes first."""
+    """Limits on training; the first one reached ends it."""
 
     epochs: int = Field(default=100, ge=1)
-    """Times through the training split."""
+    """Maximum number of epochs."""
     steps: int | None = Field(default=None, ge=1)
-    """Batches."""
+    """Maximum number of steps."""
     max_minutes: float | None = Field(default=None, gt=0)
-    """Of training and validation, over all sessions of a run that was resumed."""
+    """Maximum time of training and validation, over all sessions of a resumed run."""
 
 
 class Settings(_Model):
-    """What decides the weights, besides the budget."""
+    """Everything but the budget that determines the weights."""
 
     method: str
-    """As in `harness.methods.METHODS`."""
+    """A name in `harness.methods.METHODS`."""
     game: str
-    """Whose pretraining split is learned from."""
+    """The game whose pretraining split is used."""
     encoder: str = "nature"
-    """As in `harness.methods.encoders.ENCODERS`."""
+    """A name in `harness.methods.encoders.ENCODERS`."""
     size: tuple[int, int] = (210, 160)
     """Height and width of the frames."""
     feature_size: int = Field(default=256, ge=1, le=65536)
-    """Numbers that the encoder gives a frame."""
+    """Features per frame."""
     options: dict[str, bool | int | float | str] = {}
-    """The method's own hyperparameters, all of them."""
+    """All hyperparameters of the method."""
     batch_size: int = Field(default=64, ge=2)
-    """Samples in a batch."""
+    """Samples per batch."""
     learning_rate: float = Field(default=3e-4, gt=0)
-    """Of Adam."""
+    """Adam's learning rate."""
     patience: int = Field(default=15, ge=1)
     """Validations without a better loss after which training stops."""
     validate_every: int | None = Field(default=None, ge=1)
-    """Steps; null is an epoch."""
+    """Steps between validations; null means an epoch."""
     seed: int = Field(default=0, ge=0)
-    """Of initial weights, order of the samples and noise."""
+    """Random seed for initial weights, sample order and noise."""
     mixed_precision: bool = False
-    """Whether autocast was on."""
+    """Whether autocast is used."""
 
     @property
     def network(self) -> Network:
-        """Which encoder."""
+        """The encoder's architecture."""
         return Network(self.encoder, self.size, self.feature_size)
 
 
 class Training(_Model):
-    """What came out."""
+    """The outcome of training."""
 
     stopped_by: str
-    """``epochs``, ``steps``, ``minutes`` or ``patience``; ``untrained`` where there was nothing to train."""
+    """``epochs``, ``steps``, ``minutes`` or ``patience``; ``untrained`` if the method needs no training."""
     steps: int
-    """Batches in all."""
+    """Steps taken."""
     samples: int
-    """Of all batches; what a sample is, the method says."""
+    """Samples seen."""
     best_step: int
-    """After how many the weights were taken."""
+    """The step at which the weights were taken."""
     validation_loss: float | None
-    """Of these weights."""
+    """The validation loss of these weights."""
     seconds: float
-    """Of training and validation."""
+    """Time of training and validation."""
     device: str
-    """Where it ran."""
+    """Torch device."""
     threads: int
-    """That torch used on the CPU."""
+    """CPU threads of torch."""
     torch: str
-    """Its version."""
+    """Version of torch."""
     finished: str
-    """When, in UTC."""
+    """UTC time of the end."""
 
 
 class Config(_Model):
     """The file ``config.json``."""
 
     format: int = FORMAT
-    """Version of this file's format."""
+    """Format version of this file."""
     settings: Settings
     budget: Budget
     data: dict[str, str]
     """Version of the dataset, and digests of the splits."""
     training: Training | None = None
-    """Null until it has ended."""
+    """Null until training has ended."""
 
     def described(self) -> str:
-        """Say in words what the encoder was trained on, for a result."""
+        """Return what the encoder was trained on, in words."""
         done, settings = self.training, self.settings
         if agent := settings.options.get("checkpoint"):
             return f"reward, by the agent {str(agent).rpartition('/')[2]}"
@@ -139,9 +139,9 @@ class Run:
     """A finished run.
 
     Attributes:
-        encoder: With its weights, in evaluation mode.
-        name: Of the method.
-        config: All that is known of it.
+        encoder: The encoder with its weights, in evaluation mode.
+        name: The method's name.
+        config: The content of ``config.json``.
     """
 
     encoder: nn.Module
@@ -156,22 +156,22 @@ def make(model: type[_M], **values: Any) -> _M:
     """Make settings or a budget.
 
     Raises:
-        UsageError: A value cannot be; says which.
+        UsageError: A value is invalid.
     """
     try:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{name} cannot have this value: {first['msg']}.", got=first["input"]) from error
+        raise UsageError(f"Invalid {name}: {first['msg']}.", got=repr(first["input"])) from error
 
 
 def complete(settings: Settings) -> Settings:
-    """Return the settings with every option of the method in them, of its own type.
+    """Return the settings with all options of the method filled in.
 
     Raises:
-        UnknownNameError: No such method, or option.
-        UsageError: An option's value cannot be.
+        UnknownNameError: No such method or option.
+        UsageError: The value of an option is invalid.
     """
     method = load_method(settings.method)
     given = dict(settings.options)
@@ -185,13 +185,13 @@ def read_config(folder: Path) -> Config:
     """Read ``config.json``.
 
     Raises:
-        EncoderError: There is none, or it is none.
+        EncoderError: The file is missing or damaged.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise EncoderError(
-            f"The folder {folder} holds no run.",
-            expected=f"{CONFIG} and {WEIGHTS}, as harness train writes them",
+            f"The folder {folder} is not a run.",
+            expected=f"{CONFIG} and {WEIGHTS}, as written by harness train",
             got="; ".join(sorted(p.name for p in folder.iterdir())[:5]) or "an empty folder",
         )
     try:
@@ -200,32 +200,34 @@ def read_config(folder: Path) -> Config:
             refuse_newer(f"run {folder}", content["format"], FORMAT)
         return Config.model_validate_json(path.read_bytes())
     except ValueError as error:  # pydantic's are among these
-        raise EncoderError(f"{path} is not what harness train writes.", got=first_line(error)) from error
+        raise EncoderError(
+            f"{path} was not written by harness train, or is damaged.", got=first_line(error)
+        ) from error
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write ``config.json``, in the place of the one before."""
+    """Write or replace ``config.json``."""
     with new_file(folder / CONFIG, replace=True) as part:
         part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def write_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write ``model.safetensors``, in the place of the one before."""
+    """Write or replace ``model.safetensors``."""
     with new_file(folder / WEIGHTS, replace=True) as part:
         save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, part)
 
 
 def load_run(folder: Path) -> Run:
-    """Make the encoder of a finished run again.
+    """Load the encoder of a finished run.
 
     Raises:
-        EncoderError: The folder holds no finished run, or a damaged one.
+        EncoderError: The folder is not a run, or the run is unfinished or damaged.
     """
     config = read_config(folder)
     if config.training is None:
         raise EncoderError(
-            f"The run {folder} has not ended.",
-            cure="harness train with the same options goes on with it.",
+            f"The run {folder} is not finished.",
+            cure="Run harness train again with the same options to resume it.",
         )
     settings = config.settings
     try:
@@ -240,5 +242,5 @@ def load_run(folder: Path) -> Run:
 
 
 def _forgotten(settings: Settings) -> Mapping[str, Any]:
-    """Options that only the making of a run needs: the checkpoint may be gone since."""
+    """Options that only a new run needs; the checkpoint file may be gone."""
     return {"checkpoint": ""} if "checkpoint" in settings.options else {}

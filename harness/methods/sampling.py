@@ -1,4 +1,4 @@
-"""Which rows make up which batch: a function of seed and epoch, so that a run can go on from any step."""
+"""The rows of each batch: a function of seed and epoch, so that a run can resume at any step."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ def draw_epoch(
 ) -> Indices:
     """Draw the batches of an epoch.
 
-    Every run of ``length`` consecutive rows is as likely as every other. Of single rows and pairs each comes
-    once in an epoch, of longer ones as many as cover each row about once. The last batch is left out where
-    it is not full, since the loss of a contrastive method depends on how many it contrasts.
+    A sample is ``length`` consecutive rows, and all samples are equally likely. An epoch has each single row
+    or pair once; of longer samples it has as many as cover each row about once. An incomplete last batch is
+    dropped, because a contrastive loss depends on the batch size.
 
     Args:
-        rows: To draw from.
-        length: Consecutive rows in a sample.
-        batch_size: Samples in a batch.
-        seed: With ``epoch``, decides.
-        epoch: From 0.
-        random_frame: End each sample with a row from a random time of its stretch.
+        rows: The rows to draw from.
+        length: Consecutive rows per sample.
+        batch_size: Samples per batch.
+        seed: Random seed.
+        epoch: Number of the epoch, from 0.
+        random_frame: End each sample with a random row of its stretch.
 
     Returns:
-        int64 [batches, batch_size, length], or with one more in the last axis.
+        Row numbers, int64 [batches, batch_size, length], or length + 1 with ``random_frame``.
 
     Raises:
-        DataError: There are fewer samples than a batch needs.
+        DataError: There are not enough samples for a batch.
     """
     starts = rows.starts(length)
     samples = len(starts) // max(length - 1, 1)
     batches = samples // batch_size
     if not batches:
         raise DataError(
-            f"There are too few stretches of {length} consecutive frames for a batch.",
+            f"Not enough samples of {length} consecutive frames for a batch.",
             expected=f"at least {batch_size * max(length - 1, 1)}",
             got=len(starts),
-            cure="Take a smaller --batch-size"
+            cure="Use a smaller --batch-size"
             + (", or shorter samples: --set sequence_length=N." if length > 2 else "."),  # noqa: PLR2004
         )
     generator = np.random.default_rng((seed, epoch))
@@ -59,15 +59,15 @@ def draw_epoch(
 def validation_batches(
     rows: Rows, length: int, batch_size: int, most: int, *, random_frame: bool = False
 ) -> Indices:
-    """Draw the batches that every validation looks at, at most ``most``; the same for every seed and run.
+    """Draw the batches of every validation, at most ``most``; they are the same for all seeds and runs.
 
-    Where the split has too few samples for a batch, the batch is smaller.
+    The batch is smaller if the split has too few samples.
 
     Returns:
         As `draw_epoch`.
 
     Raises:
-        DataError: There are not two samples.
+        DataError: There are fewer than two samples.
     """
     samples = len(rows.starts(length)) // max(length - 1, 1)
     size = min(batch_size, max(samples, 2))

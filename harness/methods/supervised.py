@@ -1,4 +1,4 @@
-"""An encoder that is told the labels: what is to be had with this network and this many frames."""
+"""An encoder trained on the labels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SupervisedOptions:
     """Options of the supervised encoder.
 
     Attributes:
-        label_set: Whose variables it learns.
-        game: Whose; the game that it is trained on.
+        label_set: The label set to learn.
+        game: The game; set from the run's settings.
     """
 
     label_set: str = DEFAULT_LABEL_SET
@@ -30,10 +30,10 @@ class SupervisedOptions:
 
 
 class Supervised(Method):
-    """``supervised`` (arXiv 1906.08226, appendix A): the encoder and a linear layer for each variable.
+    """``supervised``: classification of all variables from the labels (arXiv 1906.08226, appendix A).
 
-    All variables of the game are learned together, by the mean of their cross-entropies; the paper trained a
-    network for each variable.
+    Each variable has a linear layer on the encoder's features. One network learns all variables, and the loss
+    is the mean of their cross-entropies; the paper trained a network for each variable.
     """
 
     Options = SupervisedOptions
@@ -56,12 +56,12 @@ class Supervised(Method):
         self.register_buffer("values", torch.from_numpy(known.values).long())
 
     def labels(self, ram: torch.Tensor) -> torch.Tensor:
-        """Decode uint8 [b, 128] into int64 [b, v]."""
+        """Decode RAM, uint8 [b, 128], to labels, int64 [b, v]."""
         found = ram[:, self.addresses].long()
         return self.values[torch.arange(self.variables, device=ram.device), found]
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Return the mean over variables of the cross-entropy, in nats."""
+        """Return the cross-entropy, averaged over variables, in nats."""
         del generator
         scores = self.classify(self.encoder(batch.frames)).unflatten(1, (self.variables, _VALUES))
         loss = functional.cross_entropy(scores.flatten(0, 1), self.labels(batch.ram).flatten())

@@ -1,14 +1,14 @@
-"""A table of results: methods by seeds, each on the same games; what is finished is not done again."""
+"""A table of results: methods by seeds, on the same games; finished results are kept."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from atariari_data.errors import AtariariError, UsageError
-from builders.console import say
 from harness.encoders.named import NAMED
 from harness.methods import load_method
 from harness.probes.probe import ProbeRun
@@ -16,8 +16,10 @@ from harness.protocol import protocol_digest
 from harness.results.result import Signed
 from harness.results.result_file import read
 
+_log = logging.getLogger(__name__)
+
 _SEEDED: Final = ("random-cnn",)
-"""Of those that need no training, which there are many of."""
+"""Encoders without training that depend on the seed."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Row:
     """One result of the table.
 
     Attributes:
-        method: Of `harness.methods.METHODS` or `harness.encoders.named.NAMED`.
-        seed: None where nothing is drawn.
+        method: A name in `harness.methods.METHODS` or `harness.encoders.named.NAMED`.
+        seed: The random seed; None if the method does not use one.
     """
 
     method: str
@@ -34,19 +36,19 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Of its file and of its folder of runs."""
+        """Name of the result file and of the folder of runs."""
         return self.method if self.seed is None else f"{self.method}-{self.seed}"
 
     @property
     def trains(self) -> bool:
-        """Whether it has a run for each game."""
+        """Whether there is a run for each game."""
         return self.seed is not None
 
 
 def plan(methods: Sequence[str], seeds: Sequence[int]) -> list[Row]:
-    """Return the rows, all methods under the first seed, then all under the next.
+    """Return the rows: all methods with the first seed, then all with the next.
 
-    What draws nothing (majority, PCA, RAM, and the projection, which is frozen) has one row.
+    Methods that do not use a seed (majority, PCA, the frozen random projection, RAM) have one row.
 
     Raises:
         UnknownNameError: No such method.
@@ -65,46 +67,44 @@ def plan(methods: Sequence[str], seeds: Sequence[int]) -> list[Row]:
 def fill(
     rows: Sequence[Row], folder: Path, wanted: Wanted, make: Callable[[Row, Path], None]
 ) -> tuple[list[Path], list[str]]:
-    """Make the results that are not there yet.
-
-    A row that fails does not keep the others from being made.
+    """Make the missing results of a table; a row that fails does not stop the others.
 
     Args:
-        rows: Of the table.
-        folder: Where ``NAME.json`` is written.
-        wanted: What each is of.
-        make: Makes one, at a path.
+        rows: The rows of the table.
+        folder: Folder of the result files, ``NAME.json``.
+        wanted: What each result must contain.
+        make: Makes a row's result at a path.
 
     Returns:
-        The files that are there, and why others are not.
+        The result files, and the names of the rows that failed.
     """
     done, failed = [], []
     for number, row in enumerate(rows, 1):
         path = folder / f"{row.name}.json"
-        said = f"{number} of {len(rows)}, {row.name}"
+        said = f"[{number}/{len(rows)}] {row.name}"
         try:
             if path.exists():
                 wanted.check(path)
-                say(f"{said}: is there.")
+                _log.info("%s: already done", said)
             else:
-                say(f"{said}: begins.")
+                _log.info("%s: started", said)
                 make(row, path)
             done.append(path)
         except AtariariError as error:
-            say(f"{said}: failed. {error}")
+            _log.error("%s: failed. %s", said, error)
             failed.append(row.name)
     return done, failed
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a result of the table is of.
+    """What a result of the table must contain.
 
     Attributes:
-        games: Sorted.
-        runs: Probes and training sizes.
-        label_set: Of the labels.
-        limit: Rows of a dry run.
+        games: The games, sorted.
+        runs: The probes and training sizes.
+        label_set: The label set.
+        limit: The rows per split in a dry run.
     """
 
     games: Sequence[str]
@@ -113,11 +113,11 @@ class Wanted:
     limit: int | None
 
     def check(self, path: Path) -> None:
-        """Refuse a file that is there and is of something else.
+        """Check that an existing file is a result of this table.
 
         Raises:
-            UsageError: It is; says of what.
-            ResultError: It is no result.
+            UsageError: It is a result of other rules, games, probes or rows.
+            ResultError: It is not a result.
         """
         signed = read(path).signed
         for what, expected, got in (
@@ -128,10 +128,10 @@ class Wanted:
         ):
             if expected != got:
                 raise UsageError(
-                    f"{path} is there, and is of other {what}.",
+                    f"{path} exists, with other {what}.",
                     expected=str(expected),
                     got=str(got),
-                    cure="Another --results, or move that file away.",
+                    cure="Choose another --results folder, or move the file away.",
                 )
 
     @property
@@ -140,7 +140,7 @@ class Wanted:
 
 
 def summary(signed: Signed) -> str:
-    """Say F1 under each probe in a line: of the suite, or of each game where that has none."""
+    """Return F1 under each probe in a line: of the suite, or of each game if the suite has none."""
     parts = []
     for number, suite in enumerate(signed.suite):
         found = {"suite": suite.means.f1}
@@ -152,19 +152,19 @@ def summary(signed: Signed) -> str:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read seeds: ``0``, ``0,1,2`` or ``0-4``.
+    """Parse seeds: ``0``, ``0,1,2`` or ``0-4``.
 
     Raises:
-        UsageError: It is something else.
+        UsageError: The text has another form.
     """
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError("These are no seeds.", expected="0, or 0,1,2, or 0-4", got=text)
+            raise UsageError("Not a list of seeds.", expected="0, or 0,1,2, or 0-4", got=text)
         seeds += range(int(first), int(last or first) + 1)
     if not seeds:
-        raise UsageError("These are no seeds.", expected="the smaller number first, as 0-4", got=text)
+        raise UsageError("Not a range of seeds.", expected="the smaller number first: 0-4", got=text)
     return seeds
 
 

@@ -1,4 +1,4 @@
-"""Where numbers go: JSON lines for every run; TensorBoard, trackio and Weights & Biases where asked."""
+"""Trackers of training metrics: JSON lines always; TensorBoard, trackio and Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Record = Mapping[str, float | int | str]
 
 
 class Tracker(Protocol):
-    """What takes the numbers of a moment."""
+    """A destination for metrics."""
 
     def write(self, record: Record) -> None:
-        """Take ``step``, ``split`` and the numbers of both."""
+        """Log a record: ``step``, ``split``, and metrics by name."""
 
     def close(self) -> None:
-        """End; no more numbers come."""
+        """Finish logging."""
 
 
 class JsonLines:
-    """Appends to ``metrics.jsonl``; a run that goes on first takes back what came after its saved step."""
+    """Appends to ``metrics.jsonl``; a resumed run first drops the lines after its saved step."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Open the file of a run that stands at ``step``."""
+        """Open the file of a run at ``step``."""
         path = folder / METRICS
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -48,7 +48,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Writes event files into the run's folder."""
+    """Writes event files to the run's folder."""
 
     def __init__(self, folder: Path, _: str) -> None:
         """Open a new event file.
@@ -63,7 +63,7 @@ class TensorBoard:
         self._writer = SummaryWriter(folder)
 
     def write(self, record: Record) -> None:
-        """Write every number under ``split/name``."""
+        """Log every number as ``split/name``."""
         for name, value in _numbers(record).items():
             self._writer.add_scalar(name, value, record["step"])
 
@@ -73,10 +73,10 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """Sends to Weights & Biases, project ``atariari``; ``WANDB_MODE=offline`` keeps it here."""
+    """Logs to Weights & Biases, project ``atariari``; ``WANDB_MODE=offline`` logs locally."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Start a run of that name.
+        """Start a run with this name.
 
         Raises:
             MissingExtraError: W&B is not installed.
@@ -88,7 +88,7 @@ class WeightsAndBiases:
         self._run: Any = wandb.init(project="atariari", name=name, dir=folder)
 
     def write(self, record: Record) -> None:
-        """Send every number under ``split/name``."""
+        """Log every number as ``split/name``."""
         self._run.log(_numbers(record), step=record["step"])
 
     def close(self) -> None:
@@ -97,10 +97,10 @@ class WeightsAndBiases:
 
 
 class Trackio:
-    """Writes to trackio's database, project ``atariari``; ``TRACKIO_SPACE_ID`` sends it to a Space."""
+    """Logs to trackio, project ``atariari``; set ``TRACKIO_SPACE_ID`` to log to a Space."""
 
     def __init__(self, _: Path, name: str) -> None:
-        """Start a run of that name.
+        """Start a run with this name.
 
         Raises:
             MissingExtraError: trackio is not installed.
@@ -112,7 +112,7 @@ class Trackio:
         self._run: Any = trackio.init(project="atariari", name=name)
 
     def write(self, record: Record) -> None:
-        """Write every number under ``split/name``."""
+        """Log every number as ``split/name``."""
         self._run.log(_numbers(record), step=record["step"])
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ TRACKERS: Final[Mapping[str, Callable[[Path, str], Tracker]]] = {
 
 
 class Trackers:
-    """All of a run's trackers as one."""
+    """All trackers of a run."""
 
     def __init__(self, folder: Path, step: int, name: str, others: tuple[str, ...] = ()) -> None:
         """Open the file of lines, and ``others`` by their names in `TRACKERS`.
@@ -144,7 +144,7 @@ class Trackers:
         self._all: list[Tracker] = [JsonLines(folder, step), *more]
 
     def write(self, record: Record) -> None:
-        """Give a record to all."""
+        """Log a record to all."""
         for tracker in self._all:
             tracker.write(record)
 
@@ -163,7 +163,7 @@ class Trackers:
 def _is_before(line: str, step: int) -> bool:
     try:
         return int(json.loads(line)["step"]) <= step
-    except (ValueError, KeyError, TypeError):  # a line that a kill cut off
+    except (ValueError, KeyError, TypeError):  # a line cut off by a kill
         return False
 
 

@@ -1,9 +1,9 @@
-"""The loop that trains every method: batches, validation, budget, and a state that survives a kill."""
+"""The training loop of all methods, with validation, budgets and resuming."""
 
 from __future__ import annotations
 
+import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ import torch
 from tqdm.auto import tqdm
 
 from atariari_data.errors import UnknownNameError, UsageError
-from builders.console import say
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
 from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
@@ -38,21 +37,23 @@ from harness.methods.run import (
 from harness.methods.sampling import draw_epoch, validation_batches
 from harness.methods.trackers import Trackers
 
+_log = logging.getLogger(__name__)
+
 LOG_EVERY: Final = 20
 MOST_VALIDATION_BATCHES: Final = 100
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What does not decide the weights.
+    """Options that do not affect the weights.
 
     Attributes:
         device: Torch device.
-        save_seconds: Between saved states; 0 saves after every step.
-        trackers: As in `harness.methods.trackers.TRACKERS`.
-        cache_dir: Where the dataset is built, as in ``load_dataset``.
-        num_proc: Processes to build it with.
-        progress: Show it on standard error.
+        save_seconds: Seconds between saved states; 0 saves after every step.
+        trackers: Names in `harness.methods.trackers.TRACKERS`.
+        cache_dir: Folder of the built dataset, as in ``load_dataset``.
+        num_proc: Processes that build it.
+        progress: Show progress on standard error.
     """
 
     device: str = "cpu"
@@ -71,26 +72,26 @@ def train(
     *,
     rows: tuple[Rows, Rows] | None = None,
 ) -> Config:
-    """Train a method, or go on with the run in ``out``; one that has ended is left as it is.
+    """Train a method, or resume the run in ``out``; a finished run is left as it is.
 
-    On the CPU, a run that was killed and resumed ends with the weights that it would have ended with,
-    as long as no budget of minutes stops it and torch has as many threads as before.
+    On the CPU, a run that was killed and resumed ends with exactly the weights of an uninterrupted run,
+    unless ``max_minutes`` ends it or torch uses another number of threads.
 
     Args:
-        settings: What decides the weights.
+        settings: Everything but the budget that determines the weights.
         out: Folder of the run.
-        budget: When to stop; a run that is resumed may be given another.
-        surroundings: What does not decide the weights.
-        rows: Train and validation, in the place of the game's pretraining split.
+        budget: When to stop; it may change when a run is resumed.
+        surroundings: Options that do not affect the weights.
+        rows: Training and validation rows to use instead of the game's pretraining split.
 
     Returns:
-        What ``config.json`` then says.
+        The content of ``config.json``.
 
     Raises:
         UnknownNameError: No such method, game, encoder, option or tracker.
-        UsageError: ``out`` holds something else, or a run with other settings.
-        DataError: As `atariari_data.load_dataset`; or no room for the frames, or too few of them.
-        TrainingError: The loss is not a number any more, or grows out of all bounds.
+        UsageError: ``out`` is not a run, or is a run with other settings.
+        DataError: As `atariari_data.load_dataset`, or the disk is too full, or there are too few frames.
+        TrainingError: Training diverges.
     """
     around, budget = surroundings or Surroundings(), budget or Budget()
     device = resolve_device(around.device)
@@ -99,8 +100,7 @@ def train(
     settings = complete(settings)
     config = _claim(out, settings, budget)
     if config.training is not None:
-        if around.progress:
-            say(f"{out}: has ended already.")
+        _log.info("%s: already finished", out)
         return config
     kind = load_method(settings.method)
     options = parse_options(kind, settings.options)
@@ -116,8 +116,7 @@ def train(
     learner = Learner(method, settings, device)
     if (out / STATE).is_file():
         learner.load(out / STATE)
-        if around.progress:
-            say(f"{out}: goes on at step {learner.step:,}.")
+        _log.info("%s: resuming at step %s", out, f"{learner.step:,}")
     stopped_by = _run(learner, rows, budget, out, around)
     config = _finish(out, config, learner.best_weights, _outcome(stopped_by, device, learner))
     (out / STATE).unlink(missing_ok=True)
@@ -125,7 +124,7 @@ def train(
 
 
 def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, around: Surroundings) -> str:
-    """Learn until a budget or patience ends it; return which."""
+    """Train until the budget or patience ends it, and return which."""
     settings, method = learner.settings, learner.method
     sample: dict[str, Any] = {"length": method.frames_per_sample, "batch_size": settings.batch_size}
     sample["random_frame"] = method.random_frame
@@ -145,9 +144,7 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, a
         while stopped_by is None:
             batch = next(batches)
             if around.progress and bar.n == bar.initial:
-                bar.write(
-                    f"Training takes about {learner.memory(batch) / GIGA:.2f} GB of memory.", sys.stderr
-                )
+                _log.info("Training needs about %.2f GB of memory.", learner.memory(batch) / GIGA)
             loss = learner.learn(batch)
             learner.seconds = clock.seconds()
             stopped_by = _end(learner, steps, budget, clock)
@@ -159,13 +156,13 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, a
             if stopped_by is None and time.monotonic() - saved >= around.save_seconds:
                 learner.save(out / STATE)
                 saved = time.monotonic()
-        if stopped_by != "patience":  # then it has just been done
+        if stopped_by != "patience":  # which follows a validation
             log.validated(learner.validate(rows[1], checked))
     return stopped_by
 
 
 def _batches(learner: Learner, rows: Rows, sample: dict[str, Any], an_epoch: int) -> Iterator[Batch]:
-    """Give the batches from the learner's step on, without end."""
+    """Yield batches from the learner's step on, endlessly."""
     first = learner.step % an_epoch
     for epoch in count(learner.step // an_epoch):
         index = draw_epoch(rows, **sample, seed=learner.settings.seed, epoch=epoch)
@@ -180,7 +177,7 @@ def _end(learner: Learner, steps: int, budget: Budget, clock: _Clock) -> str | N
 
 
 class _Clock:
-    """Seconds of all sessions, and whether they are used up."""
+    """Time over all sessions, and its limit."""
 
     def __init__(self, before: float, max_minutes: float | None) -> None:
         self._start = time.monotonic() - before
@@ -194,7 +191,7 @@ class _Clock:
 
 
 class _Log:
-    """Takes every loss; now and then tells trackers and progress bar the mean, and sees that it can go on."""
+    """Collects losses; every `LOG_EVERY` steps logs their mean and checks it."""
 
     def __init__(self, learner: Learner, trackers: Trackers, bar: tqdm[Any], clock: _Clock) -> None:
         self._learner, self._trackers, self._bar, self._clock = learner, trackers, bar, clock
@@ -203,7 +200,7 @@ class _Log:
         self._steps = int(bar.total or 0)
 
     def add(self, loss: Loss, *, last: bool) -> None:
-        """Take the loss of a step, on the device: it is not waited for."""
+        """Add the loss of a step, without waiting for the device."""
         self._window.append(loss.total)
         self._bar.update()
         learner = self._learner
@@ -230,7 +227,7 @@ class _Log:
         self._window, self._since = [], now
 
     def validated(self, loss: float) -> None:
-        """Take the mean loss of a validation."""
+        """Log the mean loss of a validation."""
         self._learner.seconds = self._clock.seconds()
         self._trackers.write({"step": self._learner.step, "split": "validation", "loss": loss})
 
@@ -247,33 +244,33 @@ def _open(settings: Settings, split: str, around: Surroundings) -> Rows:
 
 
 def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
-    """Make the folder of a new run, or find the run that is to go on.
+    """Make the folder of a new run, or open the run to resume.
 
     Raises:
-        UsageError: Something else is there.
+        UsageError: The folder is not a run, or is a run with other settings.
     """
     if out.is_dir():
         for partial in out.glob(f".{STATE}.*"):  # of a killed save
             shutil.rmtree(partial, ignore_errors=True)
     if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         if not (out / CONFIG).is_file():
-            raise UsageError(f"{out} is there, and is no run.", cure="Name another folder with --out.")
+            raise UsageError(f"{out} exists and is not a run.", cure="Choose another folder with --out.")
         config = read_config(out)
         there, wanted = config.settings.model_dump(), settings.model_dump()
         other = [name for name in wanted if wanted[name] != there[name]]
         if other and (
             config.training is not None or (out / STATE).is_file()
-        ):  # else there is nothing to lose
+        ):  # otherwise nothing would be lost
             raise UsageError(
-                f"{out} is a run with other settings.",
+                f"{out} is a run with different settings.",
                 expected=", ".join(f"{name}={there[name]}" for name in other),
                 got=", ".join(f"{name}={wanted[name]}" for name in other),
-                cure="Name another folder with --out, or give the settings that it was started with.",
+                cure="Choose another folder with --out, or use the settings of the run.",
             )
         if config.training is not None:
             return config
     elif out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file.", expected="a folder, or nothing")
+        raise UsageError(f"{out} is a file.", expected="a new folder, or a run to resume")
     splits = load_manifest(settings.game).configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
     config = Config(settings=settings, budget=budget, data={"dataset": DATASET_VERSION, **digests})
@@ -297,7 +294,7 @@ def _outcome(stopped_by: str, device: torch.device, learner: Learner | None = No
 
 
 def _finish(out: Path, config: Config, weights: dict[str, torch.Tensor], outcome: Training) -> Config:
-    """Write the weights, then that they are there."""
+    """Write the weights, then the outcome."""
     write_weights(out, weights)
     config = config.model_copy(update={"training": outcome})
     write_config(out, config)

@@ -1,4 +1,4 @@
-"""Encoders that nobody trained: floors."""
+"""Untrained encoders, as lower bounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.methods.method import Method, Network
 
 
 class RandomCNN(Method):
-    """``random-cnn``: the encoder as it starts (arXiv 1906.08226, appendix A)."""
+    """``random-cnn``: the encoder with its initial weights (arXiv 1906.08226, appendix A)."""
 
     trains = False
 
@@ -31,7 +31,7 @@ class Constant(nn.Module):
 
 
 class Majority(Method):
-    """``majority``: features that say nothing; a converged probe then gives the most frequent value."""
+    """``majority``: a constant feature; the probe always predicts the most frequent training class."""
 
     trains = False
 
@@ -43,6 +43,6 @@ class Majority(Method):
 
 
 def random_cnn(seed: int = 0) -> NatureCNN:
-    """Make the random encoder for whole frames, whose weights are the same every time."""
+    """Make the random encoder for whole frames, with the same weights every time."""
     with seeded(seed):
         return NatureCNN()

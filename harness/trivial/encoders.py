@@ -1,4 +1,4 @@
-"""PCA and a random projection of the pixels: 256 numbers a frame that nobody had to learn anything for."""
+"""PCA and a random projection of the pixels, to 256 features per frame."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ENCODERS: Final = (PIXELS_PCA, RANDOM_PROJECTION)
 
 COMPONENTS: Final = 256
 SEED: Final = 0
-OVERSAMPLED: Final = 32  # directions that are followed besides, so that the last components are right too
-PASSES: Final = (4, 4, 1, 1)  # each looks at every so manieth training row
-NO_VARIANCE: Final = 1e-9  # of the first component's; what is under it is rounding
+OVERSAMPLED: Final = 32  # additional directions, for accurate last components
+PASSES: Final = (4, 4, 1, 1)  # stride over the training rows in each pass
+NO_VARIANCE: Final = 1e-9  # relative to the first component; anything below is rounding error
 
 DEFINITION: Final = {
     "components": COMPONENTS,
@@ -114,13 +114,13 @@ def pixels_pca(pixels: Pixels) -> Projection:
 
 
 def load_pixels_pca() -> LoadedEncoder:
-    """Make the encoder ``pixels-pca``, which is fitted to the training frames of each game that it meets."""
+    """Make the encoder ``pixels-pca``, which is fitted to the training frames of each game."""
     digest, kind = object_digest(pixels_pca)
 
     def not_fitted(_: Any) -> Any:
         raise EncoderError(
-            f"{PIXELS_PCA} is fitted to the training frames of a game, and has seen none.",
-            cure="Run it with `harness evaluate`.",
+            f"{PIXELS_PCA} is not fitted to a game yet.",
+            cure="Use it with `harness evaluate`, which fits it to each game.",
         )
 
     def refit(frames: Iterable[Pixels]) -> LoadedEncoder:

@@ -1,4 +1,4 @@
-"""The scores of the trivial encoders, made once for each game and kept in the package."""
+"""The scores of the trivial encoders, computed once for each game and kept in the package."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COMMAND: Final = "harness trivial"
 
 @dataclass(frozen=True)
 class Beside:
-    """F1 of the trivial encoders on the rows of one probe and training size.
+    """F1 of the trivial encoders under one probe and training size.
 
     Attributes:
-        f1: By encoder and variable; None where it is not known.
-        reason: Why not.
+        f1: F1 by encoder and variable; None if unknown.
+        reason: Why it is unknown.
     """
 
     f1: Mapping[str, Mapping[str, float]] | None
@@ -37,10 +37,10 @@ class Beside:
 
 
 def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
-    """Return the stored scores of a game, or why there are none.
+    """Return the stored scores of a game, or the reason why there are none.
 
     Raises:
-        DataError: The file is damaged or of a newer format.
+        DataError: The file is damaged or has a newer format.
     """
     stored = _read(FOLDER / f"{manifest.game}.json")
     if stored is None:
@@ -54,7 +54,7 @@ def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
 
 
 def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
-    """Digest what decides the scores of the trivial encoders on one game."""
+    """Return the digest of everything that determines the trivial scores of a game."""
     rules = (
         PROTOCOL,
         manifest.rules(label_set),
@@ -66,14 +66,14 @@ def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
 
 
 def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mapping[str, Any]]) -> str:
-    """Return the file of a game.
+    """Return the content of a game's file.
 
     Args:
-        manifest: Of the game.
+        manifest: The game's manifest.
         made: UTC time.
-        harness: Version.
-        scores: For each label set, probe and size ``label_set``, ``probe``, ``train_rows`` and ``f1`` by
-            encoder and variable.
+        harness: The harness version.
+        scores: A dict for each label set, probe and training size, with ``label_set``, ``probe``,
+            ``train_rows``, and ``f1`` by encoder and variable.
     """
     head = {
         "format": FORMAT,
@@ -93,7 +93,7 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
 
 
 def is_complete(file: Path, manifest: Manifest, label_sets: Sequence[str], runs: Sequence[ProbeRun]) -> bool:
-    """Say whether a file has all of these scores, under the rules of today."""
+    """Return whether a file has all of these scores, under the current rules."""
     stored = _read(file)
     if stored is None:
         return False
