@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from harness.adapters import load_encoder
+from harness.encoders.objects import Request
 from harness.evaluation.embedding import embed
 from harness.isolation.opening import hidden_folders
 from harness.isolation.process import IsolatedEncoder, Limits
@@ -33,7 +34,7 @@ def main() -> None:
     rows = {"train": open_split(options.game, "train", limit=options.rows)}
     inside = load_encoder(options.encoder)
     begin = time.perf_counter()
-    with IsolatedEncoder(str(options.encoder.resolve()), hidden_folders(None), Limits()) as apart:
+    with IsolatedEncoder(str(options.encoder.resolve()), hidden_folders(None), Limits(), Request()) as apart:
         print(f"start {time.perf_counter() - begin:.1f} s; {apart.guards}")
         seconds: dict[str, list[float]] = {"inside": [], "apart": []}
         for _ in range(options.times):

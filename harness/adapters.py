@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atariari_data.errors import MissingExtraError, UsageError
 from harness.encoders.digests import files_digest
-from harness.encoders.encoder import POOLS, EncoderError, FrameSpec, LoadedEncoder, Pool
+from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Pool
 from harness.encoders.named import NAMED
 from harness.encoders.named import make as make_named
 from harness.encoders.objects import Request, adapt, name_of
@@ -52,14 +52,8 @@ def load_encoder(
         UsageError: An argument that cannot be meant.
         MissingExtraError: It needs a package that is not installed.
     """
-    if isinstance(source, LoadedEncoder):
-        return source
-    if pool is not None and pool not in POOLS:
-        raise UsageError("There is no such pooling.", expected="one of " + ", ".join(POOLS), got=repr(pool))
-    if batch_size is not None and batch_size < 1:
-        raise UsageError("A batch has at least one row.", got=batch_size)
     request = Request(
-        spec=None if spec is None else spec.validate(),
+        spec=spec,
         pool=pool,
         name=name,
         weights=None if weights is None else Path(weights),
@@ -67,6 +61,14 @@ def load_encoder(
         batch_size=batch_size,
         autocast=autocast,
     )
+    return load(source, request)
+
+
+def load(source: object, request: Request) -> LoadedEncoder:
+    """Make any encoder ready to embed frames; `load_encoder` with its options as one object."""
+    if isinstance(source, LoadedEncoder):
+        return source
+    request.validate()
     if isinstance(source, str | Path):
         return _from_text(str(source), request)
     return adapt(source, request)

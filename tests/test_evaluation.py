@@ -412,7 +412,8 @@ def test_a_result_that_cannot_be_written_is_not_lost(
 ) -> None:
     from harness.cli.output import save
 
-    path, _ = save(result, tmp_path / "no" / "such" / "folder" / "r.json", None)
+    (tmp_path / "file").touch()
+    path, _ = save(result, tmp_path / "file" / "r.json", None)
     assert read(path).signed == result.signed
     assert "instead" in capsys.readouterr().err
     path.unlink()

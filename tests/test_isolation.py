@@ -17,6 +17,7 @@ from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, UsageError
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec, sample_frames
+from harness.encoders.objects import Request
 from harness.evaluation.embedding import embed
 from harness.isolation.opening import hidden_folders
 from harness.isolation.process import IsolatedEncoder, Limits
@@ -39,7 +40,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def of(code: str, seconds: float = 60, gigabytes: float | None = None) -> IsolatedEncoder:
         path = tmp_path / "my_encoder.py"
         path.write_text(f"import numpy as np\n{code}\nencoder = encode\n", encoding="utf-8")
-        started.append(IsolatedEncoder(str(path), hidden_folders(None), Limits(seconds, gigabytes)))
+        started.append(
+            IsolatedEncoder(str(path), hidden_folders(None), Limits(seconds, gigabytes), Request())
+        )
         return started[-1]
 
     yield of

@@ -6,13 +6,13 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from atariari_data.errors import MissingExtraError
+from atariari_data.errors import MissingExtraError, UsageError
 from harness.encoders.digests import arrays_of, object_digest, weights_digest
 from harness.encoders.encoder import (
     POOLS,
@@ -56,6 +56,38 @@ class Request:
     autocast: bool = False
     home: Path | None = None
     source: tuple[str, str] | None = None
+
+    def validate(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            UsageError: No such pooling, an empty batch, or a spec that contradicts itself.
+        """
+        if self.pool is not None and self.pool not in POOLS:
+            raise UsageError("No such pooling.", expected="one of " + ", ".join(POOLS), got=repr(self.pool))
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError("A batch has at least one row.", got=self.batch_size)
+        if self.spec is not None:
+            self.spec.validate()
+
+    def plain(self) -> dict[str, Any]:
+        """Return what a caller chose as JSON values, paths absolute, for another process."""
+        weights = None if self.weights is None else str(self.weights.expanduser().resolve())
+        spec = None if self.spec is None else asdict(self.spec)
+        chosen = ("pool", "name", "device", "batch_size", "autocast")
+        return {"weights": weights, "spec": spec, **{name: getattr(self, name) for name in chosen}}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Request:
+        """Read what `plain` gave."""
+        weights, spec = plain["weights"], plain["spec"]
+        return cls(
+            **{
+                **plain,
+                "weights": None if weights is None else Path(weights),
+                "spec": None if spec is None else FrameSpec(**{**spec, "size": tuple(spec["size"])}),
+            }
+        )
 
 
 def adapt(thing: Any, request: Request) -> LoadedEncoder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from tqdm.auto import tqdm
 
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
-from builders.manifest import DATASET_VERSION, load_manifest
+from builders.manifest import DATASET_VERSION, Manifest, load_manifest
 from harness.adapters import by_game, trained_on
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
+from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
 from harness.evaluation.identity import Opened, identity, sees_ram, weakest
 from harness.isolation.opening import open_encoder
-from harness.isolation.process import TIMEOUT, Limits
+from harness.isolation.process import TIMEOUT, Guards, Limits
 from harness.probes.probe import TrainRows
 from harness.protocol import (
     PROTOCOL,
@@ -109,82 +111,133 @@ def evaluate(
         MissingExtraError: The extra ``harness`` is not installed.
     """
     _need_extra()
-    started, begin = datetime.now(UTC), time.monotonic()
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
-    own = by_game(encoder)
-    chosen = choose_games(games or list(own) or None, label_set)
-    sources = _sources(encoder, own, chosen)
-    if pretraining_data is None:
-        pretraining_data = trained_on(encoder, own)
-    runs = choose_runs(probes, train_sizes)
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
+    options = Options(
+        loading=Request(
+            spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
+            pool=pool,
+            name=name,
+            weights=None if weights is None else Path(weights),
+            device=device,
+            batch_size=batch_size,
+            autocast=autocast,
+        ),
+        runs=choose_runs(probes, train_sizes),
+        label_set=label_set,
+        limit=limit,
+        fresh_seed=fresh_seed,
+        pretraining_data=pretraining_data,
+        submitter=submitter,
+        cache_dir=cache_dir,
+        num_proc=num_proc,
+        cache=Cache(default_dir() if use_cache else None),
+        isolate=isolate,
+        limits=Limits(timeout, memory_limit),
+        progress=progress,
+    )
+    return _evaluate(encoder, games, options)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came out of the games, and who embedded them.
+
+    Attributes:
+        games: By game.
+        encoders: By game; the same for all, or one for each.
+        stood: The guards around each encoder.
+        started: When the evaluation began.
+        elapsed: Seconds that it took.
+    """
+
+    games: dict[str, EvaluatedGame]
+    encoders: dict[str, Opened]
+    stood: list[Guards]
+    started: datetime
+    elapsed: float
+
+
+def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) -> Result:
+    own = by_game(encoder)
+    chosen = choose_games(games or list(own) or None, options.label_set)
+    sources = _sources(encoder, own, chosen)
+    if options.pretraining_data is None:
+        options = replace(options, pretraining_data=trained_on(encoder, own))
     manifests = {g: load_manifest(g) for g in chosen}
-    if limit is None:
-        check_sizes(runs, list(manifests.values()))
-    cache = Cache(default_dir() if use_cache else None)
-    options = Options(runs, label_set, limit, fresh_seed, cache_dir, num_proc, cache, progress)
-    rows = sum(_rows(s.rows, limit) for g in chosen for s in manifests[g].configs[g].splits.values())
-    games_done: dict[str, EvaluatedGame] = {}
+    if options.limit is None:
+        check_sizes(options.runs, list(manifests.values()))
+    done = _embed_and_probe(sources, manifests, options)
+    predictions = {g: game.predictions for g, game in done.games.items()}
+    return Result(signatures=[], signed=_signed(done, options)).with_predictions(predictions)
+
+
+def _embed_and_probe(
+    sources: Sequence[tuple[object, Sequence[str]]], manifests: Mapping[str, Manifest], options: Options
+) -> _Done:
+    started, begin = datetime.now(UTC), time.monotonic()
+    rows = sum(
+        _rows(split.rows, options.limit)
+        for g, manifest in manifests.items()
+        for split in manifest.configs[g].splits.values()
+    )
+    games: dict[str, EvaluatedGame] = {}
     encoders: dict[str, Opened] = {}
     stood = []
-    with tqdm(total=rows, unit="frame", desc="Embedding", disable=not progress) as bar:
+    with tqdm(total=rows, unit="frame", desc="Embedding", disable=not options.progress) as bar:
         for source, its_games in sources:
-            with open_encoder(
+            opened = open_encoder(
                 source,
-                isolate=isolate,
-                limits=Limits(timeout, memory_limit),
-                cache_dir=cache_dir,
-                weights=weights,
-                device=device,
-                spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
-                pool=pool,
-                name=name,
-                batch_size=batch_size,
-                autocast=autocast,
-            ) as (loaded, guards):
+                options.loading,
+                isolate=options.isolate,
+                limits=options.limits,
+                cache_dir=options.cache_dir,
+            )
+            with opened as (loaded, guards):
                 key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
                 for g in its_games:
-                    games_done[g] = evaluate_game(loaded, key, manifests[g], options, bar)
+                    games[g] = evaluate_game(loaded, key, manifests[g], options, bar)
                     encoders[g] = loaded
                 stood.append(guards)
+    return _Done(games, encoders, stood, started, time.monotonic() - begin)
 
-    finished = datetime.now(UTC)
-    is_bound = any(map(sees_ram, encoders.values()))
+
+def _signed(done: _Done, options: Options) -> Signed:
+    """Put a result together: what was done, with what, and under which rules."""
+    is_bound = any(map(sees_ram, done.encoders.values()))
+    limit, fresh_seed = options.limit, options.fresh_seed
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
-        unranked_reason(runs) if limit is None else DRY_RUN.format(limit),
+        unranked_reason(options.runs) if limit is None else DRY_RUN.format(limit),
         IS_BOUND if is_bound else None,
         "the harness was changed since it was installed" if environment.as_released() is False else None,
     ]
     reason = "; ".join(filter(None, reasons)) or None
-    signed = Signed.build(
+    return Signed.build(
         run_id=secrets.token_hex(16),
-        submitter=None if submitter is None else {"name": None, "url": None, **submitter},
+        submitter=None if options.submitter is None else {"name": None, "url": None, **options.submitter},
         ranked=reason is None,
         unranked_reason=reason,
-        started=_utc(started),
-        finished=_utc(finished),
-        elapsed_seconds=round(time.monotonic() - begin, 1),
-        protocol=Protocol(name=PROTOCOL, digest=protocol_digest(label_set)),
+        started=_utc(done.started),
+        finished=_utc(datetime.now(UTC)),
+        elapsed_seconds=round(done.elapsed, 1),
+        protocol=Protocol(name=PROTOCOL, digest=protocol_digest(options.label_set)),
         dataset=Dataset(
             version=DATASET_VERSION,
-            label_set=label_set,
-            suite=list(suite(label_set)),
+            label_set=options.label_set,
+            suite=list(suite(options.label_set)),
             fresh_seed=fresh_seed,
-            splits={g: game.splits for g, game in games_done.items()},
+            splits={g: game.splits for g, game in done.games.items()},
         ),
         harness=environment.harness_identity(),
-        encoder=identity(encoders, pretraining_data),
-        environment=environment.describe(next(iter(encoders.values())).device),
-        isolation=None if is_bound else weakest(stood).as_fields(shuffled=True, second_pass=True),
-        seeds=seeds(run.probe for run in runs),
-        probes=[{**run._asdict(), "settings": settings(run.probe)} for run in runs],
-        games={g: {"embeddings": game.embeddings, "scores": game.scores} for g, game in games_done.items()},
-    )
-    return Result(signatures=[], signed=signed).with_predictions(
-        {g: game.predictions for g, game in games_done.items()}
+        encoder=identity(done.encoders, str(options.pretraining_data)),
+        environment=environment.describe(next(iter(done.encoders.values())).device),
+        isolation=None if is_bound else weakest(done.stood).as_fields(shuffled=True, second_pass=True),
+        seeds=seeds(run.probe for run in options.runs),
+        probes=[{**run._asdict(), "settings": settings(run.probe)} for run in options.runs],
+        games={g: {"embeddings": game.embeddings, "scores": game.scores} for g, game in done.games.items()},
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,18 +11,19 @@ import numpy.typing as npt
 from blake3 import blake3
 from tqdm.auto import tqdm
 
-from atariari_data.games import DEFAULT_LABEL_SET
 from builders.manifest import Manifest
 from builders.recording import PROBE_SPLITS
 from harness.cache import Cache
 from harness.encoders.encoder import LoadedEncoder
+from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.embedding import embed
 from harness.evaluation.fresh import record_test
 from harness.evaluation.identity import Opened
 from harness.evaluation.scoring import ProbeData, ProbeScore, score, truth_of
+from harness.isolation.process import Limits
 from harness.probes.probe import ProbeRun
-from harness.protocol import RANKED, protocol_digest
+from harness.protocol import protocol_digest
 from harness.results.predictions import Predictions
 from harness.results.provenance import Split, SplitName
 from harness.splits import SplitRows, open_split
@@ -31,16 +33,30 @@ from harness.trivial.store import look_up
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is asked for besides encoder and games; see `harness.evaluate`."""
+    """What an evaluation is asked for besides encoder and games.
 
-    runs: tuple[ProbeRun, ...] = RANKED
-    label_set: str = DEFAULT_LABEL_SET
-    limit: int | None = None
-    fresh_seed: int | None = None
-    cache_dir: str | None = None
-    num_proc: int | None = None
-    cache: Cache = field(default_factory=lambda: Cache(None))
-    progress: bool = True
+    Attributes:
+        loading: How the encoder is loaded.
+        runs: Probes and training sizes.
+        cache: Where features and finished games are kept.
+        limits: What the encoder's process may take.
+        label_set, limit, fresh_seed, pretraining_data, submitter, cache_dir, num_proc, isolate, progress: As
+            for `harness.evaluate`.
+    """
+
+    loading: Request
+    runs: tuple[ProbeRun, ...]
+    label_set: str
+    limit: int | None
+    fresh_seed: int | None
+    pretraining_data: str | None
+    submitter: Mapping[str, str | None] | None
+    cache_dir: str | None
+    num_proc: int | None
+    cache: Cache
+    isolate: bool
+    limits: Limits
+    progress: bool
 
 
 @dataclass(frozen=True)

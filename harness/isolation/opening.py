@@ -6,16 +6,15 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import atariari_data
 from builders.manifest import recording_file
-from harness.adapters import load_encoder
+from harness.adapters import load
 from harness.cache import default_dir
 from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.named import RAM
+from harness.encoders.objects import Request
 from harness.isolation.process import Guards, IsolatedEncoder, Limits
 from harness.trivial.encoders import PIXELS_PCA
 
@@ -23,38 +22,34 @@ _log = logging.getLogger(__name__)
 
 
 def open_encoder(
-    source: object, *, isolate: bool, limits: Limits, cache_dir: str | None, **options: Any
+    source: object, request: Request, *, isolate: bool, limits: Limits, cache_dir: str | None
 ) -> contextlib.AbstractContextManager[tuple[LoadedEncoder | IsolatedEncoder, Guards]]:
     """Load an encoder, in a process of its own where that can be.
 
     Args:
         source: As `load_encoder` takes it.
+        request: How it is loaded.
         isolate: Whether to try.
         limits: What it may take.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
-        **options: As `load_encoder` takes them.
     """
     reason = _reason_against(source, isolate=isolate)
     if reason is not None:
-        loaded = load_encoder(source, **options)
-        return contextlib.nullcontext((loaded, Guards(False, False, False, reason)))
+        return contextlib.nullcontext((load(source, request), Guards(False, False, False, reason)))
     text = str(source)
     if text.startswith(("timm:", "hf:")):
-        load_encoder(text, **options)  # our own code, with a network: so that its weights are on the disk
+        load(text, request)  # our own code, with a network: so that its weights are on the disk
     elif Path(text).expanduser().exists():
         text = str(Path(text).expanduser().resolve())
-    if options.get("weights") is not None:
-        options["weights"] = str(Path(options["weights"]).expanduser().resolve())
-    if options.get("spec") is not None:
-        options["spec"] = asdict(options["spec"].validate())
-    return _opened(text, hidden_folders(cache_dir), limits, options)
+    request.validate()
+    return _opened(text, hidden_folders(cache_dir), limits, request)
 
 
 @contextlib.contextmanager
 def _opened(
-    source: str, hidden: list[Path], limits: Limits, options: dict[str, Any]
+    source: str, hidden: list[Path], limits: Limits, request: Request
 ) -> Iterator[tuple[IsolatedEncoder, Guards]]:
-    with IsolatedEncoder(source, hidden, limits, **options) as encoder:
+    with IsolatedEncoder(source, hidden, limits, request) as encoder:
         if encoder.guards.note:
             _log.warning("The sandbox of the encoder's process is incomplete: %s.", encoder.guards.note)
         yield encoder, encoder.guards

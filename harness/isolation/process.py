@@ -28,6 +28,7 @@ from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest
 from harness.encoders.features import EncoderError, Features, Pool
 from harness.encoders.frame_spec import Frames, FrameSpec
+from harness.encoders.objects import Request
 from harness.isolation import sandbox
 
 TIMEOUT = 600.0
@@ -92,14 +93,14 @@ class IsolatedEncoder:
     guards: Guards
     _key: str
 
-    def __init__(self, source: str, hidden: list[Path], limits: Limits, **options: Any) -> None:
+    def __init__(self, source: str, hidden: list[Path], limits: Limits, request: Request) -> None:
         """Start the process and load the encoder in it.
 
         Args:
             source: A file, or a model by name.
             hidden: Folders that it must not read.
             limits: What it may take.
-            **options: As `load_encoder` takes them.
+            request: How it is loaded.
 
         Raises:
             EncoderError: It cannot be loaded, or it ended, hung or took too much memory meanwhile.
@@ -130,7 +131,7 @@ class IsolatedEncoder:
             os.close(replies)
         try:
             self._send({"hidden": [str(path) for path in hidden], "own": self._folder.name, "path": sys.path})
-            self._take(self._ask("loading it", {"source": source, **options}), source)
+            self._take(self._ask("loading it", {"source": source, "request": request.plain()}), source)
         except BaseException:
             self.close()
             raise

@@ -16,10 +16,10 @@ from typing import IO, Any
 import numpy as np
 
 from atariari_data.errors import AtariariError
-from harness.adapters import load_encoder
+from harness.adapters import load
 from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.features import EncoderError, first_line
-from harness.encoders.frame_spec import FrameSpec
+from harness.encoders.objects import Request
 
 IDENTITY = (
     "name",
@@ -70,10 +70,7 @@ def serve(requests: IO[bytes], replies: IO[bytes], memory: int, walls: dict[str,
 
 
 def _load(wanted: dict[str, Any]) -> LoadedEncoder:
-    spec = wanted.pop("spec", None)
-    if spec is not None:
-        spec = FrameSpec(**{**spec, "size": tuple(spec["size"])})
-    return load_encoder(wanted.pop("source"), spec=spec, **wanted)
+    return load(wanted["source"], Request.from_plain(wanted["request"]))
 
 
 def _answer(me: int, replies: IO[bytes], content: dict[str, Any], features: memoryview | None = None) -> None:
