@@ -23,10 +23,10 @@ board: $(READY)  ## Make a leaderboard of the results in docs/results, and its s
 	$(BIN)/harness leaderboard build build/board
 
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-slow: $(READY)  ## Run the tests that take minutes, too
-	$(BIN)/python -m pytest --slow
+	$(BIN)/python -m pytest --slow $(PYTEST_ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -23,24 +23,31 @@ FLAGS = (
 AUDIT = (Path(__file__).parent / "audit.js").read_text(encoding="utf-8")
 
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+
 needs_browser = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium and chromedriver are not installed (Debian: chromium chromium-driver)",
+    not (BROWSER and DRIVER),
+    reason="no browser, or no chromedriver (Debian: chromium chromium-driver)",
 )
 
 
 def start_browser() -> Any:
-    """Start it without a window; its console is kept for `errors`."""
+    """Start it without a window, or skip the test and say why; its console is kept for `errors`."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
 
     options = Options()
-    options.binary_location = str(shutil.which("chromium"))
+    options.binary_location = str(BROWSER)
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        return webdriver.Chrome(options=options, service=Service(DRIVER))
+    except WebDriverException as error:
+        pytest.skip(f"{BROWSER} does not start: {error.msg}")
 
 
 def show(driver: Any, path: Path, width: int = 1300, *, scheme: str = "light") -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ("tests.skips", "pytester")
+
 # Before anything of ours is imported: the dataset's configs are read from this folder at import.
 _FOLDER = Path(tempfile.mkdtemp(prefix="atariari-tests-"))
 os.environ.update(
@@ -18,26 +20,15 @@ os.environ.update(
     HF_DATASETS_CACHE=str(_FOLDER / "datasets"),
     HF_HUB_OFFLINE="1",
     NO_COLOR="1",
-    OMP_NUM_THREADS="1",
     # No key of whoever runs the tests may sign anything.
     HOME=str(_FOLDER / "home"),
     XDG_CONFIG_HOME=str(_FOLDER / "config"),
 )
 (_FOLDER / "home").mkdir()
+# One thread a process, since there are as many processes as cores. Set it to test with another number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 GAMES = ("pong", "breakout")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -61,6 +61,11 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
+def same(one: Any, other: Any) -> None:
+    """Compare features of one encoder; MKL's sums depend on where in memory frames lie, by up to 1e-6."""
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
 def test_the_example() -> None:
     encoder = load_encoder(EXAMPLE)
     features = encoder.embed(FRAMES)
@@ -71,7 +76,7 @@ def test_the_example() -> None:
     assert encoder.parameters == sum(
         [32 * 64 + 32, 64 * 32 * 16 + 64, 128 * 64 * 16 + 128, 64 * 128 * 9 + 64, 64 * 54 * 256 + 256]
     )
-    np.testing.assert_array_equal(load_encoder(str(EXAMPLE)).embed(FRAMES), features)
+    same(load_encoder(str(EXAMPLE)).embed(FRAMES), features)
 
 
 def test_a_class_of_the_original_works_unchanged(write: Write) -> None:
@@ -166,7 +171,7 @@ def test_files_that_hold_an_encoder(write: Write, text: str, shape: tuple[int, .
     assert encoder.embed(FRAMES).shape == shape
     again = load_encoder(write(text))
     assert again.weights_digest == encoder.weights_digest
-    np.testing.assert_array_equal(again.embed(FRAMES), encoder.embed(FRAMES))
+    same(again.embed(FRAMES), encoder.embed(FRAMES))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +308,7 @@ def test_objects_in_the_process() -> None:
     linear.eval()
     encoder = load_encoder(module, name="mine")
     features = encoder.embed(FRAMES)
-    np.testing.assert_array_equal(features, encoder.embed(FRAMES))
+    same(features, encoder.embed(FRAMES))
     assert [part.training for part in module.modules()] == [True, True, False, True]
     assert encoder.name == "mine"
     assert encoder.source_kind == "source"

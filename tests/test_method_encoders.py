@@ -96,7 +96,10 @@ def test_encoders_by_name(name: str) -> None:
     encoder = harness.load_encoder(name)
     assert encoder.name == name
     frames = sample_frames(encoder.spec, 3)
-    assert np.array_equal(encoder.embed(frames), harness.load_encoder(name).embed(frames))
+    # MKL's sums depend on where in memory frames lie: by up to 1e-6 of features near 1.
+    np.testing.assert_allclose(
+        harness.load_encoder(name).embed(frames), encoder.embed(frames), rtol=1e-5, atol=1e-5
+    )
     assert_conforms(name)
 
 
@@ -151,7 +154,8 @@ def test_a_run_of_an_agent_does_without_its_checkpoint(tmp_path: Path) -> None:
     frames = sample_frames(AgentEncoder.spec, 2)
     before = harness.load_encoder(str(tmp_path / "run")).embed(frames)
     path.unlink()
-    assert np.array_equal(harness.load_encoder(str(tmp_path / "run")).embed(frames), before)
+    after = harness.load_encoder(str(tmp_path / "run")).embed(frames)
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
     assert before.any()
 
 
