@@ -1,9 +1,9 @@
-"""Agents: trained policies that play while a recording is made, a fifth of their actions being random.
+"""Agents: trained policies for recording, with 20 % random actions.
 
-An agent sees what Atari agents are trained on: the last four frames of the episode in gray, 84 by 84; before
-there are four, the first one stands in. Checkpoints are read as weights and nothing else: no code in them is
-run. They are those of the network of doi:10.1038/nature14236, as Stable-Baselines3 (`CnnPolicy` of PPO and
-A2C) and CleanRL (`ppo_atari.py`) save it.
+An agent sees the last four frames of the episode in gray, 84 by 84; the first frame is repeated at the start.
+Checkpoints are read as weights only, and no code in them is run. The network is that of
+doi:10.1038/nature14236, as saved by Stable-Baselines3 (`CnnPolicy` of PPO and A2C) and CleanRL
+(`ppo_atari.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from atariari_data.errors import DataError, MissingExtraError, UsageError
 from atariari_data.observations import luma, shrink
 from builders.digest import bytes_digest
 from builders.emulator import Emulator
-from builders.policies import Policy
+from builders.policies import POLICIES, Policy, load_policy
 
 if TYPE_CHECKING:
     import torch
@@ -36,24 +36,24 @@ HUB = "hf:"
 STRIDES = (4, 2, 1)
 _SB3_WEIGHTS = "policy.pth"
 
-# From the observation, uint8 [1, 4, 84, 84], ALE's numbers of the minimal actions, and a generator.
+# Takes the observation, uint8 [1, 4, 84, 84], ALE's numbers of the minimal actions, and a generator.
 Choose = Callable[[npt.NDArray[np.uint8], tuple[int, ...], np.random.Generator], Any]
 
 
 class Agent:
-    """A policy that plays as ``choose`` says, and at random for a share of the steps (arXiv 1906.08226)."""
+    """A policy that follows ``choose``, and acts at random in a share of the steps (arXiv 1906.08226)."""
 
     def __init__(self, choose: Choose, random_share: float = RANDOM_SHARE) -> None:
-        """Take what returns an index into the minimal action set; random actions are uniform over that."""
+        """Wrap a function that returns an index into the minimal action set."""
         self._choose = choose
         self._random_share = random_share
         self._seen: deque[npt.NDArray[np.uint8]] = deque(maxlen=STACK)
 
     def __call__(self, emulator: Emulator, generator: np.random.Generator, step: int) -> int:
-        """Return the action to hold for the next frames.
+        """Return the action for the next frames.
 
         Raises:
-            UsageError: What was chosen is no index into the minimal action set.
+            UsageError: The choice is not an index into the minimal action set.
         """
         frame = shrink(luma(emulator.frame().rgb()))
         self._seen.extend([frame] * (STACK if step == 0 else 1))
@@ -72,7 +72,7 @@ def _index(chosen: Any, actions: int) -> int:
         index = -1
     if not 0 <= index < actions:
         raise UsageError(
-            "The policy does not return an action.",
+            "The policy did not return an action.",
             expected=f"an integer from 0 to {actions - 1}, an index into the minimal action set",
             got=repr(chosen)[:200],
         )
@@ -80,23 +80,28 @@ def _index(chosen: Any, actions: int) -> int:
 
 
 def load_agent(policy: str | Path | Callable[..., Any]) -> tuple[Policy, str]:
-    """Return what plays, and a digest that stands for it in the cache.
+    """Return a policy, and the digest that identifies it in the cache.
 
     Args:
-        policy: A callable (its digest is new each time), the path of a checkpoint, or
-            ``"hf:ORG/REPO/FILE"``, one on the Hugging Face Hub. See `atariari_data.get_episodes`.
+        policy: A name in `builders.policies.POLICIES`, a callable (its digest is new each time), the path of
+            a checkpoint, or ``"hf:ORG/REPO/FILE"`` for one on the Hugging Face Hub. See
+            `atariari_data.get_episodes`.
 
     Raises:
-        UsageError: None of these, or a callable that wants other arguments.
-        DataError: The checkpoint cannot be read, or is not of a network that is known here.
+        UsageError: The policy is none of these.
+        DataError: The checkpoint cannot be read, or has an unknown architecture.
         MissingExtraError: PyTorch is not installed.
     """
     if callable(policy):
         return Agent(_Called(policy)), uuid.uuid4().hex
     if not isinstance(policy, str | Path):
         raise UsageError(
-            "This is no policy.", expected="a callable, a path or hf:ORG/REPO/FILE", got=repr(policy)[:200]
+            "Not a policy.",
+            expected="a callable, a path, hf:ORG/REPO/FILE, or one of " + ", ".join(POLICIES),
+            got=repr(policy)[:200],
         )
+    if policy in POLICIES:
+        return load_policy(str(policy))
     layers, digest = load_layers(policy)
     return Agent(Actor(layers, str(policy))), digest
 
@@ -104,14 +109,14 @@ def load_agent(policy: str | Path | Callable[..., Any]) -> tuple[Policy, str]:
 def load_layers(checkpoint: str | Path) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], str]:
     """Return weight and bias of an agent's five layers, and the digest of the file.
 
-    Three convolutions, the hidden layer, and the layer of the actions.
+    The layers are three convolutions, the hidden layer, and the action layer.
 
     Args:
         checkpoint: A path, or ``"hf:ORG/REPO/FILE"``.
 
     Raises:
-        UsageError: The name on the Hub has no file in it.
-        DataError: The checkpoint cannot be read, or is not of a network that is known here.
+        UsageError: The name does not include a file.
+        DataError: The checkpoint cannot be read, or has an unknown architecture.
         MissingExtraError: PyTorch is not installed.
     """
     name = str(checkpoint)
@@ -124,7 +129,7 @@ def load_layers(checkpoint: str | Path) -> tuple[list[tuple[torch.Tensor, torch.
 
 
 class _Called:
-    """Calls a user's policy with the observation, and with what else it has parameters for."""
+    """Calls a user's policy with the observation, and with ``actions`` and ``generator`` if it takes them."""
 
     def __init__(self, policy: Callable[..., Any]) -> None:
         self._policy = policy
@@ -145,10 +150,10 @@ class Actor:
     """Three convolutions and two linear layers, from four frames to a distribution over actions."""
 
     def __init__(self, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], name: str) -> None:
-        """Take weight and bias of the five layers, and try them.
+        """Store weight and bias of the five layers, and try them.
 
         Raises:
-            DataError: They do not fit together.
+            DataError: Their shapes do not fit.
         """
         self._layers = layers
         self._name = name
@@ -156,16 +161,16 @@ class Actor:
             self._logits(np.zeros((1, STACK, 84, 84), np.uint8))
         except RuntimeError as error:
             raise DataError(
-                f"The checkpoint {name} is not of an agent that sees four frames of 84 x 84 in gray: {error}"
+                f"The checkpoint {name} is not an agent for four gray frames of 84 x 84: {error}"
             ) from error
 
     def __call__(
         self, observation: npt.NDArray[np.uint8], actions: tuple[int, ...], generator: np.random.Generator
     ) -> int:
-        """Draw an action.
+        """Sample an action.
 
         Raises:
-            UsageError: The agent was trained with another number of actions.
+            UsageError: The agent has another number of actions than the game.
         """
         logits = self._logits(observation)
         if len(logits) != len(actions):
@@ -196,7 +201,7 @@ def _download(name: str) -> Path:
     organisation, _, rest = name.removeprefix(HUB).partition("/")
     repository, _, file = rest.partition("/")
     if not file:
-        raise UsageError(f"{name} names no file on the Hub.", expected="hf:ORG/REPO/FILE", got=name)
+        raise UsageError(f"{name} is not a file on the Hub.", expected="hf:ORG/REPO/FILE", got=name)
     try:
         return Path(hf_hub_download(f"{organisation}/{repository}", file))
     except (OSError, ValueError) as error:  # the Hub's own errors are among these
@@ -204,7 +209,7 @@ def _download(name: str) -> Path:
 
 
 def _layers(content: bytes, name: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Find the actor's layers in a checkpoint, whose two kinds are told by what is in them."""
+    """Find the actor's layers in a checkpoint of either kind, by the names of its weights."""
     weights = _weights(content, name)
     if "actor.weight" in weights:
         layers = ["network.0", "network.2", "network.4", "network.7", "actor"]
@@ -235,7 +240,7 @@ def _weights(content: bytes, name: str) -> Mapping[str, torch.Tensor]:
                     content = archive.read(_SB3_WEIGHTS)
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _unknown(name, f"what torch cannot read as weights alone: {error}") from error
+        raise _unknown(name, f"a file that torch cannot read as weights only: {error}") from error
     if not isinstance(weights, Mapping) or not all(isinstance(w, torch.Tensor) for w in weights.values()):
         raise _unknown(name, f"a {type(weights).__name__}")
     return weights
@@ -243,8 +248,8 @@ def _weights(content: bytes, name: str) -> Mapping[str, torch.Tensor]:
 
 def _unknown(name: str, got: str) -> DataError:
     return DataError(
-        f"The checkpoint {name} is of a kind that is not known here.",
+        f"Unknown kind of checkpoint: {name}.",
         expected="a .zip of Stable-Baselines3 (PPO or A2C, CnnPolicy) or a .cleanrl_model of ppo_atari",
         got=got,
-        cure="Load it yourself, and give a callable as policy=.",
+        cure="Load it yourself and pass a callable as policy=.",
     )

@@ -332,7 +332,7 @@ def test_a_checkpoint_on_the_hub(
     assert _equal(hub[0], here[0])
     with pytest.raises(DataError, match="cannot be downloaded"):
         load_agent("hf:sb3/ppo-Pong/other.zip")
-    with pytest.raises(UsageError, match="names no file"):
+    with pytest.raises(UsageError, match="is not a file on the Hub"):
         load_agent("hf:sb3/ppo-Pong")
 
 
@@ -402,7 +402,7 @@ def test_callables(folder: str) -> None:
 
 @pytest.mark.parametrize("wrong", [6, -1, 1.0, None, (np.array([1]), None), "UP", [1, 2]])
 def test_a_policy_that_returns_no_action(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="does not return an action"):
+    with pytest.raises(UsageError, match="did not return an action"):
         _play(lambda _: wrong)
 
 
@@ -422,11 +422,11 @@ def test_checkpoints_that_are_not_known(trained: CleanRL, folder: str, tmp_path:
     deep = {"mlp_extractor.policy_net.0.weight": torch.zeros(2, 2)}
     for path, match in (
         (tmp_path / "missing.zip", "cannot be read"),
-        (tmp_path / "text", "not known here"),
-        (saved("list", [1]), "not known here"),
-        (saved("short", short), "not known here"),
-        (saved("trap", Trap()), "not known here"),
-        (saved("flat", flat), "four frames"),
+        (tmp_path / "text", "Unknown kind of checkpoint"),
+        (saved("list", [1]), "Unknown kind of checkpoint"),
+        (saved("short", short), "Unknown kind of checkpoint"),
+        (saved("trap", Trap()), "Unknown kind of checkpoint"),
+        (saved("flat", flat), "four gray frames"),
         (_sb3(trained, tmp_path / "deep.zip", more=deep), "further layers"),
     ):
         with pytest.raises(DataError, match=match):
@@ -453,7 +453,7 @@ def test_checkpoints_that_are_not_known(trained: CleanRL, folder: str, tmp_path:
         ({"checkpoint_index": 3}, "checkpoint_index"),
         ({"collect_mode": "pretrained_ppo"}, "policy"),
         ({"policy": "agent.zip"}, "policy"),
-        ({"collect_mode": "pretrained_ppo", "policy": 3}, "no policy"),
+        ({"collect_mode": "pretrained_ppo", "policy": 3}, "Not a policy"),
         ({"steps": 150}, "do not fill the splits"),
         ({"num_processes": 257}, "lanes"),
     ],
