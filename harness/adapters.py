@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 from atariari_data.errors import MissingExtraError, UsageError
 from harness.encoders.digests import files_digest
@@ -15,6 +17,12 @@ from harness.encoders.named import make as make_named
 from harness.encoders.objects import Request, adapt, name_of
 from harness.encoders.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
 from harness.encoders.python_files import find_encoder, import_file, seeded
+
+LIBRARIES: Final = {
+    "timm": "harness.encoders.hub_models:load_timm",
+    "hf": "harness.encoders.hub_models:load_transformers",
+}
+"""Loader of each library of models, as ``module:function``; ``LIBRARY:NAME`` names one of its models."""
 
 _PICKLES = (".joblib", ".pkl", ".pickle", ".skops")
 
@@ -107,7 +115,7 @@ def trained_on(source: object, runs: Mapping[str, Path]) -> str:
 
 def _from_text(source: str, request: Request) -> LoadedEncoder:
     library, _, model = source.partition(":")
-    if library in {"timm", "hf"} and model:
+    if library in LIBRARIES and model:
         return _from_hub(library, model, request)
     if source in NAMED:
         return _from_name(source, request)
@@ -192,14 +200,10 @@ def _from_run(folder: Path, request: Request) -> LoadedEncoder:
 
 def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
     _need_torch()
-    from harness.encoders.hub_models import load_timm, load_transformers
-
+    home, _, function = LIBRARIES[library].partition(":")
+    load = getattr(import_module(home), function)
     with seeded():  # for the parts that have no pretrained weights
-        found = (
-            load_timm(model, request.spec, request.pool, request.weights)
-            if library == "timm"
-            else load_transformers(model, request.spec, request.weights)
-        )
+        found = load(model, request.spec, request.pool, request.weights)
     name = f"{library}:{model}"
     source = (hashlib.sha256(name.encode()).hexdigest(), "name")
     return adapt(found, replace(request, source=source, name=request.name or name, weights=None))

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from atariari_data.errors import UsageError
-from harness.adapters import load_encoder
+from harness.adapters import LIBRARIES, load_encoder
 from harness.encoders.encoder import Encoder, EncoderError, FrameSpec, sample_frames
 from harness.encoders.torch_modules import caller, prefer_channels_last
 
@@ -485,3 +485,14 @@ def test_autocast_is_said_and_part_of_the_cache_key(write: Write) -> None:
     assert (full.precision, half.precision) == ("float32", "bfloat16")
     np.testing.assert_allclose(half.embed(FRAMES), full.embed(FRAMES), atol=0.02)
     assert half.cache_key() != full.cache_key()
+
+
+def test_a_library_of_models_is_a_loader_and_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "zoo.py").write_text(
+        "def load(name, spec, pool, weights):\n    return lambda frames: frames[:, 0, :: int(name), 0]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(LIBRARIES, "zoo", "zoo:load")
+    encoder = load_encoder("zoo:70")
+    assert encoder.name == "zoo:70"
+    assert encoder.embed(FRAMES).shape == (5, 3)

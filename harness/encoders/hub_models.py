@@ -111,15 +111,18 @@ def load_timm(name: str, spec: FrameSpec | None, pool: Pool | None, weights: Pat
     return found
 
 
-def load_transformers(name: str, spec: FrameSpec | None, weights: Path | None) -> Pretrained:
+def load_transformers(
+    name: str, spec: FrameSpec | None, pool: Pool | None, weights: Path | None
+) -> Pretrained:
     """Make a transformers vision model from the Hub, its cache or a folder; no code of the repo is run.
 
-    The features are ``last_hidden_state``, so that pooling has to be stated.
+    The features are ``last_hidden_state``; ``pool`` is applied to them afterwards.
 
     Raises:
         EncoderError: No such model, or it does not say how its pictures are normalised.
         MissingExtraError: transformers is not installed.
     """
+    del pool
     try:
         transformers: Any = importlib.import_module("transformers")
     except ImportError as error:

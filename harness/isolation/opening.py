@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atariari_data
 from builders.manifest import recording_file
-from harness.adapters import load
+from harness.adapters import LIBRARIES, load
 from harness.cache import default_dir
 from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.named import RAM
@@ -37,7 +37,7 @@ def open_encoder(
     if reason is not None:
         return contextlib.nullcontext((load(source, request), Guards(False, False, False, reason)))
     text = str(source)
-    if text.startswith(("timm:", "hf:")):
+    if text.partition(":")[0] in LIBRARIES:
         load(text, request)  # our own code, with a network: so that its weights are on the disk
     elif Path(text).expanduser().exists():
         text = str(Path(text).expanduser().resolve())
