@@ -182,7 +182,7 @@ def _from_name(source: str, request: Request) -> LoadedEncoder:
     free = Request(name=request.name, batch_size=request.batch_size, device=request.device)
     if request not in (free, replace(free, spec=made.spec)):
         raise UsageError(f"{source} is defined to the last pixel: nothing but its name can be chosen.")
-    if made.of_ram is not None and request.name not in (None, source):
+    if made.sees == "ram" and request.name not in (None, source):
         raise UsageError(f"{source} is a bound, and has no other name.", got=request.name)
     from harness.encoders.torch_modules import resolve_device
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from atariari_data.errors import UsageError
 from harness.encoders.features import POOLS, EncoderError, Features, Pool, as_features, first_line, to_numpy
@@ -50,6 +49,14 @@ class Encoder(Protocol):
         Returns:
             Floats [n, d]; the same input gives the same output, whatever stands beside it in the batch.
         """
+        ...
+
+
+class GameRows(Protocol):
+    """The rows of one game's training split, for an encoder that is fitted to each game."""
+
+    def batches(self, spec: FrameSpec) -> Iterator[Frames]:
+        """Yield the frames in order, uint8 of ``spec.raw_shape``."""
         ...
 
 
@@ -113,9 +120,8 @@ class LoadedEncoder:
         prepare: From uint8 frames (``spec.raw_shape(n)``) to what ``call`` takes.
         call: The encoder itself, from what ``prepare`` gives to what it returns.
         batches: Rows in a batch.
-        refit: Of ``pixels-pca`` alone: makes the encoder of a game from the gray frames of its training
-            split, uint8 [b, 1, 210, 160] at a time. None for every encoder of a user's, which sees no game.
-        of_ram: Of ``ram`` alone, which sees no frames: its features, float32 [n, d], from uint8 [n, 128].
+        sees: What its input is made from: ``frames``, or ``ram`` (uint8 [n, 128]) for the bound of that name.
+        per_game: Whether `for_game` fits it to each game.
     """
 
     name: str
@@ -131,8 +137,8 @@ class LoadedEncoder:
     device: str = "cpu"
     precision: str = "float32"
     batches: BatchSize = field(default_factory=BatchSize, repr=False, compare=False)
-    refit: Callable[[Iterable[Frames]], LoadedEncoder] | None = field(default=None, repr=False)
-    of_ram: Callable[[npt.NDArray[np.uint8]], Features] | None = field(default=None, repr=False)
+    sees: Literal["frames", "ram"] = "frames"
+    per_game: bool = False
     _seen: Seen = field(default_factory=Seen, repr=False, compare=False)
 
     @property
@@ -167,6 +173,15 @@ class LoadedEncoder:
                 start += len(batch)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def for_game(self, training: GameRows) -> LoadedEncoder:
+        """Return the encoder of a game: this one, whatever the game, unless it is fitted to each.
+
+        Args:
+            training: The game's training rows.
+        """
+        del training
+        return self
+
     def cache_key(self) -> str:
         """SHA-256 (hex) of all that decides the features of this encoder.
 
@@ -184,7 +199,7 @@ class LoadedEncoder:
             "precision": self.precision,
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
-        if self.refit is None and self.of_ram is None:
+        if self.sees == "frames" and not self.per_game:
             digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
         return digest.hexdigest()
 

@@ -6,41 +6,50 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
+RAM: Final = "ram"
+"""The only name of the bound that takes RAM in place of frames."""
+PIXELS_PCA: Final = "pixels-pca"
+RANDOM_PROJECTION: Final = "random-projection"
+
 
 class Named(NamedTuple):
-    """An encoder by name.
+    """An encoder that is known by name.
 
     Attributes:
-        home: Where the function is that makes it, ``module:function``.
-        summary: What it is, in words.
-        trained_on: In words.
+        home: The function that makes it, as ``module:function``.
+        summary: A short description.
+        trained_on: A description of its training data.
+        not_isolated: Why it never runs in a process of its own; None if it does.
     """
 
     home: str
     summary: str
     trained_on: str = "none"
+    not_isolated: str | None = None
 
-
-RAM: Final = "ram"
-"""The name of what sees no frames, and of nothing else."""
 
 NAMED: Final = {
     "majority": Named("harness.methods.untrained:Constant", "features that say nothing"),
-    "pixels-pca": Named(
+    PIXELS_PCA: Named(
         "harness.trivial.encoders:load_pixels_pca",
         "256 principal components of the pixels, of each game's training frames",
         "the training frames of each game",
+        not_isolated="it is fitted here, to the training frames of each game",
     ),
-    "random-projection": Named(
+    RANDOM_PROJECTION: Named(
         "harness.trivial.encoders:random_projection", "256 random linear functions of the pixels"
     ),
     "random-cnn": Named("harness.methods.untrained:random_cnn", "the encoder as it starts, seed 0"),
-    RAM: Named("harness.encoders.ram:load_ram", "the bits of the RAM: a bound, not an encoder"),
+    RAM: Named(
+        "harness.encoders.ram:load_ram",
+        "the bits of the RAM: a bound, not an encoder",
+        not_isolated="it is the RAM: there is nothing to keep from it",
+    ),
 }
 
 
 def make(name: str) -> Any:
-    """Make the encoder of a name in `NAMED`, whatever kind of thing `harness.load_encoder` takes.
+    """Make the encoder with a name in `NAMED`: any kind of object that `harness.load_encoder` takes.
 
     Raises:
         ModuleNotFoundError: It needs a package that is not installed.

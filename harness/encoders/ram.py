@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from atariari_data.labels import RAM_BYTES
 from harness.encoders.digests import object_digest
 from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Seen
 from harness.encoders.features import Features
 from harness.encoders.named import RAM
 
-BITS = 8 * 128
+BITS = 8 * RAM_BYTES
 
 
 def bits(ram: npt.NDArray[np.uint8]) -> Features:
@@ -35,13 +34,7 @@ def bits(ram: npt.NDArray[np.uint8]) -> Features:
 
 
 def load_ram() -> LoadedEncoder:
-    """Make ``ram``, which sees no frame."""
-
-    def sees_no_frames(_: Any) -> Any:
-        raise EncoderError(
-            f"{RAM} is the emulator's memory, and sees no frames.", cure="Run it with `harness evaluate`."
-        )
-
+    """Make ``ram``, which takes uint8 [n, 128] in place of frames."""
     digest, kind = object_digest(bits)
     return LoadedEncoder(
         name=RAM,
@@ -51,8 +44,16 @@ def load_ram() -> LoadedEncoder:
         weights_digest=None,
         parameters=0,
         description="the 1,024 bits of the RAM: not an encoder, but the bound of a probe",
-        prepare=FrameSpec().prepare,
-        call=sees_no_frames,
-        of_ram=bits,
+        prepare=_only_ram,
+        call=bits,
+        sees="ram",
         _seen=Seen(width=BITS),
     )
+
+
+def _only_ram(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if rows.shape[1:] != (RAM_BYTES,):
+        raise EncoderError(
+            f"{RAM} is the emulator's memory, and sees no frames.", cure="Run it with `harness evaluate`."
+        )
+    return rows

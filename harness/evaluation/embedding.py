@@ -11,12 +11,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import UsageError
+from atariari_data.labels import RAM_BYTES
 from harness.encoders.features import EncoderError, Features, rounding
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.splits import SplitRows, prefetch
@@ -36,6 +37,10 @@ class Embeds(Protocol):
     @property
     def spec(self) -> FrameSpec:
         """What it wants to see."""
+
+    @property
+    def sees(self) -> Literal["frames", "ram"]:
+        """What its input is made from."""
 
     @property
     def precision(self) -> str:
@@ -89,7 +94,7 @@ def embed(
     progress(total - len(missing))
     kept, second = _Kept(total, done, keep), []
     try:
-        for batch, frames in prefetch(batches, _decoder(splits, starts, encoder.spec)):
+        for batch, frames in prefetch(batches, _decoder(splits, starts, encoder)):
             found = encoder.embed(frames)
             if batch.again:
                 second.append((batch.rows, found))
@@ -124,15 +129,19 @@ class _Kept:
 
 
 def _decoder(
-    splits: Mapping[str, SplitRows], starts: npt.NDArray[np.int64], spec: FrameSpec
+    splits: Mapping[str, SplitRows], starts: npt.NDArray[np.int64], encoder: Embeds
 ) -> Callable[[_Batch], Frames]:
+    of_ram = encoder.sees == "ram"
+
     def decode(batch: _Batch) -> Frames:
-        frames = np.empty(spec.raw_shape(len(batch.rows)), np.uint8)
+        n = len(batch.rows)
+        frames = np.empty((n, RAM_BYTES) if of_ram else encoder.spec.raw_shape(n), np.uint8)
         owner = np.searchsorted(starts, batch.rows, side="right") - 1
         for number, split in enumerate(splits.values()):
             mine = np.flatnonzero(owner == number)
             if len(mine):
-                frames[mine] = split.frames(batch.rows[mine] - starts[number], spec)
+                own = batch.rows[mine] - starts[number]
+                frames[mine] = split.ram[own] if of_ram else split.frames(own, encoder.spec)
         return frames
 
     return decode

@@ -22,7 +22,7 @@ from harness.encoders.features import Pool
 from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
-from harness.evaluation.identity import Opened, identity, sees_ram, weakest
+from harness.evaluation.identity import Opened, identity, weakest
 from harness.isolation.opening import open_encoder
 from harness.isolation.process import TIMEOUT, Guards, Limits
 from harness.probes.probe import TrainRows
@@ -206,7 +206,7 @@ def _embed_and_probe(
 
 def _signed(done: _Done, options: Options) -> Signed:
     """Put a result together: what was done, with what, and under which rules."""
-    is_bound = any(map(sees_ram, done.encoders.values()))
+    is_bound = any(encoder.sees == "ram" for encoder in done.encoders.values())
     limit, fresh_seed = options.limit, options.fresh_seed
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",

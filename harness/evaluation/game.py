@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from builders.manifest import Manifest
 from builders.recording import PROBE_SPLITS
 from harness.cache import Cache
-from harness.encoders.encoder import LoadedEncoder
+from harness.encoders.named import PIXELS_PCA, RANDOM_PROJECTION
 from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.embedding import embed
@@ -27,7 +27,6 @@ from harness.protocol import protocol_digest
 from harness.results.predictions import Predictions
 from harness.results.provenance import Split, SplitName
 from harness.splits import SplitRows, open_split
-from harness.trivial.encoders import PIXELS_PCA, RANDOM_PROJECTION
 from harness.trivial.store import look_up
 
 
@@ -215,21 +214,16 @@ def _embed(
     options: Options,
     bar: tqdm[Any],
 ) -> dict[str, npt.NDArray[np.float32]]:
-    if isinstance(encoder, LoadedEncoder) and encoder.of_ram is not None:
-        bar.update(sum(map(len, rows.values())))
-        return {s: encoder.of_ram(rows[s].ram) for s in PROBE_SPLITS}
     kept = {s: options.cache.features(known_as[s]) for s in PROBE_SPLITS}
     found = {s: features for s, features in kept.items() if features is not None}
     missing = {s: rows[s] for s in PROBE_SPLITS if s not in found}
     bar.update(sum(len(rows[s]) for s in found))
     if not missing:
         return found
-    if isinstance(encoder, LoadedEncoder) and encoder.refit is not None:
-        encoder = encoder.refit(rows["train"].batches(encoder.spec))
     part = "-".join([*(known_as[s] for s in missing), "part"])
     part = blake3(part.encode()).hexdigest()
     new = embed(
-        encoder,
+        encoder.for_game(rows["train"]),
         missing,
         bar.update,
         done=options.cache.features(part),

@@ -40,8 +40,8 @@ def identity(encoders: Mapping[str, Opened], trained_on: str) -> dict[str, Any]:
             f"{part['weights'].removeprefix('sha256:')}  {g}\n" for g, part in sorted(parts.items())
         )
         weights = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
-    fitted = any(isinstance(each, LoadedEncoder) and each.refit is not None for each in encoders.values())
-    return {**first, "weights": weights, "per_game": several or fitted, "pretraining_data": trained_on}
+    per_game = several or any(encoder.per_game for encoder in encoders.values())
+    return {**first, "weights": weights, "per_game": per_game, "pretraining_data": trained_on}
 
 
 def weakest(guards: list[Guards]) -> Guards:
@@ -52,11 +52,6 @@ def weakest(guards: list[Guards]) -> Guards:
         all(each.no_dataset for each in guards),
         next((each.note for each in guards if each.note), None),
     )
-
-
-def sees_ram(encoder: Opened) -> bool:
-    """Whether it is `ram`, which sees no frames."""
-    return isinstance(encoder, LoadedEncoder) and encoder.of_ram is not None
 
 
 def _identity(encoder: Opened) -> dict[str, Any]:
@@ -75,7 +70,7 @@ def _identity(encoder: Opened) -> dict[str, Any]:
         "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",
         "feature_size": encoder.feature_size,
         "parameters": encoder.parameters,
-        "frames": None if sees_ram(encoder) else frames,
+        "frames": frames if encoder.sees == "frames" else None,
         "pool": encoder.pool,
         "precision": encoder.precision,
     }

@@ -13,10 +13,9 @@ from builders.manifest import recording_file
 from harness.adapters import LIBRARIES, load
 from harness.cache import default_dir
 from harness.encoders.encoder import LoadedEncoder
-from harness.encoders.named import RAM
+from harness.encoders.named import NAMED
 from harness.encoders.objects import Request
 from harness.isolation.process import Guards, IsolatedEncoder, Limits
-from harness.trivial.encoders import PIXELS_PCA
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +73,8 @@ def _reason_against(source: object, *, isolate: bool) -> str | None:
         return "isolation was switched off"
     if not isinstance(source, str | Path):
         return "the encoder was given as a Python object"
-    if source == PIXELS_PCA:
-        return "it is fitted here, to the training frames of each game"
-    if source == RAM:
-        return "it is the RAM: there is nothing to keep from it"
+    if isinstance(source, str) and source in NAMED and (reason := NAMED[source].not_isolated):
+        return reason
     if os.name != "posix":
         return "not on this operating system"
     return None

@@ -20,12 +20,13 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest
+from harness.encoders.encoder import GameRows
 from harness.encoders.features import EncoderError, Features, Pool
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.encoders.objects import Request
@@ -90,6 +91,8 @@ class IsolatedEncoder:
     precision: str
     description: str
     feature_size: int
+    sees: Literal["frames"] = "frames"
+    per_game: bool = False
     guards: Guards
     _key: str
 
@@ -147,6 +150,11 @@ class IsolatedEncoder:
     def cache_key(self) -> str:
         """As `LoadedEncoder.cache_key`, and what stood around it."""
         return self._key
+
+    def for_game(self, training: GameRows) -> Self:
+        """Return itself: it is never told of a game."""
+        del training
+        return self
 
     def embed(self, frames: Frames) -> Features:
         """Embed a batch; as `LoadedEncoder.embed`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.digests import object_digest
-from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Seen
+from harness.encoders.encoder import EncoderError, FrameSpec, GameRows, LoadedEncoder, Seen
 from harness.encoders.frame_spec import SCREEN
+from harness.encoders.named import PIXELS_PCA, RANDOM_PROJECTION
 
 if TYPE_CHECKING:
     import torch
 
-PIXELS_PCA: Final = "pixels-pca"
-RANDOM_PROJECTION: Final = "random-projection"
 ENCODERS: Final = (PIXELS_PCA, RANDOM_PROJECTION)
 
 COMPONENTS: Final = 256
@@ -113,6 +112,15 @@ def pixels_pca(pixels: Pixels) -> Projection:
     return Projection(PIXELS_PCA, whole, weights)
 
 
+class PixelsPCA(LoadedEncoder):
+    """``pixels-pca`` before and after it is fitted to a game."""
+
+    def for_game(self, training: GameRows) -> LoadedEncoder:
+        """Return the PCA of a game's training frames."""
+        frames = [block.reshape(len(block), -1) for block in training.batches(self.spec)]
+        return replace(self, call=pixels_pca(np.concatenate(frames)).encode)
+
+
 def load_pixels_pca() -> LoadedEncoder:
     """Make the encoder ``pixels-pca``, which is fitted to the training frames of each game."""
     digest, kind = object_digest(pixels_pca)
@@ -123,11 +131,7 @@ def load_pixels_pca() -> LoadedEncoder:
             cure="Use it with `harness evaluate`, which fits it to each game.",
         )
 
-    def refit(frames: Iterable[Pixels]) -> LoadedEncoder:
-        fitted = pixels_pca(np.concatenate([block.reshape(len(block), -1) for block in frames]))
-        return replace(loaded, call=fitted.encode, refit=None)
-
-    loaded = LoadedEncoder(
+    return PixelsPCA(
         name=PIXELS_PCA,
         spec=Projection.spec,
         source_digest=digest,
@@ -137,10 +141,9 @@ def load_pixels_pca() -> LoadedEncoder:
         description=f"PCA of the pixels, {COMPONENTS} components, fitted to the training frames of each game",
         prepare=Projection.spec.prepare,
         call=not_fitted,
-        refit=refit,
+        per_game=True,
         _seen=Seen(width=COMPONENTS),
     )
-    return loaded
 
 
 def _blocks(pixels: Pixels) -> Iterator[Floats]:
