@@ -117,7 +117,7 @@ def test_a_leaderboard_shows_it_apart_and_ranks_without_it(tmp_path: Path, git_i
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"ranked": True, "unranked_reason": None}, "The RAM is a bound, not for ranking"),
+        ({"ranked": True, "unranked_reason": None}, "The RAM is an upper bound"),
         ({"unranked_reason": f"dry run: 500 rows of each split; {IS_BOUND}"}, "not for ranking: dry run"),
         (
             {"frames": {"color": "gray", "stack": 1, "layout": "nchw", "scale": "unit", "size": [1, 1]}},

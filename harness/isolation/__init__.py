@@ -1,1 +1,1 @@
-"""The encoder's own process, its sandbox, and the pipes between it and the harness."""
+"""The encoder's process, its sandbox, and the pipes to the harness."""

@@ -1,4 +1,4 @@
-"""Opening an encoder: in a process of its own where that can be, else in this one."""
+"""Opening an encoder: in a process of its own where possible, else in this one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 def open_encoder(
     source: object, request: Request, *, isolate: bool, limits: Limits, cache_dir: str | None
 ) -> contextlib.AbstractContextManager[tuple[LoadedEncoder | IsolatedEncoder, Guards]]:
-    """Load an encoder, in a process of its own where that can be.
+    """Load an encoder, in a process of its own where possible.
 
     Args:
-        source: As `load_encoder` takes it.
+        source: What `load_encoder` takes.
         request: How it is loaded.
-        isolate: Whether to try.
-        limits: What it may take.
+        isolate: False keeps it in this process.
+        limits: Limits on time and memory.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
     """
     reason = _reason_against(source, isolate=isolate)
@@ -55,14 +55,14 @@ def _opened(
 
 
 def hidden_folders(cache_dir: str | None) -> list[Path]:
-    """Return where the dataset and what was computed from it lie: built games, recordings, kept features."""
+    """Return where answers are: built games, recordings and kept features."""
     from datasets import config
 
     built = {Path(config.HF_DATASETS_CACHE), *([Path(cache_dir)] if cache_dir else [])}
     return [
         *(folder.expanduser().resolve() / "atariari" for folder in sorted(built)),
         default_dir().resolve(),
-        # From the recordings anyone can make the rows again: those in use, and those of the package.
+        # The rows can be made again from the recordings: those in use, and those of the package.
         recording_file("pong").parent.resolve(),
         Path(atariari_data.__file__).resolve().parent / "recordings",
     ]

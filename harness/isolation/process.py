@@ -1,9 +1,9 @@
-"""An encoder in a process of its own, which is handed pixels and nothing else.
+"""An encoder in a process of its own, which receives pixels and nothing else.
 
-What this catches: an encoder that looks for labels finds no dataset, no cache and no network where the kernel
-lets us take them away (`harness.isolation.sandbox`); one whose features depend on what came before fails the
-second pass (`harness.evaluation.embedding`). What it cannot catch: an encoder that carries a table of the
-published frames among its weights. That shows only on a test split recorded afresh.
+Where the kernel has the means (`harness.isolation.sandbox`), an encoder that looks for labels finds no
+dataset, no cache and no network. An encoder whose features depend on what came before fails the second pass
+(`harness.evaluation.embedding`). A table of the published frames among the weights goes unnoticed here; only
+a test split recorded afresh shows it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import select
 import signal
 import subprocess
@@ -31,21 +32,24 @@ from harness.encoders.features import EncoderError, Features, Pool
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.encoders.objects import Request
 from harness.isolation import sandbox
+from harness.isolation.readable import readable, torch_home
 
 TIMEOUT = 600.0
-"""Seconds for a batch, and for loading."""
+"""Default limit in seconds, for a batch and for loading."""
 _MEMORY_SHARE = 0.9
-"""Of what is free at the start, what the encoder may take if nobody says."""
+"""Default memory limit, as a share of what is free at the start."""
 _LINE = 65536
+_LOADING = "loading it"
 _TICK = 0.1
 _MOST_FEATURES = 10_000_000
 _PASSED_ON = ("LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _PASSED_ON_FOR = ("CUDA", "CUBLAS", "CUDNN", "NVIDIA", "OMP_", "MKL_", "KMP_", "OPENBLAS", "PYTORCH", "TORCH")
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Guards:
-    """What stood between the encoder and the answers; fields of `harness.results.provenance.Isolation`."""
+    """What separated the encoder from the answers; fields of `harness.results.provenance.Isolation`."""
 
     own_process: bool
     no_network: bool
@@ -53,17 +57,17 @@ class Guards:
     note: str | None
 
     def as_fields(self, *, shuffled: bool, second_pass: bool | None) -> dict[str, Any]:
-        """Return what a result says."""
+        """Return the fields of a result."""
         return {**asdict(self), "shuffled": shuffled, "second_pass": second_pass}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an encoder may take.
+    """Limits on time and memory.
 
     Attributes:
-        seconds: For a batch, and for loading.
-        gigabytes: Of memory, for its process and all that it starts; most of what is free, if None.
+        seconds: Time for a batch, and for loading.
+        gigabytes: Memory of its process and of every process it starts; None for most of what is free.
     """
 
     seconds: float = TIMEOUT
@@ -71,12 +75,12 @@ class Limits:
 
 
 class IsolatedEncoder:
-    """The outside of an encoder's process: what a `LoadedEncoder` is to who embeds with it.
+    """The harness's end of an encoder's process, used like a `LoadedEncoder`.
 
     Attributes:
         name, spec, source_digest, source_kind, weights_digest, parameters, pool, device, precision,
-            description, feature_size: As in `LoadedEncoder`. The digest of a single file is taken here; of
-            the rest, it is what the process says.
+            description, feature_size: As in `LoadedEncoder`. All are what the process says, but the digest
+            of a single file is checked here.
         guards: Which walls stand.
     """
 
@@ -100,13 +104,13 @@ class IsolatedEncoder:
         """Start the process and load the encoder in it.
 
         Args:
-            source: A file, or a model by name.
-            hidden: Folders that it must not read.
-            limits: What it may take.
+            source: A file, the folder of a run, or a model by name.
+            hidden: Folders that it must not read, wherever they are.
+            limits: Limits on time and memory.
             request: How it is loaded.
 
         Raises:
-            EncoderError: It cannot be loaded, or it ended, hung or took too much memory meanwhile.
+            EncoderError: It cannot be loaded, or its process ended, hung or took too much memory.
             UsageError, MissingExtraError: As `load_encoder`.
         """
         self._limits = limits
@@ -114,7 +118,7 @@ class IsolatedEncoder:
         self._pixels: mmap.mmap | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="atariari-encoder-", ignore_cleanup_errors=True)
         self._memory = _shared_file()
-        for folder in hidden:  # what is made later, at a place that is not there yet, would not be hidden
+        for folder in hidden:  # a folder that is made later would not be hidden
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
         requests, self._requests = os.pipe()
@@ -133,14 +137,16 @@ class IsolatedEncoder:
             os.close(requests)
             os.close(replies)
         try:
-            self._send({"hidden": [str(path) for path in hidden], "own": self._folder.name, "path": sys.path})
-            self._take(self._ask("loading it", {"source": source, "request": request.plain()}), source)
+            files = asdict(readable(source, request.weights, hidden))
+            files = {name: list(map(str, paths)) for name, paths in files.items()}
+            self._send({"files": {**files, "own": self._folder.name}, "path": sys.path})
+            self._take(self._ask(_LOADING, {"source": source, "request": request.plain()}), source)
         except BaseException:
             self.close()
             raise
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the encoder itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +154,7 @@ class IsolatedEncoder:
         self.close()
 
     def cache_key(self) -> str:
-        """As `LoadedEncoder.cache_key`, and what stood around it."""
+        """Return the same as `LoadedEncoder.cache_key`."""
         return self._key
 
     def for_game(self, training: GameRows) -> Self:
@@ -157,11 +163,11 @@ class IsolatedEncoder:
         return self
 
     def embed(self, frames: Frames) -> Features:
-        """Embed a batch; as `LoadedEncoder.embed`.
+        """Embed a batch, as `LoadedEncoder.embed`.
 
         Raises:
-            EncoderError: It failed, ended, hung, took too much memory, or gave something else than finite
-                floats [n, d].
+            EncoderError: The encoder failed, ended, hung, took too much memory, or returned something other
+                than finite floats [n, d].
         """
         n = len(frames)
         if self._pixels is None or len(self._pixels) < frames.nbytes:
@@ -178,11 +184,11 @@ class IsolatedEncoder:
         features = np.empty((n, self.feature_size), np.float32)
         self._read_into(features.data.cast("B"), f"embedding {n} frames")
         if not np.isfinite(features).all():
-            raise EncoderError("The encoder gives features that are not numbers.", expected="finite floats")
+            raise EncoderError("The encoder returns NaN or infinite features.", expected="finite floats")
         return features
 
     def close(self) -> None:
-        """End the process and everything that it started."""
+        """End the process and every process it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -193,7 +199,7 @@ class IsolatedEncoder:
         self._folder.cleanup()
 
     def _take(self, said: dict[str, Any], source: str) -> None:
-        """Take over what the process says of its encoder; it is somebody else's code that says it."""
+        """Check and keep what the process says of its encoder; it runs untrusted code."""
         try:
             spec = said["spec"]
             self.spec = FrameSpec(**{**spec, "size": tuple(spec["size"])}).validate()
@@ -212,11 +218,12 @@ class IsolatedEncoder:
                 raise ValueError(f"feature_size {self.feature_size}")  # noqa: TRY301  as above
         except (AtariariError, KeyError, TypeError, ValueError) as error:
             raise EncoderError(
-                "The encoder's process says something odd of itself.", got=str(error)[:200]
+                "The encoder's process describes its encoder in a form that cannot be read.",
+                got=str(error)[:200],
             ) from error
         path = Path(source)
         if self.source_kind == "file" and path.is_file() and self.source_digest != file_digest(path):
-            raise EncoderError("The encoder's process gives another digest of its file than the file has.")
+            raise EncoderError("The encoder's process reports the wrong digest of its file.")
 
     def _send(self, request: dict[str, Any]) -> None:
         try:
@@ -236,13 +243,15 @@ class IsolatedEncoder:
                 raise self._ended(doing)
             line += byte
             if len(line) > _LINE:
-                raise EncoderError("The encoder's process says something odd.", got=ascii(bytes(line[:60])))
+                raise EncoderError(
+                    "The encoder's process sent a reply that cannot be read.", got=ascii(bytes(line[:60]))
+                )
         try:
             reply = json.loads(line)
             failed = reply.get("failed")
         except (ValueError, AttributeError) as error:
             raise EncoderError(
-                "The encoder's process says something odd.", got=ascii(bytes(line[:60]))
+                "The encoder's process sent a reply that cannot be read.", got=ascii(bytes(line[:60]))
             ) from error
         if failed:
             raise _error(failed)
@@ -260,21 +269,25 @@ class IsolatedEncoder:
             done += len(part)
 
     def _wait(self, doing: str, until: float) -> None:
-        """Wait until something can be read, and see that time and memory last."""
+        """Wait until something can be read, within the limits on time and memory."""
         while not select.select([self._replies], [], [], _TICK)[0]:
             if time.monotonic() > until:
                 raise EncoderError(
-                    f"The encoder did not come back from {doing}.",
-                    expected=f"an answer within {self._limits.seconds:g} s",
-                    cure="A smaller --batch-size, or a longer --timeout.",
+                    f"The encoder did not finish {doing}.",
+                    expected=f"at most {self._limits.seconds:g} s",
+                    cure="Give it more time: --timeout."
+                    if doing == _LOADING
+                    else "Use a smaller --batch-size, or give it more time: --timeout.",
                 )
             used = _memory_of(self._process.pid)
             if used > self._most_bytes:
                 raise EncoderError(
-                    f"The encoder took too much memory {doing}.",
+                    f"The encoder used too much memory while {doing}.",
                     expected=f"at most {self._most_bytes / 1e9:.1f} GB",
                     got=f"{used / 1e9:.1f} GB",
-                    cure="A smaller --batch-size, or a higher --memory-limit.",
+                    cure="Raise --memory-limit."
+                    if doing == _LOADING
+                    else "Use a smaller --batch-size, or raise --memory-limit.",
                 )
 
     def _ended(self, doing: str) -> EncoderError:
@@ -282,29 +295,41 @@ class IsolatedEncoder:
             self._process.wait(5)
         code = self._process.returncode
         if code is None:
-            return EncoderError(f"The encoder's process closed its answers while {doing}.")
+            return EncoderError(
+                f"The encoder's process closed its pipe to the harness while {doing}.",
+                cure="Leave descriptors alone that the encoder has not opened itself.",
+            )
         if code < 0:
             name = signal.Signals(-code).name
             hint = " (the system ran out of memory?)" if name == "SIGKILL" else ""
             return EncoderError(f"The encoder's process died while {doing}.", got=f"{name}{hint}")
-        return EncoderError(f"The encoder's process ended while {doing}.", got=f"exit code {code}")
+        return EncoderError(
+            f"The encoder's process ended while {doing}.",
+            expected="features or an exception",
+            got=f"exit code {code}",
+            cure="Look for os._exit in the encoder or in a library that it uses.",
+        )
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Return the variables of the encoder's process: none that tells where the dataset is."""
+    """Return the variables of the encoder's process: none that locates the dataset or holds a secret."""
     from huggingface_hub import constants
 
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_FOR)
+        if name in _PASSED_ON or (name.startswith(_PASSED_ON_FOR) and not _SECRET.search(name))
     }
-    models = {"HF_HUB_CACHE": str(constants.HF_HUB_CACHE), "HF_HUB_OFFLINE": "1"}
+    models = {
+        "HF_HUB_CACHE": str(constants.HF_HUB_CACHE),
+        "HF_HUB_OFFLINE": "1",
+        "TORCH_HOME": str(torch_home()),
+    }
     return {"HOME": folder, "TMPDIR": folder, **models, **kept}
 
 
 def _shared_file() -> int:
-    """Return a descriptor of memory that two processes can see, and nobody else."""
+    """Return a descriptor of memory that only two processes share."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("atariari-pixels")
     with tempfile.TemporaryFile() as file:
@@ -314,7 +339,7 @@ def _shared_file() -> int:
 def _allowed_memory(gigabytes: float | None) -> float:
     if gigabytes is not None:
         if not gigabytes > 0:
-            raise UsageError("A memory limit is more than nothing.", got=f"{gigabytes} GB")
+            raise UsageError("A memory limit must be positive.", got=f"{gigabytes} GB")
         return gigabytes * 1e9
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
@@ -327,7 +352,7 @@ def _allowed_memory(gigabytes: float | None) -> float:
 
 
 def _memory_of(process: int) -> int:
-    """Return the bytes that a process and its children hold, 0 where nobody tells."""
+    """Return the bytes that a process and its children hold, 0 where this is unknown."""
     held, pending, seen = 0, [process], set()
     while pending:
         current = pending.pop()
@@ -358,5 +383,5 @@ def _error(said: Any) -> AtariariError:
             },
         )
     except (KeyError, TypeError) as odd:
-        raise EncoderError("The encoder's process says something odd.") from odd
+        raise EncoderError("The encoder's process sent a reply that cannot be read.") from odd
     return error

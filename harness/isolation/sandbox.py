@@ -1,8 +1,8 @@
-"""The walls around an encoder's process: no sockets, no dataset, nothing written outside its own folder.
+"""The walls around an encoder's process: an allow-list of files, no network, no notes to other processes.
 
-On Linux, and without any privilege: Landlock for files, seccomp for sockets. Neither can be taken off again,
-and both pass to every process that is started from here. They hold for the thread that puts them up and for
-those it starts, so this file runs first, by its path, before any library has started a thread, and imports
+On Linux, and without privileges: Landlock for files, seccomp for system calls. Neither can be taken down
+again, and every process started from here inherits both. They bind the thread that puts them up and the
+threads it starts, so this file runs first, by its path, before any library has started a thread, and imports
 nothing but the standard library.
 """
 
@@ -31,12 +31,25 @@ _KNOWS_OUTSIDE = 6
 # linux/prctl.h, seccomp.h, audit.h, filter.h
 _NO_NEW_PRIVILEGES, _PARENT_DEATH_SIGNAL, _SIGKILL = 38, 1, 9
 _SET_FILTER, _SPECULATE = 1, 1 << 2
-_ALLOW, _DENY = 0x7FFF0000, 0x00050000
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT = 0, 4, 16
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _X32 = 0x40000000
-_AF_UNIX = 1
-_IO_URING_SETUP = 425
+_AF_UNIX, _DATAGRAM, _SOCKET_KIND = 1, 2, 0xF
+
+
+class Walls(NamedTuple):
+    """Which walls stand.
+
+    Attributes:
+        no_network: No sockets.
+        no_dataset: No files but those that are allowed.
+        note: Why a wall does not stand, or None.
+    """
+
+    no_network: bool
+    no_dataset: bool
+    note: str | None
 
 
 class _Machine(NamedTuple):
@@ -45,65 +58,86 @@ class _Machine(NamedTuple):
     audit: int
     seccomp: int
     socket: int
+    socketpair: int
     refused: tuple[int, ...]
-    """setsid and setpgid, so that nothing started here outlives the process group; ptrace and its kin."""
+    """setsid and setpgid, so that nothing started here outlives the process group; ptrace, process_vm_readv
+    and process_vm_writev; connect, which reaches agents; shmget, semget, msgget, mq_open, add_key,
+    request_key and keyctl, which leave traces that are not files; io_uring_setup, which evades the filter."""
+    unsupported: tuple[int, ...]
+    """setxattr and its kin, which Landlock does not know."""
+    ignored: tuple[int, ...]
+    """chmod, chown, utime and their kin, which Landlock does not know either: programs go on without them."""
 
 
+_EVERYWHERE = (425,), (463, 466, 469), (452,)
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, 317, 41, (112, 109, 101, 310, 311, _IO_URING_SETUP)),
-    "aarch64": _Machine(0xC00000B7, 277, 198, (157, 154, 117, 270, 271, _IO_URING_SETUP)),
+    "x86_64": _Machine(
+        *(0xC000003E, 317, 41, 53),
+        (112, 109, 101, 310, 311, 42, 29, 64, 68, 240, 248, 249, 250, *_EVERYWHERE[0]),
+        (188, 189, 190, 197, 198, 199, *_EVERYWHERE[1]),
+        (90, 91, 92, 93, 94, 132, 235, 260, 261, 268, 280, *_EVERYWHERE[2]),
+    ),
+    "aarch64": _Machine(
+        *(0xC00000B7, 277, 198, 199),
+        (157, 154, 117, 270, 271, 203, 194, 190, 186, 180, 217, 218, 219, *_EVERYWHERE[0]),
+        (5, 6, 7, 14, 15, 16, *_EVERYWHERE[1]),
+        (52, 53, 54, 55, 88, *_EVERYWHERE[2]),
+    ),
 }
 
 
-def close_in(hidden: list[str], own: str) -> dict[str, object]:
-    """Put up what walls the kernel has.
+def close_in(contents: list[str], names: list[str], devices: list[str], hidden: list[str], own: str) -> Walls:
+    """Put up the walls that the kernel has.
 
     Args:
-        hidden: Folders that are not to be read.
-        own: The folder that may be written to.
-
-    Returns:
-        ``no_network``, ``no_dataset``: whether they stand; ``note``: why not, or None.
+        contents: Files and folders that may be read.
+        names: Folders whose entries may be listed.
+        devices: Devices that may be read and written.
+        hidden: Files and folders that stay closed although they lie in one of ``contents``.
+        own: The only folder that may be written to.
     """
-    notes, found = [], {"no_network": False, "no_dataset": False}
     if sys.platform != "linux":
-        return {**found, "note": f"{platform.system()} has no walls that a user may put up"}
+        return Walls(False, False, f"sandbox not available on {platform.system()}")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PARENT_DEATH_SIGNAL, _SIGKILL, 0, 0, 0)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    notes, no_network, no_dataset = [], False, False
     try:
-        _hide(libc, hidden, own)
-        found["no_dataset"] = True
+        _close_files(libc, contents, names, devices, hidden, own)
+        no_dataset = True
     except OSError as error:
         notes.append(f"no Landlock ({os.strerror(error.errno or 0)})")
     try:
-        _unplug(libc)
-        found["no_network"] = True
+        _filter_calls(libc)
+        no_network = True
     except OSError as error:
         notes.append(f"no seccomp ({os.strerror(error.errno or 0)})")
-    return {**found, "note": "; ".join(notes) or None}
+    return Walls(no_network, no_dataset, "; ".join(notes) or None)
 
 
-def _hide(libc: ctypes.CDLL, hidden: list[str], own: str) -> None:
-    """Allow to read everything but the hidden folders and other processes, to write in the own one.
+def _close_files(
+    libc: ctypes.CDLL, contents: list[str], names: list[str], devices: list[str], hidden: list[str], own: str
+) -> None:
+    """Allow to read ``contents``, to list ``names``, to use ``devices`` and to write in ``own``.
 
-    Landlock's rules only ever allow, and for whole trees: so a hidden folder is one whose neighbours are
-    allowed, at every level above it.
+    Landlock's rules only ever allow, and for whole trees: what is hidden in a folder is left out by allowing
+    its neighbours, at every level above it.
     """
     version = _call(libc, _CREATE_RULESET, None, 0, 1)
-    handled = _RIGHTS[min(version, max(_RIGHTS))] & ~_READ_DIR
+    handled = _RIGHTS[min(version, max(_RIGHTS))]
     attributes = (
         struct.pack("QQQ", handled, 0, _OUTSIDE) if version >= _KNOWS_OUTSIDE else struct.pack("Q", handled)
     )
     rules = _call(libc, _CREATE_RULESET, attributes, len(attributes), 0)
     try:
-        away = {Path(path).resolve() for path in hidden}
-        for path in _around(Path("/"), away | {Path("/proc"), Path("/dev")}, away):
-            _allow(libc, rules, path, _READ_FILE | _EXECUTE)
-        _allow(libc, rules, Path("/dev"), handled)
-        for path in Path("/proc").iterdir():  # not the command line of other processes
-            if not path.name.isdecimal():
-                _allow(libc, rules, path, _READ_FILE)
+        closed = {Path(path) for path in hidden}
+        for path in contents:
+            for part in _without(Path(path), closed):
+                _allow(libc, rules, part, _READ_FILE | _READ_DIR | _EXECUTE)
+        for path in names:
+            _allow(libc, rules, Path(path), _READ_DIR)
+        for path in devices:
+            _allow(libc, rules, Path(path), _READ_FILE | _WRITE_FILE | _READ_DIR)
         _allow(libc, rules, Path(f"/proc/{os.getpid()}"), _READ_FILE | _WRITE_FILE)
         _allow(libc, rules, Path(own).resolve(), handled)
         _call(libc, _RESTRICT_SELF, rules, 0)
@@ -111,20 +145,18 @@ def _hide(libc: ctypes.CDLL, hidden: list[str], own: str) -> None:
         os.close(rules)
 
 
-def _around(folder: Path, stops: set[Path], away: set[Path]) -> Iterator[Path]:
-    """Walk down towards the stops, and yield what lies beside the way."""
+def _without(path: Path, closed: set[Path]) -> Iterator[Path]:
+    """Yield a path, or where something in it is closed, what lies beside that."""
+    if not any(path in other.parents for other in closed):
+        yield path
+        return
     try:
-        entries = list(os.scandir(folder))
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
-        path = Path(entry.path)
-        if path in stops or entry.is_symlink():
-            continue
-        if any(path in stop.parents for stop in away):
-            yield from _around(path, stops, away)
-        else:
-            yield path
+        if not entry.is_symlink() and Path(entry.path) not in closed:
+            yield from _without(Path(entry.path), closed)
 
 
 def _allow(libc: ctypes.CDLL, rules: int, path: Path, rights: int) -> None:
@@ -145,12 +177,12 @@ def _allow(libc: ctypes.CDLL, rules: int, path: Path, rights: int) -> None:
         os.close(place)
 
 
-def _unplug(libc: ctypes.CDLL) -> None:
-    """Let no socket be made but those between processes of this machine."""
+def _filter_calls(libc: ctypes.CDLL) -> None:
+    """Let no socket be made that reaches another process, and nothing be left behind that is no file."""
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise OSError(errno.ENOSYS, "unknown architecture")
-    refuse, allow = (_RETURN, 0, 0, _DENY | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
+    refuse, allow = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
     program = [
         (_LOAD, 0, 0, _MACHINE),
         (_EQUAL, 1, 0, machine.audit),
@@ -158,19 +190,33 @@ def _unplug(libc: ctypes.CDLL) -> None:
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, 0, 1, _X32),
         refuse,
-        *(step for number in machine.refused for step in ((_EQUAL, 0, 1, number), refuse)),
-        (_EQUAL, 1, 0, machine.socket),
+        *_answer(machine.refused, errno.EPERM),
+        *_answer(machine.unsupported, errno.ENOTSUP),
+        *_answer(machine.ignored, 0),
+        (_EQUAL, 2, 0, machine.socket),
+        (_EQUAL, 1, 0, machine.socketpair),
         allow,
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
-        (_EQUAL, 0, 1, _AF_UNIX),
+        (_EQUAL, 1, 0, _AF_UNIX),
+        (_RETURN, 0, 0, _ERRNO | errno.EACCES),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_AND, 0, 0, _SOCKET_KIND),
+        (_EQUAL, 0, 1, _DATAGRAM),  # the kind that sends without connect
+        (_RETURN, 0, 0, _ERRNO | errno.EACCES),
         allow,
-        (_RETURN, 0, 0, _DENY | errno.EACCES),
     ]
     code = b"".join(struct.pack("HBBI", *step) for step in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     filled = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
     # Speculation stays as it was: the data is the encoder's own, and its arithmetic would be slower.
     _call(libc, machine.seccomp, _SET_FILTER, _SPECULATE, filled)
+
+
+def _answer(numbers: tuple[int, ...], error: int) -> Iterator[tuple[int, int, int, int]]:
+    """Answer system calls with an error, or with 0 without doing anything."""
+    for number in numbers:
+        yield (_EQUAL, 0, 1, number)
+        yield (_RETURN, 0, 0, _ERRNO | error)
 
 
 def _call(libc: ctypes.CDLL, number: int, *arguments: int | bytes | None) -> int:
@@ -182,14 +228,14 @@ def _call(libc: ctypes.CDLL, number: int, *arguments: int | bytes | None) -> int
 
 
 def main() -> None:
-    """Read where things are, put up the walls, and only then load everything else."""
+    """Read the lists, put up the walls, and only then load everything else."""
     requests = os.fdopen(int(sys.argv[1]), "rb")
     where = json.loads(requests.readline())
-    walls = close_in(where["hidden"], where["own"])
+    walls = close_in(**where["files"])
     sys.path[:] = where["path"]
     from harness.isolation.worker import serve
 
-    serve(requests, os.fdopen(int(sys.argv[2]), "wb"), int(sys.argv[3]), walls)
+    serve(requests, os.fdopen(int(sys.argv[2]), "wb"), int(sys.argv[3]), walls._asdict())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The inside of an encoder's process: pixels come in, features go out, and nothing else is here.
+"""The encoder's end of its process: pixels come in, features go out.
 
 Lines of JSON go both ways; features follow their line as float32, pixels lie in memory that both processes
 see. `harness.isolation.process` is the other end.
@@ -6,6 +6,7 @@ see. `harness.isolation.process` is the other end.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -21,6 +22,10 @@ from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.features import EncoderError, first_line
 from harness.encoders.objects import Request
 
+_SANDBOX = (
+    "The encoder runs in a sandbox: it may read its own folder and the installed packages, and write only to "
+    "its working directory; no sockets, no process pools. To debug it without: --no-isolation."
+)
 IDENTITY = (
     "name",
     "source_digest",
@@ -33,7 +38,7 @@ IDENTITY = (
     "description",
     "feature_size",
 )
-"""Of a `LoadedEncoder`, what goes out as it is."""
+"""Fields of a `LoadedEncoder` that are sent as they are."""
 
 
 def serve(requests: IO[bytes], replies: IO[bytes], memory: int, walls: dict[str, object]) -> None:
@@ -43,7 +48,7 @@ def serve(requests: IO[bytes], replies: IO[bytes], memory: int, walls: dict[str,
         requests: Lines of JSON: what `load_encoder` takes, then ``{"rows": n}`` for each batch.
         replies: A line for every request; ``{"error": ...}`` where it failed, which is the last one.
         memory: File descriptor of the pixels, uint8 of the spec's ``raw_shape``.
-        walls: What `harness.isolation.sandbox` put up, for the first reply.
+        walls: Which walls `harness.isolation.sandbox` put up, for the first reply.
     """
     me = os.getpid()
     try:
@@ -62,11 +67,21 @@ def serve(requests: IO[bytes], replies: IO[bytes], memory: int, walls: dict[str,
             shape = {"rows": len(features), "width": features.shape[1]}
             _answer(me, replies, shape, np.ascontiguousarray(features).data.cast("B"))
     except AtariariError as error:
-        _answer(me, replies, {"failed": error.as_dict()})
+        _answer(me, replies, {"failed": {**error.as_dict(), **_sandbox_cure(error)}})
     except BaseException as error:
         told = EncoderError("The encoder's process failed.", got=first_line(error))
-        _answer(me, replies, {"failed": told.as_dict()})
+        _answer(me, replies, {"failed": {**told.as_dict(), **_sandbox_cure(error)}})
         raise
+
+
+def _sandbox_cure(error: BaseException | None) -> dict[str, str]:
+    """Return the cure where the sandbox is the likely cause: something was not permitted, or a pool broke."""
+    while error is not None:
+        refused = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM)
+        if refused or type(error).__name__ in ("BrokenProcessPool", "TerminatedWorkerError"):
+            return {"cure": _SANDBOX}
+        error = error.__cause__ or error.__context__
+    return {}
 
 
 def _load(wanted: dict[str, Any]) -> LoadedEncoder:
@@ -74,7 +89,7 @@ def _load(wanted: dict[str, Any]) -> LoadedEncoder:
 
 
 def _answer(me: int, replies: IO[bytes], content: dict[str, Any], features: memoryview | None = None) -> None:
-    if os.getpid() != me:  # the encoder forked and came back twice: one of us speaks
+    if os.getpid() != me:  # the encoder forked and returned twice: only the parent answers
         os._exit(1)
     sys.stderr.flush()
     replies.write(json.dumps(content).encode() + b"\n")
