@@ -124,7 +124,7 @@ def test_a_leaderboard_shows_it_apart_and_ranks_without_it(tmp_path: Path, git_i
             "null",
         ),
         ({"name": "my encoder"}, "null for ram alone"),
-        ({"rows": 9872}, "n does not fit the test split"),
+        ({"rows": 9872}, "n is not the number of test rows"),
     ],
 )
 def test_what_is_no_bound_is_refused(
