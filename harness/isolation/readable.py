@@ -73,7 +73,7 @@ def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
 
 def own_files(source: str, weights: Path | None) -> list[Path]:
     """Return an encoder's own files: its folder, or only the Python files of a folder that others share."""
-    own = [weights] if weights else []
+    own = [weights.expanduser()] if weights else []
     path = Path(source).expanduser().resolve()
     if path.is_dir():
         own.append(path)
