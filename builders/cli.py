@@ -236,6 +236,59 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
 
 
 @cli.command()
+@click.argument("name", metavar="GAME")
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Agent steps in all."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("explored"),
+    show_default=True,
+    help="Folder for the archive, the table and the picture.",
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Gigabytes for emulator states.",
+)
+@click.option("--quiet", is_flag=True, help="Hide progress.")
+@json_option
+def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: bool, as_json: bool) -> None:
+    """Search a game for states that random play does not reach.
+
+    \b
+    atariari-data explore montezuma_revenge
+    atariari-data explore pong --steps 1000000 --seed 1
+
+    Returns again and again to a state that was reached and goes on from there with random actions, as
+    Go-Explore does (arXiv 1901.10995). Run the same command again to resume. Writes GAME-SEED.parquet (every
+    state with the actions that lead to it), a table of what was reached over time, and a picture of it.
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from tqdm.auto import tqdm
+
+    from builders.explore import explore as explore_game
+    from builders.search import STATE_BYTES, Reached
+
+    say(f"Keeps up to {memory:g} GB of emulator states, about {memory * 1e9 / STATE_BYTES:,.0f} cells.")
+    with tqdm(total=steps, unit="step", desc=game(name).name, disable=quiet) as bar:
+
+        def progress(reached: Reached) -> None:
+            bar.update(reached.steps - bar.n)
+            bar.set_postfix(
+                cells=reached.cells, reward=reached.reward, rooms=reached.rooms, longest=reached.longest
+            )
+
+        files = explore_game(
+            game(name).name, out, steps=steps, seed=seed, gigabytes=memory, progress=progress
+        )
+    _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
+
+
+@cli.command()
 @click.argument("configs", nargs=-1)
 @_all
 @click.option(

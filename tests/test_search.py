@@ -1,0 +1,109 @@
+"""The archive search: the same twice, in pieces and on paths that can be played again."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from atariari_data.errors import DataError
+from builders.audit.branches import Branches
+from builders.cli import cli
+from builders.emulator import FRAME_SKIP
+from builders.search import STATE_BYTES, Archive, Cells, Search, begin, load, save, search
+
+
+def _is_same(a: Archive, b: Archive) -> bool:
+    columns = ("parent", "actions", "ram", "reward", "depth", "found", "taken", "steps")
+    return all(getattr(a, name) == getattr(b, name) for name in columns)
+
+
+def test_the_same_seed_gives_the_same_archive_and_another_seed_another() -> None:
+    first, second = (search("pong", Branches("pong", 0), 400, seed=0) for _ in range(2))
+    assert _is_same(first, second)
+    assert len(first) > 5
+    assert not _is_same(first, search("pong", Branches("pong", 1), 400, seed=1))
+
+
+def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
+    whole = Search(Archive("pong", 0), Branches("pong", 0))
+    part = Search(Archive("pong", 0), Branches("pong", 0))
+    for number in range(40):
+        whole.go(10_000)
+        part.go(10_000)
+        if number == 17:
+            save(part.archive, tmp_path / "pong.parquet")
+            part = Search(load(tmp_path / "pong.parquet"), Branches("pong", 0))
+    assert _is_same(whole.archive, part.archive)
+    assert whole.reached() == part.reached()
+
+
+@pytest.mark.parametrize("game", ["pong", "montezuma_revenge", "qbert"])
+def test_every_path_leads_to_its_cell_from_a_reset(game: str) -> None:
+    archive = search(game, Branches(game, 0), 600, seed=0)
+    for cell in np.linspace(0, len(archive) - 1, 10).astype(int):
+        console = Branches(game, 0)
+        begin(console)
+        reward = sum(console.act(action, FRAME_SKIP) for action in archive.path(cell))
+        assert len(archive.path(cell)) == archive.depth[cell]
+        assert (console.ram(), reward) == (archive.ram[cell], archive.reward[cell])
+
+
+def test_cells_differ_in_what_matters_and_no_cell_is_there_twice() -> None:
+    cells = Cells.of("montezuma_revenge")
+    assert cells.rooms == ("room_number", "level")
+    assert cells.sizes["player_x"] == 8
+    assert {cells.sizes[name] for name in ("room_number", "inventory", "num_lives")} == {1}
+    assert "score_0" not in cells.sizes
+    archive = search("pong", Branches("pong", 0), 400, seed=0)
+    read = Cells.of("pong").reader()
+    keys = [(read(ram)[0], reward) for ram, reward in zip(archive.ram, archive.reward, strict=True)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_memory_is_bounded_and_the_cells_stay() -> None:
+    found = Search(Archive("breakout", 0), Branches("breakout", 0), gigabytes=250 * STATE_BYTES / 1e9)
+    while found.archive.steps < 3_000:
+        found.go(3_000)
+    held = sum(state is not None for state in found.archive.states)
+    assert held <= 250 + 40  # a return may add that many before states are let go
+    assert len(found.archive) > held
+    assert len(found.archive.path(len(found.archive) - 1)) == found.archive.depth[-1]
+
+
+def test_the_search_waits_for_a_game_that_begins_with_a_tune() -> None:
+    assert len(search("ms_pacman", Branches("ms_pacman", 0), 200, seed=0)) > 3
+
+
+def test_the_command_stops_resumes_and_shows_what_was_reached(tmp_path: Path) -> None:
+    def run(steps: int, folder: str) -> Result:
+        arguments = ["explore", "pong", "--steps", str(steps), "--out", str(tmp_path / folder), "--quiet"]
+        return CliRunner().invoke(cli, arguments, standalone_mode=False)
+
+    assert run(200, "twice").exception is None
+    assert run(400, "twice").exception is None
+    assert run(400, "once").exception is None
+    for kind in ("csv", "png"):
+        assert (tmp_path / "twice" / f"pong-0.{kind}").stat().st_size > 100
+    with (tmp_path / "once" / "pong-0.csv").open(encoding="ascii") as file:
+        rows = list(csv.DictReader(file))
+    last = load(tmp_path / "once" / "pong-0.parquet")
+    assert [int(rows[-1][name]) for name in ("steps", "cells", "longest")] == [
+        400,
+        len(last),
+        max(last.depth),
+    ]
+    assert float(rows[-1]["reward"]) == max(last.reward)
+    assert [int(row["cells"]) for row in rows] == sorted(int(row["cells"]) for row in rows)
+    refused = run(100, "once")
+    assert refused.exit_code == 2
+    assert "has more steps" in refused.stderr
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="not an archive"):
+        load(tmp_path / "x.parquet")
