@@ -10,6 +10,7 @@
 """
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from atariari_data.dataset import announce, load_dataset
@@ -21,6 +22,8 @@ from atariari_data.positions import positions
 if TYPE_CHECKING:
     from atariari_data.episodes import get_episodes
     from atariari_data.wrapper import AtariARIWrapper
+
+    __version__: str
 
 __all__ = [
     "AtariARIWrapper",
@@ -38,6 +41,8 @@ _LAZY = {"AtariARIWrapper": "atariari_data.wrapper", "get_episodes": "atariari_d
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("atariari")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

@@ -1,6 +1,7 @@
 """The published probe against a plain torch loop, and its 2019 calls."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +9,11 @@ import pytest
 import torch
 
 from atariari_data.errors import UsageError
+from harness import ProbeTrainer
 from harness.encoders.features import EncoderError, Features
 from harness.metrics import accuracy, weighted_f1
 from harness.probes.adam import AdamSettings, _drawn, fit_anand2019
 from harness.probes.inputs import FeatureError, Split
-from harness.probes.probe_trainer import ProbeTrainer
 
 NAMES = ["player_y", "enemy_y", "ball_x"]
 
@@ -193,14 +194,53 @@ def test_wrong_calls_say_what_is_wrong() -> None:
     frames, labels = _episodes(0, (20, 30))
     with pytest.raises(UsageError, match="not trained yet"):
         ProbeTrainer(Encoder(), representation_len=4).test(frames, labels)
-    with pytest.raises(UsageError, match=r"as long as representation_len.*\n.*256\n.*4"):
+    with pytest.raises(UsageError, match=r"the length representation_len.*\n.*256\n.*4"):
         ProbeTrainer(Encoder()).train(frames, frames, labels, labels)
-    with pytest.raises(UsageError, match="must hold vectors"):
+    with pytest.raises(UsageError, match="must contain vectors"):
         ProbeTrainer(representation_len=4).train(frames, frames, labels, labels)
     with pytest.raises(UsageError, match="labels of train do not go with"):
         ProbeTrainer(Encoder(), representation_len=4).train(frames, frames, labels[:1], labels)
     wrong = [[{**row, "ball_x": 300} for row in episode] for episode in labels]
-    with pytest.raises(UsageError, match=r"(?s)not those of the first.*ball_x.*300"):
+    with pytest.raises(UsageError, match=r"(?s)differ from those of the first.*ball_x.*300"):
         ProbeTrainer(Encoder(), representation_len=4).train(frames, frames, labels, wrong)
     with pytest.raises(EncoderError, match="no feature vectors"):
         ProbeTrainer(lambda x: x).train(frames, frames, labels, labels)
+    nothing: Any = [[{} for _ in episode] for episode in labels]
+    empty: Any
+    for empty in ([], [[]]):
+        with pytest.raises(UsageError, match="has no labels"):
+            ProbeTrainer(Encoder(), representation_len=4).train(frames, frames, empty, empty)
+    with pytest.raises(UsageError, match="labels have no variables"):
+        ProbeTrainer(Encoder(), representation_len=4).train(frames, frames, nothing, nothing)
+
+
+def test_the_arguments_of_2019_are_accepted_or_refused_with_a_cure() -> None:
+    trainer = ProbeTrainer(
+        None,
+        "mine",
+        patience=3,
+        num_classes=256,
+        num_state_variables=8,
+        fully_supervised=False,
+        save_dir=".models",
+        device=torch.device("cpu"),
+        lr=5e-4,
+        epochs=2,
+        batch_size=64,
+        representation_len=4,
+        wandb=None,
+    )
+    assert (trainer.method, trainer.device, trainer.settings.epochs) == ("mine", "cpu", 2)
+    with pytest.raises(UsageError, match=r"(?s)does not train encoders.*--method supervised"):
+        ProbeTrainer(fully_supervised=True)
+    with pytest.raises(UsageError, match=r"(?s)number of classes.*256.*10"):
+        ProbeTrainer(num_classes=10)
+    with pytest.raises(UsageError, match="wandb"):
+        ProbeTrainer(wandb=object())  # type: ignore[arg-type]  # what is tested
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "patience", "representation_len", "lr"])
+@pytest.mark.parametrize("value", [0, -1, "2", None, True, float("nan")])
+def test_numbers_that_cannot_be_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=rf"(?s)Invalid {name}.*got: {value!r}"):
+        ProbeTrainer(**{name: value})

@@ -1,63 +1,101 @@
-"""The calls of the 2019 code: ``ProbeTrainer(encoder).train(...)`` and ``.test(...)``."""
+"""The `ProbeTrainer` of the 2019 code: ``ProbeTrainer(encoder).train(...)`` and ``.test(...)``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from atariari_data.checks import count, positive
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES, LABEL_SETS, game, game_names
 from harness.encoders.features import as_features
 from harness.metrics import accuracy, category_means, weighted_f1
-from harness.probes.adam import CLASS_LEARNING_RATE, AdamProbe, AdamSettings, fit_anand2019
+from harness.probes.adam import CLASS_LEARNING_RATE, CLASSES, AdamProbe, AdamSettings, fit_anand2019
 from harness.probes.inputs import Split, check_finite
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH: Final = 128
 Episodes = Sequence[Sequence[Any]]
 EpisodeLabels = Sequence[Sequence[Mapping[str, int]]]
-MISC_KEY: Final = "misc_keys"  # what the 2019 code calls the category ``misc``
+MISC_KEY: Final = "misc_keys"  # the 2019 code's name of the category ``misc``
 
 
 class ProbeTrainer:
-    """Train and test the published probe with the calls and the keys of the 2019 code.
+    """Train and test the published probe, with the arguments and keys of the 2019 code.
 
-    It is the ``anand2019`` probe of this package: sampling mistakes mended, every frame encoded once, and
-    ready-made vectors taken as they are (the 2019 code divided them by 255, as if they were pixels).
+    This is the probe ``anand2019``: every row is used once per epoch, every frame is encoded once, and
+    vectors are used as they are (the 2019 code divided them by 255, like pixels).
     """
 
     def __init__(
         self,
         encoder: Any = None,
+        method_name: str = "my_method",
         *,
-        representation_len: int = 256,
-        lr: float = CLASS_LEARNING_RATE,
-        batch_size: int = 64,
-        epochs: int = 100,
+        wandb: None = None,
         patience: int = 15,
+        num_classes: int = CLASSES,
+        num_state_variables: int | None = None,
+        fully_supervised: bool = False,
+        save_dir: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        lr: float = CLASS_LEARNING_RATE,
+        epochs: int = 100,
+        batch_size: int = 64,
+        representation_len: int = 256,
         seed: int = 0,
-        device: str = "cpu",
     ) -> None:
-        """Keep what training needs.
+        """Make an untrained probe.
 
         Args:
-            encoder: From a batch of frames divided by 255, float32 [n, c, h, w], to features [n, d]: a torch
-                module or a function of tensors. None where the episodes hold vectors instead of frames.
-            representation_len: Length d of the features.
-            lr: Learning rate; the class of 2019 had 5e-4, its script 3e-4.
-            batch_size: Rows of a step.
-            epochs: At most.
-            patience: Epochs without a better validation accuracy.
-            seed: Of the initial weights and the order of the rows.
-            device: A torch device.
+            encoder: A torch module or a function of tensors, from frames divided by 255, float32
+                [n, c, h, w], to features [n, d]. None if the episodes contain vectors instead of frames.
+            method_name: Name of the method; not used.
+            wandb: Not supported.
+            patience: Stop a variable after this many epochs without a better validation accuracy.
+            num_classes: Must be 256; labels are bytes.
+            num_state_variables: Not used; the number of variables follows from the labels.
+            fully_supervised: Not supported.
+            save_dir: Not used; nothing is saved.
+            device: Torch device.
+            lr: Learning rate; 5e-4 in the class of 2019, 3e-4 in its script.
+            epochs: Maximum number of epochs.
+            batch_size: Rows per step.
+            representation_len: Number of features, d.
+            seed: Random seed for the initial weights and the order of rows.
+
+        Raises:
+            UsageError: An argument is invalid or not supported.
         """
+        del num_state_variables, save_dir
+        if wandb is not None:
+            raise UsageError(
+                "ProbeTrainer does not log to wandb.", cure="Log the scores that test() returns."
+            )
+        if num_classes != CLASSES:
+            raise UsageError("The number of classes cannot be changed.", expected=CLASSES, got=num_classes)
+        if fully_supervised:
+            raise UsageError(
+                "ProbeTrainer does not train encoders.", cure="harness train --method supervised --game GAME"
+            )
         self.encoder = encoder
-        self.representation_len = representation_len
-        self.device = device
-        self.settings = AdamSettings(lr, batch_size, epochs, patience, seed)
+        self.method = method_name
+        self.representation_len = count("representation_len", representation_len)
+        self.device = str(device)
+        self.settings = AdamSettings(
+            positive("lr", lr),
+            count("batch_size", batch_size),
+            count("epochs", epochs),
+            count("patience", patience),
+            count("seed", seed, least=0),
+        )
         self.probes: list[AdamProbe] = []
 
     def train(
@@ -66,16 +104,20 @@ class ProbeTrainer:
         """Train a probe for every variable.
 
         Args:
-            tr_eps: Episodes of frames, uint8 [c, h, w] each, or of vectors, [d] each.
-            val_eps: The same of validation.
-            tr_labels: For each frame of each episode, name of the variable to its value.
-            val_labels: The same of validation.
+            tr_eps: Training episodes: lists of frames, uint8 [c, h, w], or of vectors, [d].
+            val_eps: Validation episodes.
+            tr_labels: For each frame of each episode, a dict of values by variable.
+            val_labels: The same for validation.
 
         Raises:
-            UsageError: Frames and labels do not go together, or features of another length.
-            FeatureError: Features that are not finite.
+            UsageError: Frames and labels do not match, or features do not have length d.
+            FeatureError: Features are not finite.
         """
         names = list(_first(tr_labels))
+        if not names:
+            raise UsageError(
+                "The labels have no variables.", expected="at least one name in each dict", got="{}"
+            )
         train = Split(self._features(tr_eps, "train"), _table(tr_labels, names))
         validation = Split(self._features(val_eps, "validation"), _table(val_labels, names))
         self.probes = fit_anand2019(
@@ -83,21 +125,22 @@ class ProbeTrainer:
         )
 
     def test(
-        self, test_eps: Episodes, test_labels: EpisodeLabels
+        self, test_eps: Episodes, test_labels: EpisodeLabels, epoch: int | None = None
     ) -> tuple[dict[str, float], dict[str, float]]:
         """Score every row of the test episodes.
 
         Returns:
-            Accuracies and weighted F1, with the keys of the 2019 code: ``VARIABLE_acc``,
-            ``CATEGORY_avg_acc``, ``overall_avg_acc`` (over variables) and ``across_categories_avg_acc`` (the
-            score of a game), and the same with ``f1``.
+            Accuracy and weighted F1, with the keys of the 2019 code: ``VARIABLE_acc``, ``CATEGORY_avg_acc``,
+            ``overall_avg_acc`` (mean over variables) and ``across_categories_avg_acc`` (the score of a game),
+            and the same with ``f1``.
 
         Raises:
-            UsageError: Not trained yet, or frames and labels that do not go together.
-            FeatureError: Features that are not finite.
+            UsageError: The probe is not trained, or frames and labels do not match.
+            FeatureError: Features are not finite.
         """
+        del epoch  # the 2019 code logs it
         if not self.probes:
-            raise UsageError("These probes are not trained yet.", cure="Call train() before test().")
+            raise UsageError("The probe is not trained yet.", cure="Call train() before test().")
         features = self._features(test_eps, "test")
         labels = _table(test_labels, [probe.name for probe in self.probes])
         if len(features) != len(labels):
@@ -122,7 +165,7 @@ class ProbeTrainer:
 
         frames = [frame for episode in episodes for frame in episode]
         if not frames:
-            raise UsageError(f"There are no frames of {split}.")
+            raise UsageError(f"The {split} split has no frames.")
         parts = []
         module = self.encoder if isinstance(self.encoder, torch.nn.Module) else torch.nn.Identity()
         with torch.no_grad(), evaluating(module.to(self.device)):
@@ -134,7 +177,7 @@ class ProbeTrainer:
                     output = batch.float()
                 else:
                     raise UsageError(
-                        "Without an encoder the episodes must hold vectors.",
+                        "Without an encoder, episodes must contain vectors.",
                         expected=f"[{self.representation_len}] each",
                         got=str(list(batch.shape[1:])),
                     )
@@ -142,7 +185,7 @@ class ProbeTrainer:
         features = np.concatenate(parts)
         if features.shape[1] != self.representation_len:
             raise UsageError(
-                "The features are not as long as representation_len says.",
+                "The features do not have the length representation_len.",
                 expected=self.representation_len,
                 got=features.shape[1],
             )
@@ -153,7 +196,7 @@ def _first(labels: EpisodeLabels) -> Mapping[str, int]:
     for episode in labels:
         for row in episode:
             return row
-    raise UsageError("There are no labels of train.")
+    raise UsageError("The train split has no labels.")
 
 
 def _table(labels: EpisodeLabels, names: list[str]) -> npt.NDArray[np.uint8]:
@@ -163,14 +206,16 @@ def _table(labels: EpisodeLabels, names: list[str]) -> npt.NDArray[np.uint8]:
         return np.array(rows, np.uint8).reshape(len(rows), len(names))
     except (KeyError, OverflowError) as error:
         raise UsageError(
-            "The labels are not those of the first training row.",
+            "Labels differ from those of the first training row.",
             expected=f"integers from 0 to 255 for {', '.join(names)}",
             got=str(error),
         ) from error
 
 
 def _mismatch(split: str, frames: int, labels: int) -> UsageError:
-    return UsageError(f"Frames and labels of {split} are not as many.", expected=frames, got=labels)
+    return UsageError(
+        f"The {split} split has different numbers of frames and labels.", expected=frames, got=labels
+    )
 
 
 def _with_means(scores: dict[str, float], metric: str) -> dict[str, float]:
@@ -185,7 +230,7 @@ def _with_means(scores: dict[str, float], metric: str) -> dict[str, float]:
 
 @cache
 def _categories() -> dict[str, tuple[str, ...]]:
-    """Return the categories of every variable of every game, of ``anand2019`` where the sets differ."""
+    """Return the categories of every variable of every game; ``anand2019`` takes precedence."""
     found: dict[str, tuple[str, ...]] = {}
     for label_set in sorted(LABEL_SETS, reverse=True):
         for name in game_names():
