@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.games import game
-from harness.leaderboard.board import AcceptedProtocol, path_of
+from harness.leaderboard.board import BASELINES, AcceptedProtocol, path_of
 from harness.leaderboard.create import create
+from harness.leaderboard.gate import Verdict, verify
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from harness.results.sign import sign_result
@@ -20,6 +21,7 @@ from tests.made_results import LABEL_SET, PROBES, digest, fields
 
 SUITE = ("breakout", "pong")
 BOARD = "board@example.org"
+RESERVED = {name: digest("source", name) for name in ("majority", "pixels-pca", "ram", "vae")}
 
 
 def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol:
@@ -31,15 +33,12 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         for name in suite
         for row in example["games"][name]["scores"][0]["variables"]
     }
-    trivial = [
+    baselines = [
         {
             "game": name,
             "probe": scores["probe"],
             "train_rows": scores["train_rows"],
-            **{
-                key: {row["name"]: round(row[key], 4) for row in scores["variables"]}
-                for key in ("pixels_pca_f1", "random_projection_f1")
-            },
+            **{key: {row["name"]: round(row[key], 4) for row in scores["variables"]} for key in BASELINES},
         }
         for name in suite
         for scores in example["games"][name]["scores"]
@@ -55,12 +54,18 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         "shown": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[2:]],
         "settings": {p["probe"]: p["settings"] for p in example["probes"]},
         "seeds": example["seeds"],
-        "trivial": trivial,
+        "reserved": RESERVED,
+        "baselines": baselines,
         "games": {
             name: {
                 "splits": splits[name],
                 "variables": [
-                    {"name": v.name, "categories": list(v.categories), **ceilings[name, v.name]}
+                    {
+                        "name": v.name,
+                        "categories": list(v.categories),
+                        "ordered": True,
+                        **ceilings[name, v.name],
+                    }
                     for v in game(name).variables(LABEL_SET)
                     if v.categories
                 ],
@@ -142,6 +147,12 @@ class TestBoard:
             env={**os.environ, **environment},
         )
         return done.stdout
+
+    def verify(self, base: str | None = None) -> Verdict:
+        """Commit everything, and ask the gate."""
+        if self.git("status", "--porcelain"):
+            self.commit()
+        return verify(self.folder, base)
 
     def commit(self, message: str = "Change", date: str | None = None) -> None:
         """Commit everything."""

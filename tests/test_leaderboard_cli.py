@@ -31,7 +31,7 @@ def real_result(board: TestBoard, person: str) -> Signed:
     values["protocol"]["digest"] = protocol_digest("v1")
     protocol = json.loads((board.folder / "protocols" / "v1.json").read_text(encoding="utf-8"))
     kept = protocol["games"]["pong"]["variables"]
-    values["seeds"] = protocol["seeds"]
+    values["seeds"] = {"bootstrap": protocol["seeds"]["bootstrap"]}
     chosen = [PROBES.index((p["probe"], p["train_rows"])) for p in protocol["probes"]]
     values["probes"] = [
         {
@@ -43,7 +43,9 @@ def real_result(board: TestBoard, person: str) -> Signed:
     scores = [values["games"]["pong"]["scores"][number] for number in chosen]
     for part in scores:
         row = part["variables"][0] | {"pixels_pca_f1": None, "random_projection_f1": None}
-        part["variables"] = [{**row, **variable} for variable in kept]
+        part["variables"] = [
+            {**row, **{k: v for k, v in variable.items() if k != "ordered"}} for variable in kept
+        ]
         part["trivial_reason"] = "not made"
     values["games"]["pong"]["scores"] = scores
     return Signed.build(**values)
@@ -57,18 +59,23 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     done = run(cli, ["leaderboard", "init", folder, "--title", "Our board", "--maintainer", BOARD])
     assert done.exit_code == 0, done.output
     assert (board.folder / "frames" / "pong.png").read_bytes().startswith(b"\x89PNG")
-    board.allow(BOARD)
-    board.commit("The board's key")
+    key = board.key("alice@example.org")
+    done = run(cli, ["leaderboard", "admit", "alice@example.org", f"{key}.pub", "--to", folder])
+    assert done.exit_code == 0, done.output
+    assert "SHA256:" in run(cli, ["leaderboard", "verify", folder, "--base", "main"]).stderr
+    board.git("switch", "--quiet", "main")
+    board.git("merge", "--quiet", "--ff-only", "@{-1}")
+    for wrong in ("The Board", f"{key}.pub"):
+        done = run(cli, ["leaderboard", "admit", wrong, f"{key}.pub", "--to", folder])
+        assert (done.exit_code, "address or a handle" in done.stderr) == (2, True)
 
     result = board.sign(real_result(board, "alice@example.org"), "alice@example.org")
     path = write(result, tmp_path / "result.json")
     done = run(cli, ["submit", str(path), "--to", folder])
     assert done.exit_code == 0, done.output
-    assert "Your key was added" in done.stderr
     done = run(cli, ["leaderboard", "verify", folder, "--base", "main"])
     assert done.exit_code == 0, done.output
-    assert "alice@example.org is new" in done.stderr
-    assert done.stdout == "1 results hold, 1 of them new: verified\n"
+    assert done.stdout == "1 results verified (1 new)\n"
     board.git("switch", "--quiet", "main")
     board.git("merge", "--quiet", "--no-ff", "-m", "Merge", "@{-1}")
     done = run(cli, ["leaderboard", "build", folder, "--json"])
@@ -81,10 +88,18 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     found.write_bytes(found.read_bytes().replace(b'"feature_size":256', b'"feature_size":255'))
     done = run(cli, ["leaderboard", "verify", folder])
     assert done.exit_code == 1
+    assert "Not committed, so not checked" in done.stderr
+    assert done.stdout == "1 results verified (0 new), 1 finding\n"
+    board.commit("Forged")
+    done = run(cli, ["leaderboard", "verify", folder])
+    assert done.exit_code == 1
     assert "is invalid" in done.stderr
     done = run(cli, ["leaderboard", "verify", folder, "--json"])
     assert json.loads(done.stdout)["findings"][0]["error"] == "SignatureError"
-    assert run(cli, ["leaderboard", "build", folder]).exit_code == 1
+    done = run(cli, ["leaderboard", "build", folder])
+    assert done.exit_code == 1
+    assert done.stdout.endswith("pages, 1 finding\n")
+    assert "Be the first" in (board.folder / "site" / "index.html").read_text(encoding="utf-8")
     assert run(cli, ["leaderboard", "init", folder]).exit_code == 2
     done = run(cli, ["leaderboard", "init", str(tmp_path / "new"), "--maintainer", "The Board"])
     assert (done.exit_code, "address or a handle" in done.stderr) == (2, True)
@@ -101,7 +116,7 @@ def test_a_leaderboard_begins_with_results_that_are_there(tmp_path: Path) -> Non
     example = TestBoard(tmp_path / "example", tmp_path / "keys")
     example.allow(BOARD)
     done = run(cli, ["leaderboard", "init", folder, "--results", results])
-    assert (done.exit_code, "no results to begin with" in done.stderr) == (2, True)
+    assert (done.exit_code, "no results to start with" in done.stderr) == (2, True)
     assert not board.folder.exists()
 
     signed = real_result(example, BOARD)
@@ -113,7 +128,7 @@ def test_a_leaderboard_begins_with_results_that_are_there(tmp_path: Path) -> Non
     (found,) = board.folder.glob("results/*/*/*.json")
     assert found.read_bytes() == file.read_bytes()
     assert board.git("status", "--porcelain") == ""
-    assert run(cli, ["leaderboard", "verify", folder]).stdout == "1 results hold, 0 of them new: verified\n"
+    assert run(cli, ["leaderboard", "verify", folder]).stdout == "1 results verified (0 new)\n"
 
     file.write_bytes(file.read_bytes().replace(b'"feature_size":256', b'"feature_size":255'))
     other = tmp_path / "other"
@@ -121,7 +136,7 @@ def test_a_leaderboard_begins_with_results_that_are_there(tmp_path: Path) -> Non
     assert done.exit_code == 1
     assert "cnn.json is refused" in done.stderr
     assert not list(other.glob("results/*/*/*.json"))
-    assert run(cli, ["leaderboard", "verify", str(other)]).stdout.startswith("0 results hold")
+    assert run(cli, ["leaderboard", "verify", str(other)]).stdout.startswith("0 results verified")
 
 
 def test_verifying_a_leaderboard_is_light() -> None:

@@ -15,7 +15,7 @@ from atariari_data.errors import AtariariError, UsageError
 from harness.conformance import check as try_rules
 from harness.encoders.ram import BITS, bits
 from harness.evaluation.reproduction import reproduce
-from harness.leaderboard import gate, site
+from harness.leaderboard import site
 from harness.report.page import write_html
 from harness.results.consistency import check
 from harness.results.provenance import IS_BOUND
@@ -99,7 +99,7 @@ def test_a_leaderboard_shows_it_apart_and_ranks_without_it(tmp_path: Path, git_i
     board = TestBoard.new(tmp_path)
     board.place(board.result(1, skill=0.5))
     board.place(board.sign(Signed.build(**bound()), "alice@example.org"))
-    verdict = gate.verify(board.folder)
+    verdict = board.verify()
     assert verdict.findings == ()
     site.build(verdict, tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
@@ -137,6 +137,6 @@ def test_what_is_no_bound_is_refused(
         next(part for part in (values, values["encoder"], test) if key in part)[key] = value
     board = TestBoard.new(tmp_path)
     board.place(board.sign(Signed.build(**values), "alice@example.org"))
-    (finding,) = gate.verify(board.folder).findings
+    (finding,) = board.verify().findings
     with pytest.raises(AtariariError, match=match):
         raise finding.error

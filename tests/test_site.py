@@ -10,9 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from harness.leaderboard import gate, site
-from harness.leaderboard.board import BoardError, slug
+from harness.leaderboard import site
+from harness.leaderboard.gate import verify
+from harness.leaderboard.names import slug
 from harness.leaderboard.published import published
+from harness.leaderboard.repository import BoardError
 from harness.pages.words import score
 from harness.results.result import Signed
 from harness.results.result_file import read
@@ -28,6 +30,8 @@ TEMPLATE = "{{ 70007 * 7 }} {% raw %} ${7*7} </script> <!-- ' -->"
 def make_site(where: Path) -> TestBoard:
     """Make a leaderboard whose texts try to be more than text, and its site."""
     board = TestBoard.new(where)
+    board.place(board.result(7, encoder="Encoder 1", finished="2026-01-30T12:34:56Z"))
+    board.commit()
     board.place(sign_result(board.result(1, skill=0.9), board.key(BOARD)))
     withdrawn = board.result(2, "bob@example.org", skill=0.3)
     board.place(withdrawn)
@@ -40,14 +44,15 @@ def make_site(where: Path) -> TestBoard:
         for scores in values["games"]["pong"]["scores"]:
             scores["variables"][0]["note"] = text
         board.place(board.sign(Signed.build(**values), "alice@example.org"))
-    board.place(board.result(7, encoder="Encoder 1", finished="2026-01-30T12:34:56Z"))
     rules = json.loads((board.folder / "board.json").read_text(encoding="utf-8"))
     rules |= {"title": f"Board {TEMPLATE}", "withdrawn": {withdrawn.signed.digest: SCRIPT}}
     (board.folder / "board.json").write_text(json.dumps(rules), encoding="utf-8")
     sizes = (("linear", "full"), ("linear", 10_000), ("linear", "1k"))
     board.place(board.result(9, skill=0.6, probes=sizes))
     board.place(board.result(8, "bob@example.org", skill=0.1))
-    site.build(gate.verify(board.folder), board.folder / "site")
+    verdict = board.verify()
+    assert not verdict.findings
+    site.build(verdict, board.folder / "site")
     return board
 
 
@@ -192,23 +197,42 @@ def test_the_sites_own_check_works(board: TestBoard, tmp_path: Path) -> None:
     assert 'Good "atariari-result-v1" signature' in done.stdout, done.stderr
 
 
-def test_only_what_holds_is_shown(board: TestBoard, tmp_path: Path) -> None:
-    path = next((board.folder / "results").rglob("*.json"))
-    data = path.read_bytes()
-    path.write_bytes(data[:-20])
-    with pytest.raises(BoardError, match="does not hold, so it is not shown"):
-        site.build(gate.verify(board.folder), tmp_path / "site")
-    path.write_bytes(data)
+def test_what_is_wrong_is_left_out_and_the_rest_is_shown(tmp_path: Path, git_identity: None) -> None:
+    del git_identity
+    made = TestBoard.new(tmp_path)
+    made.place(made.result(1))
+    bad = made.folder / made.place(made.result(2))
+    bad.write_bytes(bad.read_bytes()[:-20])
+    stray = made.folder / "results" / "notes.txt"
+    stray.write_text("mine", encoding="ascii")
+    (made.folder / "frames").mkdir()
+    (made.folder / "frames" / "pong.png").symlink_to("/etc/hostname")
+    broken = made.folder / "protocols" / "v2.json"
+    broken.write_text("{}", encoding="ascii")
+    made.commit()
+    untracked = made.folder / "untracked"
+    untracked.touch()
+    verdict = verify(made.folder)
+    names = [path.relative_to(made.folder).as_posix() for path in (bad, stray, broken, untracked)]
+    assert {finding.path for finding in verdict.findings} == {*names, "frames/pong.png"}
+    site.build(verdict, tmp_path / "site")
+    index = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "encoder-1" in index
+    assert "encoder-2" not in index
+    assert "data:image/png" not in (tmp_path / "site/games/pong.html").read_text(encoding="utf-8")
+
+
+def test_nothing_but_a_site_is_replaced(board: TestBoard, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(BoardError, match="not a site of ours"):
-        site.build(gate.verify(board.folder), tmp_path / "mine")
+    with pytest.raises(BoardError, match="is not a site"):
+        site.build(board.verify(), tmp_path / "mine")
 
 
 @pytest.mark.usefixtures("git_identity")
 def test_an_empty_leaderboard_has_a_site(tmp_path: Path) -> None:
     empty = TestBoard.new(tmp_path)
-    assert site.build(gate.verify(empty.folder), tmp_path / "site") > 2
+    assert site.build(empty.verify(), tmp_path / "site") > 2
     assert "Be the first" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 

@@ -1,54 +1,56 @@
-"""Commands: ``harness leaderboard init | verify | build`` and ``harness submit``."""
+"""Commands: ``harness leaderboard init | verify | build | admit`` and ``harness submit``."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from atariari_data.errors import UsageError
 from harness.cli.result import as_json
 
+if TYPE_CHECKING:
+    from harness.leaderboard.gate import Verdict
+    from harness.leaderboard.submit import Submitted
+
 _board = click.argument("board", type=click.Path(path_type=Path), default=".")
+_to = click.option(
+    "--to", "board", required=True, type=click.Path(path_type=Path), help="Clone of the leaderboard."
+)
 
 
 @click.group()
 def leaderboard() -> None:
-    """Make, check and show a leaderboard: a git repository of signed results."""
+    """Create, check and publish a leaderboard: a git repository of signed results."""
 
 
 @leaderboard.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--title", default="Atari state representations", show_default=True, help="Heads the site.")
+@click.option("--title", default="Atari state representations", show_default=True, help="Title of the site.")
 @click.option(
     "--maintainer",
     "maintainers",
     multiple=True,
-    help="Address of who may co-sign results, as in allowed_signers; may be given several times.",
+    help="Name of a maintainer, as in allowed_signers. Can be repeated.",
 )
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
-    help="Begin with the signed results of this folder and their allowed_signers.",
+    help="Folder of signed results to start with, and their allowed_signers.",
 )
 @as_json
 def init(
     folder: Path, title: str, maintainers: tuple[str, ...], results: Path | None, *, json_output: bool
 ) -> None:
-    """Make a leaderboard in FOLDER, which must be new or empty, for the installed dataset."""
+    """Create a leaderboard for the installed dataset in FOLDER, which must be new or empty."""
     from harness.leaderboard.board import SIGNERS
     from harness.leaderboard.create import begin_with, create, draw_frames, protocols_here, read_first
-    from harness.results.provenance import PRINCIPAL
 
     for name in maintainers:
-        if not re.fullmatch(PRINCIPAL, name):
-            raise UsageError(
-                "This is no maintainer's name.",
-                expected="an address or a handle in lower case",
-                got=ascii(name),
-            )
+        _check_name(name)
     first = read_first(results) if results else {}
     protocols = protocols_here()
     create(folder, protocols, title=title, maintainers=maintainers, frames=draw_frames)
@@ -58,19 +60,24 @@ def init(
     if json_output:
         click.echo(json.dumps({"folder": str(folder), "protocols": names, "results": len(first)}))
         return
-    click.echo(f"{folder}: made, with protocols {', '.join(names)} and {len(first)} results")
+    click.echo(f"{folder}: created with protocols {', '.join(names)} and {len(first)} results")
     if not first:
-        click.echo(f"Next: your key in {SIGNERS}, then harness submit RESULT --to {folder}", err=True)
+        click.echo(f"Next: harness leaderboard admit NAME KEY.pub --to {folder}", err=True)
 
 
 @leaderboard.command()
 @_board
-@click.option("--base", help="Also check the change since this revision, as for a pull request.")
+@click.option(
+    "--base",
+    help="Check a change, as of a pull request: HEAD merged into this revision, such as origin/main.",
+)
 @as_json
 def verify(board: Path, base: str | None, *, json_output: bool) -> None:
-    """Check every result of BOARD, and that a change only adds: the gate.
+    """Check what is committed in BOARD.
 
-    Exit code 0: it may be merged. 1: it may not.
+    With --base, check a change: it adds results, or keys, or changes rules, and touches nothing else.
+
+    Exit code 0: no findings. 1: findings.
     """
     from harness.leaderboard import gate
 
@@ -85,12 +92,8 @@ def verify(board: Path, base: str | None, *, json_output: bool) -> None:
         }
         click.echo(json.dumps(content))
     else:
-        for notice in verdict.notices:
-            click.echo(f"look: {notice}", err=True)
-        for finding in verdict.findings:
-            click.echo(f"{finding.path}: {finding.error}", err=True)
-        state = f"{len(verdict.findings)} refused" if verdict.findings else "verified"
-        click.echo(f"{len(verdict.entries)} results hold, {len(verdict.added)} of them new: {state}")
+        _show(verdict)
+        click.echo(f"{len(verdict.entries)} results verified ({len(verdict.added)} new){_refused(verdict)}")
     if verdict.findings:
         raise SystemExit(1)
 
@@ -100,32 +103,78 @@ def verify(board: Path, base: str | None, *, json_output: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the site.  [default: BOARD/site]")
 @as_json
 def build(board: Path, out: Path | None, *, json_output: bool) -> None:
-    """Check BOARD and make its site: static pages that need no server."""
+    """Check BOARD and build its site: static pages that need no server.
+
+    Exit code 0: everything is shown. 1: something was wrong and is left out.
+    """
     from harness.leaderboard import gate, site
 
     out = out or board / "site"
-    pages = site.build(gate.verify(board), out)
+    verdict = gate.verify(board)
+    pages = site.build(verdict, out)
     if json_output:
-        click.echo(json.dumps({"out": str(out), "pages": pages}))
+        findings = [{"path": f.path, **f.error.as_dict()} for f in verdict.findings]
+        click.echo(json.dumps({"out": str(out), "pages": pages, "findings": findings}))
     else:
-        click.echo(f"{out / 'index.html'}: {pages} pages")
+        _show(verdict)
+        click.echo(f"{out / 'index.html'}: {pages} pages{_refused(verdict)}")
+    if verdict.findings:
+        raise SystemExit(1)
+
+
+@leaderboard.command()
+@click.argument("name")
+@click.argument("key", type=click.Path(path_type=Path))
+@_to
+@as_json
+def admit(name: str, key: Path, board: Path, *, json_output: bool) -> None:
+    """Commit the public KEY of the person called NAME to a leaderboard's clone, on a branch of its own."""
+    from harness.leaderboard.submit import admit as place
+    from harness.signing.sshsig import PublicKey
+
+    _check_name(name)
+    try:
+        public = PublicKey.from_line(key.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise UsageError(
+            f"{key} cannot be read: {error.strerror or error}.", cure="harness keygen makes a key."
+        ) from error
+    _done(place(name, public, board), board, json_output=json_output)
 
 
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path))
-@click.option(
-    "--to", "board", required=True, type=click.Path(path_type=Path), help="Clone of the leaderboard."
-)
+@_to
 @as_json
 def submit(result: Path, board: Path, *, json_output: bool) -> None:
     """Check RESULT and commit it to a leaderboard's clone, on a branch of its own."""
     from harness.leaderboard.submit import submit as place
 
-    done = place(result, board)
+    _done(place(result, board), board, json_output=json_output)
+
+
+def _done(done: Submitted, board: Path, *, json_output: bool) -> None:
     if json_output:
-        click.echo(json.dumps({"path": done.path, "branch": done.branch, "new_key": done.new_key}))
+        click.echo(json.dumps({"path": done.path, "branch": done.branch}))
         return
     click.echo(f"{board / done.path}: committed on {done.branch}")
-    if done.new_key:
-        click.echo("Your key was added to allowed_signers.", err=True)
     click.echo(f"Next: git -C {board} push origin {done.branch}, then open a pull request.", err=True)
+
+
+def _show(verdict: Verdict) -> None:
+    for notice in verdict.notices:
+        click.echo(f"look: {notice}", err=True)
+    for finding in verdict.findings:
+        click.echo(f"{finding.path}: {finding.error}", err=True)
+
+
+def _refused(verdict: Verdict) -> str:
+    count = len(verdict.findings)
+    return f", {count} finding{'' if count == 1 else 's'}" if count else ""
+
+
+def _check_name(name: str) -> None:
+    from harness.results.provenance import PRINCIPAL
+
+    if not re.fullmatch(PRINCIPAL, name):
+        raise UsageError("Not a name.", expected="an address or a handle in lower case", got=ascii(name))

@@ -1,78 +1,106 @@
-"""A leaderboard's files: its rules, the protocols it accepts, its keys, and where each result lies."""
+"""A leaderboard's files: its rules, the protocols it accepts, its keys, and where each result belongs."""
 
 from __future__ import annotations
 
 import re
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError, model_validator
 
-from atariari_data.errors import DataError
-from harness.results.canonical import MAX_BYTES, Count, Digest, ResultError, Share, Text, Utc
+from atariari_data.errors import AtariariError
+from harness.leaderboard.names import skeleton, slug
+from harness.leaderboard.repository import EXECUTABLE, PLAIN, BoardError, Repository, Tree
+from harness.results.canonical import Digest, ResultError, Share, Text, Utc
 from harness.results.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
 from harness.results.result import NAMESPACE, Setting, Signed, TrainRows
 from harness.results.variables import Columns
 from harness.signing import allowed_signers
 from harness.signing.allowed_signers import AllowedSigner
-from harness.signing.sshsig import PublicKey
+from harness.signing.sshsig import PublicKey, SignatureError
 
 RESULTS = "results"
 SIGNERS = "allowed_signers"
-PATH = re.compile(r"results/[a-z0-9][a-z0-9._@+-]{0,63}/[a-z0-9][a-z0-9-]{0,63}/[0-9a-f]{16}\.json")
+RULES = "board.json"
+PATH = re.compile(r"results/[a-z0-9][a-z0-9._@+-]{0,63}/[a-z0-9][a-z0-9-]{0,63}/([0-9a-f]{16})\.json")
+_PLACEHOLDER = f"{RESULTS}/.gitkeep"
 _MAX_RULES = 2_000_000
-_MAX_FILES = 100_000
+
+_SIGNER = re.compile(
+    rf'({PRINCIPAL[1:-1]}) namespaces="{NAMESPACE}"'
+    r'(?:,valid-after="(20\d{6}|20\d{10}|20\d{12})Z")?(?:,valid-before="(20\d{6}|20\d{10}|20\d{12})Z")?'
+    r" ((?:ssh-ed25519|sk-ssh-ed25519@openssh\.com|ssh-rsa) [A-Za-z0-9+/]+={0,2})(?: [!-~][ -~]*)?"
+)
+"""The one form of a line: narrower than OpenSSH's, so that both read it alike."""
+
+_FIRST = f"{SIGNERS}, line 1: "
+_SIGNER_FORM = f'NAME namespaces="{NAMESPACE}"[,valid-after="YYYYMMDDZ"][,valid-before="YYYYMMDDZ"] KEY'
 
 
-class BoardError(DataError):
-    """A leaderboard's files, or a change to them, do not keep its rules."""
+def _in_the_calendar(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Moment = Annotated[Utc, AfterValidator(_in_the_calendar)]
 
 
 class Rules(Model):
     """``board.json``."""
 
     schema_version: Literal[1]
-    """Of this file."""
+    """Version of this file's format."""
     title: Text
-    """Heads the site."""
+    """Title of the site."""
     url: Annotated[str, StringConstraints(max_length=200, pattern=r"^(https://[A-Za-z0-9._~:/-]+)?$")]
-    """Where the site is; empty if nowhere."""
+    """Address of the site, or empty."""
     current: Name
     """Name of the protocol that the front page ranks by."""
     maintainers: Annotated[list[Principal], Field(max_length=100)]
-    """Whose co-signature says that a result was reproduced."""
-    withdrawn: dict[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")], Text]
-    """SHA-256 of a result's signed bytes to the reason why it no longer counts."""
+    """Who may co-sign results as reproduced and submit results on fresh splits."""
+    withdrawn: dict[_Sha256, Text]
+    """Results that no longer count: SHA-256 of the signed bytes, and the reason. Their files stay."""
+    removed: dict[_Sha256, Text] = Field(default_factory=dict)
+    """Results whose files are gone: likewise. Their names and features are free again."""
 
 
 class KeptVariable(Model):
     """A variable that the protocol probes."""
 
     name: Identifier
-    """As in the label set."""
+    """The variable's name in the label set."""
     categories: list[Identifier]
-    """The means it counts in."""
+    """The category means that it counts in."""
+    ordered: bool
+    """Whether its values have an order, so that results have a mean absolute error."""
     ceiling_f1: Share
-    """Best F1 that a function of the single frame reaches on the test split."""
+    """Best F1 that any function of a single frame reaches on the test split."""
     ceiling_accuracy: Share
-    """Likewise the best accuracy."""
+    """Best accuracy that any function of a single frame reaches on the test split."""
 
 
 class KeptGame(Model):
     """One game of a protocol."""
 
     splits: dict[Literal["train", "validation", "test"], Split]
-    """As the dataset's manifest has them."""
-    variables: list[KeptVariable]
-    """Those that it probes, in order."""
+    """Rows and digests, from the dataset's manifest."""
+    variables: Annotated[list[KeptVariable], Field(min_length=1)]
+    """The probed variables, in order."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(self.splits) != len(("train", "validation", "test")):
+            raise ValueError("train, validation and test are needed")
+        return self
 
     @cached_property
     def columns(self) -> Columns:
-        """What results repeat of the variables: their names, categories, ceilings of F1 and of accuracy."""
+        """Name, categories, ceiling of F1 and of accuracy of each variable, by field."""
         rows = [(v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in self.variables]
         return [list(column) for column in zip(*rows, strict=True)]
 
@@ -81,68 +109,92 @@ class ProbeChoice(Model):
     """A probe and its training size."""
 
     probe: Identifier
-    """Name."""
+    """The probe's name."""
     train_rows: TrainRows
-    """How many rows it is fitted on."""
+    """Number of training rows."""
 
 
-class TrivialScores(Model):
-    """What the trivial encoders score on one game under a probe and training size."""
+class Baseline(Model):
+    """What every result repeats of one game under one probe, because it does not depend on the encoder."""
 
     game: Identifier
-    """Its name."""
+    """The game's name."""
     probe: Identifier
-    """Its name."""
+    """The probe's name."""
     train_rows: TrainRows
-    """How many rows it is fitted on."""
-    pixels_pca_f1: dict[Identifier, Share]
-    """F1 of a PCA of the pixels, by variable."""
-    random_projection_f1: dict[Identifier, Share]
-    """F1 of a random projection of the pixels, by variable."""
+    """Number of training rows."""
+    classes: dict[Identifier, int] | None
+    """Number of different training labels, by variable; null if not known."""
+    majority_f1: dict[Identifier, Share] | None
+    """F1 of always predicting the most frequent training label."""
+    majority_accuracy: dict[Identifier, Share] | None
+    """Accuracy of the same."""
+    pixels_pca_f1: dict[Identifier, Share] | None
+    """F1 of a PCA of the pixels."""
+    random_projection_f1: dict[Identifier, Share] | None
+    """F1 of a random projection of the pixels."""
+
+
+BASELINES = ("classes", "majority_f1", "majority_accuracy", "pixels_pca_f1", "random_projection_f1")
 
 
 class AcceptedProtocol(Model):
-    """``protocols/NAME.json``: rules under which results are accepted, and what they must be made on."""
+    """``protocols/NAME.json``: the rules that results are made under, and what they are made on."""
 
     schema_version: Literal[1]
-    """Of this file."""
+    """Version of this file's format."""
     name: Name
-    """Of this file, and on the site."""
+    """Name of the file and of the ranking."""
     digest: Digest
-    """Of the protocol, as results say it."""
-    accepted_until: Utc | None
-    """After this, no new result under it comes in; those that are there stay."""
+    """The protocol's digest, as in results."""
+    accepted_until: Moment | None
+    """No new results after this time; those that are there stay."""
     dataset_version: Name
-    """Of the dataset."""
+    """Version of the dataset."""
     label_set: Identifier
-    """Of the dataset."""
+    """Label set of the dataset."""
     probes: Annotated[list[ProbeChoice], Field(min_length=1)]
-    """What every result has; the first is the one that ranks."""
+    """What every result must have; the first one ranks."""
     shown: list[ProbeChoice]
-    """What is shown beside these, of results that have it."""
+    """What is shown beside these, where a result has it."""
     settings: dict[Identifier, dict[Identifier, Setting | list[Setting]]]
-    """What else decides a probe's answer, by probe; no others are taken."""
-    seeds: dict[Identifier, Count]
-    """Of everything random that the protocol fixes."""
-    trivial: list[TrivialScores]
-    """Where they are known."""
-    games: dict[Identifier, KeptGame]
+    """All settings, by probe."""
+    seeds: dict[Identifier, int]
+    """Seeds that the protocol fixes."""
+    reserved: dict[Name, Digest]
+    """Names of built-in encoders, and the source digest that a result under such a name must have."""
+    baselines: list[Baseline]
+    """Scores that do not depend on the encoder, where known."""
+    games: Annotated[dict[Identifier, KeptGame], Field(min_length=1)]
     """The suite."""
 
+    @model_validator(mode="after")
+    def _baselines_are_complete(self) -> Self:
+        for known in self.baselines:
+            if known.game not in self.games:
+                raise ValueError(f"baselines: no game {known.game}")
+            names = {v.name for v in self.games[known.game].variables}
+            for field in BASELINES:
+                values = getattr(known, field)
+                if values is not None and set(values) != names:
+                    raise ValueError(f"baselines: {field} of {known.game} is not of its variables")
+        return self
+
     @cached_property
-    def trivial_of(self) -> dict[tuple[str, str, TrainRows], Columns]:
-        """By game, probe and training size, F1 of the variables with the PCA and the random projection."""
+    def baseline_columns(self) -> dict[tuple[str, str, TrainRows], dict[str, list[float]]]:
+        """The known baselines by game, probe and training size: field to values in the variables' order."""
         return {
-            (known.game, known.probe, known.train_rows): [
-                [scores[v.name] for v in self.games[known.game].variables]
-                for scores in (known.pixels_pca_f1, known.random_projection_f1)
-            ]
-            for known in self.trivial
+            (known.game, known.probe, known.train_rows): {
+                field: [values[v.name] for v in self.games[known.game].variables]
+                for field in BASELINES
+                if (values := getattr(known, field)) is not None
+            }
+            for known in self.baselines
         }
 
     @property
     def columns(self) -> list[ProbeChoice]:
-        """The probes that stand beside each other, those of every result first."""
+        """The probes of the table, those that every result has first."""
         return [*self.probes, *self.shown]
 
 
@@ -151,16 +203,14 @@ class Board:
     """A leaderboard's rules, without its results.
 
     Attributes:
-        folder: Where it is.
-        rules: ``board.json``.
-        protocols: By digest.
-        signers: ``allowed_signers``.
+        rules: Content of ``board.json``.
+        protocols: The accepted protocols, by digest.
+        keys: The list of keys as it is now.
     """
 
-    folder: Path
     rules: Rules
     protocols: Mapping[str, AcceptedProtocol]
-    signers: tuple[AllowedSigner, ...]
+    keys: KeyList
 
     @property
     def current(self) -> AcceptedProtocol:
@@ -168,165 +218,214 @@ class Board:
         return next(p for p in self.protocols.values() if p.name == self.rules.current)
 
 
-M = TypeVar("M", bound=BaseModel)
+@dataclass(frozen=True)
+class KeyList:
+    """Whose key was whose at one point of a leaderboard's history.
+
+    Attributes:
+        text: Content of ``allowed_signers``.
+        maintainers: Who was a maintainer.
+        at: When a key must be valid; None for a list of the past, which was checked when it counted.
+    """
+
+    text: str
+    maintainers: frozenset[str]
+    at: datetime | None = None
+
+    def owner(self, key: PublicKey) -> AllowedSigner | None:
+        """Return the line of a key, or None. Lines that cannot be read do not count."""
+        wanted, at = key.line, self.text.find(key.line)
+        while at >= 0:
+            end = self.text.find("\n", at)
+            line = self.text[self.text.rfind("\n", 0, at) + 1 : None if end < 0 else end]
+            entry = _entry(line)
+            if entry is not None and entry.key == key:
+                return entry
+            at = self.text.find(wanted, at + 1)
+        return None
+
+    @cached_property
+    def entries(self) -> tuple[AllowedSigner, ...]:
+        """Every line that can be read."""
+        return tuple(e for line in self.text.split("\n") if (e := _entry(line)) is not None)
+
+
+def parse_signers(text: str, maintainers: Sequence[str] = ()) -> list[AllowedSigner]:
+    """Read a list of keys in the one form that a leaderboard takes.
+
+    Raises:
+        BoardError: A line has another form, a key is there twice, or two names look alike.
+    """
+    entries: list[AllowedSigner] = []
+    lines: dict[PublicKey, int] = {}
+    names = {skeleton(name): name for name in maintainers}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            entry = parse_line(line)
+        except AtariariError as error:
+            raise BoardError(
+                f"{SIGNERS}, line {number}: {error.what.removeprefix(_FIRST)}",
+                expected=error.expected,
+                got=error.got,
+                cure=error.cure,
+            ) from error
+        name = entry.principals[0]
+        if entry.key in lines:
+            raise BoardError(f"{SIGNERS}, line {number}: the key is in line {lines[entry.key]} already.")
+        if names.setdefault(skeleton(name), name) != name:
+            raise BoardError(
+                f"{SIGNERS}, line {number}: {name} looks like {names[skeleton(name)]}.",
+                cure="Choose a name that cannot be mistaken for another one.",
+            )
+        lines[entry.key] = number
+        entries.append(entry)
+    return entries
+
+
+@lru_cache(maxsize=100_000)
+def parse_line(line: str) -> AllowedSigner:
+    """Read one line of a list of keys.
+
+    Raises:
+        BoardError: It does not have the one form that a leaderboard takes.
+        SignatureError: The key or a time in it is broken.
+    """
+    match = _SIGNER.fullmatch(line) if line.isascii() else None
+    if match is None:
+        raise BoardError(
+            "Not a line of the form that a leaderboard takes.", expected=_SIGNER_FORM, got=ascii(line[:100])
+        )
+    (entry,) = allowed_signers.parse(line.encode())
+    if entry.key.line != match[4]:
+        raise SignatureError("A key is not in its shortest base64 form.", got=match[4][:60])
+    return entry
+
+
+def _entry(line: str) -> AllowedSigner | None:
+    try:
+        return None if not line or line.startswith("#") else parse_line(line)
+    except AtariariError:
+        return None
 
 
 def read_board(folder: Path) -> Board:
-    """Read a leaderboard's rules.
+    """Read a leaderboard's rules as they are committed.
 
     Raises:
-        BoardError: A file is missing, is a link, or does not fit its form.
-        SignatureError: ``allowed_signers`` cannot be understood.
+        BoardError: Not a leaderboard, or a file of it breaks its form.
     """
-    rules = parse_rules(read_file(folder, "board.json"))
-    names = sorted(path.name for path in (folder / "protocols").glob("*.json"))
-    protocols = [parse_protocol(read_file(folder, f"protocols/{name}"), name) for name in names]
-    signers = parse_signers(read_file(folder, SIGNERS))
-    by_digest = {protocol.digest: protocol for protocol in protocols}
-    if len(by_digest) != len(protocols):
-        raise BoardError("Two protocols have the same digest.")
-    if rules.current not in {protocol.name for protocol in protocols}:
-        raise BoardError(
-            "board.json names a protocol that is not there.", expected=f"protocols/{rules.current}.json"
+    repository = Repository(folder)
+    board, problems = read_rules(repository, repository.tree("HEAD"))
+    if problems:
+        raise next(iter(problems.values()))
+    return board
+
+
+def read_rules(repository: Repository, tree: Tree) -> tuple[Board, dict[str, AtariariError]]:
+    """Read a leaderboard's rules, and say by file what is wrong with them; what can be read still counts.
+
+    Raises:
+        BoardError: ``board.json``, or the protocol that it ranks by, cannot be read.
+    """
+    rules = _parse(Rules, _read(repository, tree, RULES), RULES)
+    problems: dict[str, AtariariError] = {}
+    protocols: dict[str, AcceptedProtocol] = {}
+    for path in sorted(p for p in tree if re.fullmatch(r"protocols/[^/]+\.json", p)):
+        try:
+            protocol = _parse(AcceptedProtocol, _read(repository, tree, path), path)
+            if path != f"protocols/{protocol.name}.json":
+                raise BoardError(
+                    "A protocol's file has another name.",
+                    expected=f"protocols/{protocol.name}.json",
+                    got=path,
+                )
+            if protocol.digest in protocols:
+                raise BoardError(f"The protocol {protocols[protocol.digest].name} has the same digest.")
+            protocols[protocol.digest] = protocol
+        except AtariariError as error:
+            problems[path] = error
+    if rules.current not in {protocol.name for protocol in protocols.values()}:
+        path = f"protocols/{rules.current}.json"
+        raise problems.get(path) or BoardError(
+            "board.json ranks by a protocol that is missing.", expected=path
         )
-    return Board(folder, rules, by_digest, signers)
+    text = ""
+    try:
+        text = decoded(_read(repository, tree, SIGNERS))
+        parse_signers(text, rules.maintainers)
+    except AtariariError as error:
+        problems[SIGNERS] = error
+    return Board(rules, protocols, KeyList(text, frozenset(rules.maintainers))), problems
 
 
-def parse_rules(data: bytes) -> Rules:
-    """Read ``board.json``'s bytes."""
-    return _parse(Rules, data, "board.json")
-
-
-def parse_protocol(data: bytes, name: str) -> AcceptedProtocol:
-    """Read a protocol file's bytes."""
-    protocol = _parse(AcceptedProtocol, data, f"protocols/{name}")
-    if f"{protocol.name}.json" != name:
-        raise BoardError("A protocol's file has another name.", expected=f"{protocol.name}.json", got=name)
-    return protocol
-
-
-def parse_signers(data: bytes) -> tuple[AllowedSigner, ...]:
-    """Read ``allowed_signers``'s bytes, which a leaderboard wants plainer than OpenSSH does.
-
-    Raises:
-        SignatureError: As `allowed_signers.parse`.
-        BoardError: A pattern instead of a name, a key there twice, a key that may sign other things, or two
-            names that look alike.
-    """
-    entries = allowed_signers.parse(data)
-    owner: dict[PublicKey, int] = {}
-    names: dict[str, str] = {}
-    for entry in entries:
-        where = f"allowed_signers, line {entry.line}"
-        if len(entry.principals) != 1 or not re.fullmatch(PRINCIPAL, entry.principals[0]):
-            raise BoardError(
-                f"{where}: a line is for one person.",
-                expected="an address or a handle in lower case",
-                got=ascii(",".join(entry.principals)[:80]),
-            )
-        if entry.namespaces != (NAMESPACE,):
-            raise BoardError(
-                f"{where}: the key is not limited to results.", expected=f'namespaces="{NAMESPACE}"'
-            )
-        if entry.key in owner:
-            raise BoardError(
-                f"{where}: the key is in line {owner[entry.key]} already.", got=entry.key.fingerprint
-            )
-        name = entry.principals[0]
-        if names.setdefault(skeleton(name), name) != name:
-            raise BoardError(f"{where}: {name} looks like {names[skeleton(name)]}.")
-        owner[entry.key] = entry.line
-    return tuple(entries)
+def decoded(data: bytes) -> str:
+    """Return a list of keys as text. A byte that is not ASCII makes its line unreadable, nothing else."""
+    return data.decode("ascii", "surrogateescape")
 
 
 def path_of(signed: Signed) -> str:
-    """Return where a result lies in a leaderboard, which follows from its content.
+    """Return a result's path in a leaderboard, which follows from its content.
 
     Raises:
-        ResultError: Nobody vouches for it.
+        ResultError: The result names no submitter.
     """
     if signed.submitter is None:
         raise ResultError("The result names no submitter, so it cannot be submitted.")
     return f"{RESULTS}/{signed.submitter.principal}/{slug(signed.encoder.name)}/{signed.digest[:16]}.json"
 
 
-def slug(name: str) -> str:
-    """Return an encoder's name as a folder: lower case, everything else a hyphen."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "encoder"
-
-
-def skeleton(name: str) -> str:
-    """Return what a name looks like: two names with one skeleton would be mistaken for each other."""
-    plain = re.sub(r"[^a-z0-9@]", "", name.lower())
-    for seen, as_if in (("rn", "m"), ("vv", "w"), ("cl", "d")):
-        plain = plain.replace(seen, as_if)
-    return plain.translate(str.maketrans("01i5", "olls"))
-
-
-def result_files(folder: Path) -> Iterator[Path]:
-    """Walk ``results/`` and yield every file's path, relative to the leaderboard.
-
-    Raises:
-        BoardError: Something is there that is not a plain file at a result's path.
-    """
-    if not (folder / RESULTS).is_dir() or (folder / RESULTS).is_symlink():
-        raise BoardError(
-            "The leaderboard has no folder `results`.", cure="harness leaderboard init makes one."
-        )
-    count = 0
-    pending = [folder / RESULTS]
-    while pending:
-        for path in sorted(pending.pop().iterdir()):
-            relative = path.relative_to(folder)
-            mode = path.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                pending.append(path)
-                continue
-            if relative.as_posix() == f"{RESULTS}/.gitkeep":
-                continue
-            check_place(relative.as_posix(), mode)
-            count += 1
-            if count > _MAX_FILES:
-                raise BoardError("There are too many results.", expected=f"at most {_MAX_FILES:,}")
-            yield relative
-
-
 def check_place(path: str, mode: int) -> None:
-    """Refuse what is not a plain file at a result's path.
+    """Refuse anything but plain files, and in ``results`` anything but results.
 
     Raises:
         BoardError: Says what it is.
     """
-    if not stat.S_ISREG(mode) or mode & 0o111:
+    inside = path == RESULTS or path.startswith(f"{RESULTS}/")
+    if mode != PLAIN and (inside or mode != EXECUTABLE):
         raise BoardError(
-            f"{ascii(path)[1:-1]} is not a plain file.", expected="neither a link nor executable"
+            f"{printable(path)} is not a plain file.",
+            expected="neither a link, nor a submodule, nor (in results) executable",
+            got=f"mode {mode:o}",
         )
-    if not PATH.fullmatch(path):
+    if inside and not PATH.fullmatch(path) and path != _PLACEHOLDER:
         raise BoardError(
-            "A file in `results` is at no result's path.",
-            expected="results/SUBMITTER/ENCODER/DIGEST.json, as harness submit places it",
-            got=ascii(path)[1:-1][:200],
+            "A file in `results` is not at a result's path.",
+            expected="results/SUBMITTER/ENCODER/DIGEST.json, where harness submit puts it",
+            got=printable(path)[:200],
         )
 
 
-def read_file(folder: Path, name: str) -> bytes:
-    """Read one of a leaderboard's own files.
+def printable(path: str) -> str:
+    """Return a path as ASCII text."""
+    return ascii(path)[1:-1]
 
-    Raises:
-        BoardError: It is not there, or a link, or too large.
-    """
-    path = folder / name
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise BoardError(f"{name} is not a plain file.")
-        if path.stat().st_size > _MAX_RULES:
-            raise BoardError(f"{name} is too large.", expected=f"at most {_MAX_RULES:,} bytes")
-        return path.read_bytes()
-    except OSError as error:
+
+def is_result(path: str) -> bool:
+    """Whether a path is a result's."""
+    return PATH.fullmatch(path) is not None
+
+
+def _read(repository: Repository, tree: Tree, path: str) -> bytes:
+    blob = tree.get(path)
+    if blob is None:
         raise BoardError(
-            f"{folder} is not a leaderboard: {name} cannot be read: {error.strerror or error}.",
+            f"{repository.folder} is not a leaderboard: {path} is missing.",
             cure="harness leaderboard init makes one.",
-        ) from error
+        )
+    check_place(path, blob.mode)
+    if blob.size > _MAX_RULES:
+        raise BoardError(f"{path} is too large.", expected=f"at most {_MAX_RULES:,} bytes", got=blob.size)
+    return repository.content(blob.oid)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse_rules(data: bytes) -> Rules:
+    """Read the bytes of ``board.json``."""
+    return _parse(Rules, data, RULES)
 
 
 def _parse(model: type[M], data: bytes, name: str) -> M:
@@ -336,8 +435,5 @@ def _parse(model: type[M], data: bytes, name: str) -> M:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BoardError(
-            f"{name} does not fit its form at {ascii(where)[1:-1]}.", got=first["msg"]
+            f"{name} does not have the right form at {printable(where) or 'its top'}.", got=first["msg"]
         ) from error
-
-
-__all__ = ["MAX_BYTES", "Board", "BoardError", "path_of", "read_board"]

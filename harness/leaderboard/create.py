@@ -1,9 +1,10 @@
-"""A new leaderboard: a git repository with rules, keys, workflow, README and tests, that works at once."""
+"""Create a leaderboard: a git repository with rules, keys, workflow, README and tests."""
 
 from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -13,9 +14,18 @@ from typing import Any
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from atariari_data.games import game as game_of
-from harness.leaderboard import repository
-from harness.leaderboard.board import SIGNERS, AcceptedProtocol, BoardError, parse_rules, path_of
+from harness.leaderboard.board import (
+    BASELINES,
+    RESULTS,
+    RULES,
+    SIGNERS,
+    AcceptedProtocol,
+    parse_rules,
+    path_of,
+)
 from harness.leaderboard.gate import verify
+from harness.leaderboard.majority import majority
+from harness.leaderboard.repository import BoardError, Repository, commit, git
 from harness.results import result_file
 from harness.results.canonical import to_plain
 from harness.results.result import Result
@@ -24,6 +34,7 @@ _FILES = {
     "README.md": "readme.md",
     ".gitattributes": "gitattributes.txt",
     ".gitignore": "gitignore.txt",
+    ".github/CODEOWNERS": "codeowners.txt",
     ".github/workflows/leaderboard.yml": "workflow.yml",
     "tests/test_leaderboard.py": "test_leaderboard.txt",
 }
@@ -37,21 +48,39 @@ def create(
     maintainers: Sequence[str] = (),
     frames: Callable[[Path, Sequence[str]], None] | None = None,
 ) -> None:
-    """Make a leaderboard in a new or empty folder, and commit it.
+    """Create a leaderboard in a new or empty folder, and commit it.
 
     Args:
-        folder: Where.
-        protocols: What it accepts; the first ranks.
-        title: Heads the site.
-        maintainers: Principals whose co-signature says that a result was reproduced.
-        frames: Called to draw a picture of each game, as `draw_frames`.
+        folder: The folder.
+        protocols: The accepted protocols; the first one ranks.
+        title: Title of the site.
+        maintainers: Names of the maintainers, as in ``allowed_signers``.
+        frames: Draws a picture of each game, as `draw_frames`.
 
     Raises:
-        UsageError: The folder has something in it.
-        BoardError: git failed, or it cannot be written.
+        UsageError: The folder is not empty.
+        BoardError: git failed, or the folder cannot be written. It is then left empty.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", cure="Name a new folder.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not an empty folder.", cure="Name a new folder.")
+    try:
+        _write_files(folder, protocols, title, maintainers)
+        if frames is not None:
+            frames(folder, sorted({name for protocol in protocols for name in protocol.games}))
+        git(folder, "init", "--quiet", "--initial-branch=main")
+        git(folder, "add", "--all")
+        commit(folder, f"Create the leaderboard {title!r}\n")
+    except OSError as error:
+        _empty(folder)
+        raise BoardError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    except BaseException:
+        _empty(folder)
+        raise
+
+
+def _write_files(
+    folder: Path, protocols: Sequence[AcceptedProtocol], title: str, maintainers: Sequence[str]
+) -> None:
     values: dict[str, Any] = {
         "schema_version": 1,
         "title": title,
@@ -59,78 +88,76 @@ def create(
         "current": protocols[0].name,
         "maintainers": list(maintainers),
         "withdrawn": {},
+        "removed": {},
     }
     rules = parse_rules(json.dumps(values).encode())
     template = resources.files("harness.leaderboard").joinpath("new")
-    words = {"@TITLE@": title, "@VERSION@": _version()}
-    try:
-        for name, source in _FILES.items():
-            text = template.joinpath(source).read_text(encoding="utf-8")
-            for key, value in words.items():
-                text = text.replace(key, value)
-            _write(folder / name, text)
-        _write(folder / "board.json", json.dumps(rules.model_dump(), indent=1) + "\n")
-        for protocol in protocols:
-            _write(
-                folder / "protocols" / f"{protocol.name}.json",
-                json.dumps(protocol.model_dump(), indent=1) + "\n",
-            )
-        _write(
-            folder / SIGNERS,
-            "# Whose key is whose. One line for each key:\n"
-            '# you@example.org namespaces="atariari-result-v1" ssh-ed25519 AAAA...\n',
-        )
-        _write(folder / "results" / ".gitkeep", "")
-        if frames is not None:
-            frames(folder, sorted({name for protocol in protocols for name in protocol.games}))
-    except OSError as error:
-        raise BoardError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    repository.git(folder, "init", "--quiet", "--initial-branch=main")
-    repository.git(folder, "add", "--all")
-    repository.commit(folder, f"Begin the leaderboard {title!r}\n")
+    owners = " ".join(name if "@" in name else f"@{name}" for name in maintainers) or "@YOUR-ACCOUNT"
+    words = {"@TITLE@": title, "@VERSION@": _version(), "@OWNERS@": owners}
+    for name, source in _FILES.items():
+        text = template.joinpath(source).read_text(encoding="utf-8")
+        for key, value in words.items():
+            text = text.replace(key, value)
+        _write(folder / name, text)
+    _write(folder / RULES, json.dumps(rules.model_dump(), indent=1) + "\n")
+    for protocol in protocols:
+        text = json.dumps(protocol.model_dump(), indent=1) + "\n"
+        _write(folder / "protocols" / f"{protocol.name}.json", text)
+    _write(
+        folder / SIGNERS,
+        "# Keys and their owners, one line for each key:\n"
+        '# you@example.org namespaces="atariari-result-v1" ssh-ed25519 AAAA...\n',
+    )
+    _write(folder / RESULTS / ".gitkeep", "")
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir() if folder.is_dir() else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def read_first(results: Path) -> dict[str, tuple[Path, Result]]:
-    """Return the results that a leaderboard is to begin with, and their files, by where they go in it.
+    """Read the first results of a leaderboard; return each file and result by its path in the leaderboard.
 
     Args:
-        results: A folder of ``*.json`` and an ``allowed_signers``.
+        results: A folder with ``*.json`` files and ``allowed_signers``.
 
     Raises:
-        UsageError: There are none, or no ``allowed_signers`` beside them.
-        ResultError: A file is not a result, or nobody vouches for it.
+        UsageError: There are no results, or no ``allowed_signers`` beside them.
+        ResultError: A file is not a result, or names no submitter.
     """
     files = sorted(results.glob("*.json"))
     if not files or not (results / SIGNERS).is_file():
         raise UsageError(
-            f"{results} has no results to begin with.", expected=f"*.json, and {SIGNERS} beside them"
+            f"{results} has no results to start with.", expected=f"*.json, and {SIGNERS} beside them"
         )
     read = [(file, result_file.read(file)) for file in files]
     return {path_of(result.signed): (file, result) for file, result in read}
 
 
 def begin_with(folder: Path, first: Mapping[str, tuple[Path, Result]], signers: Path) -> None:
-    """Put the first results into a new leaderboard, with the keys that they hold against, and commit them.
+    """Add first results to a new leaderboard, with the keys that signed them, and commit them.
 
     Args:
         folder: The leaderboard, as `create` left it.
-        first: As of `read_first`.
+        first: As `read_first` returns it.
         signers: An ``allowed_signers`` file.
 
     Raises:
-        BoardError: The gate refuses one. Then none is put in.
+        BoardError: The gate refuses one. Then none is added.
     """
+    before = Repository(folder).commit_of("HEAD")
     try:
         for path, (_, result) in first.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             result_file.write(result, folder / path)
         _write(folder / SIGNERS, signers.read_text(encoding="utf-8"))
+        git(folder, "add", "--all", "--force", RESULTS, SIGNERS)
+        commit(folder, f"Add the first {len(first)} results\n")
         _gate(folder, first)
-        repository.git(folder, "add", "--all")
-        repository.commit(folder, f"Add the first {len(first)} results\n")
     except BaseException:
-        repository.git(folder, "reset", "--quiet", "--hard")
-        repository.git(folder, "clean", "--quiet", "--force", "-d")
+        git(folder, "reset", "--quiet", "--hard", before)
+        git(folder, "clean", "--quiet", "--force", "-d")
         raise
 
 
@@ -139,7 +166,7 @@ def _gate(folder: Path, first: Mapping[str, tuple[Path, Result]]) -> None:
         path, error = findings[0].path, findings[0].error
         name = first[path][0] if path in first else path
         raise BoardError(
-            f"The leaderboard was made without results, since {name} is refused: {error.what}",
+            f"The leaderboard was created without results, because {name} is refused: {error.what}",
             expected=error.expected,
             got=error.got,
             cure=error.cure,
@@ -147,7 +174,7 @@ def _gate(folder: Path, first: Mapping[str, tuple[Path, Result]]) -> None:
 
 
 def protocols_here() -> list[AcceptedProtocol]:
-    """Return the protocols of the installed harness, one for each label set, on the installed dataset.
+    """Return the installed harness's protocols on the installed dataset, one for each label set.
 
     Raises:
         MissingExtraError: The extra ``harness`` is not installed.
@@ -166,10 +193,10 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
     from harness.trivial.store import look_up
 
     games: dict[str, Any] = {}
-    trivial = []
+    baselines = []
     for name in names:
         manifest = load_manifest(name)
-        categories = {v.name: list(v.categories) for v in game_of(name).variables(label_set)}
+        known = {v.name: v for v in game_of(name).variables(label_set)}
         splits = sorted(manifest.configs[name].splits.items())
         statistics = manifest.label_sets[label_set]
         games[name] = {
@@ -177,7 +204,8 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
             "variables": [
                 {
                     "name": v,
-                    "categories": categories[v],
+                    "categories": list(known[v].categories),
+                    "ordered": known[v].ordered,
                     "ceiling_f1": statistics[v].ceiling_f1,
                     "ceiling_accuracy": statistics[v].ceiling_accuracy,
                 }
@@ -185,9 +213,12 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
             ],
         }
         for run in (*RANKED, *SHOWN):
-            if (known := look_up(manifest, label_set, run).f1) is not None:
-                scores = {f"{encoder.replace('-', '_')}_f1": dict(f1) for encoder, f1 in known.items()}
-                trivial.append({"game": name, **run._asdict(), **scores})
+            trivial = look_up(manifest, label_set, run).f1 or {}
+            fields = {f"{encoder.replace('-', '_')}_f1": dict(f1) for encoder, f1 in trivial.items()}
+            fields |= majority(manifest, label_set, run.train_rows) or {}
+            if fields:
+                missing = dict.fromkeys(BASELINES)
+                baselines.append({"game": name, **run._asdict(), **missing, **fields})
     found = {
         "schema_version": 1,
         "name": PROTOCOL if label_set == DEFAULT_LABEL_SET else f"{PROTOCOL}-{label_set}",
@@ -199,14 +230,30 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "shown": [run._asdict() for run in SHOWN],
         "settings": {probe: settings(probe) for probe in PROBES},
         "seeds": seeds(PROBES),
-        "trivial": trivial,
+        "reserved": built_in_sources(),
+        "baselines": baselines,
         "games": games,
     }
     return AcceptedProtocol.model_validate(to_plain(found))
 
 
+def built_in_sources() -> dict[str, str]:
+    """Return the source digest of every built-in encoder, by name."""
+    from harness.adapters import load_encoder
+    from harness.encoders.digests import object_digest
+    from harness.encoders.named import NAMED
+    from harness.methods import METHODS, load_method
+    from harness.methods.method import Network
+
+    methods = {name: load_method(name) for name in METHODS if name not in NAMED}
+    made = {name: method.make_encoder(Network(), method.Options()) for name, method in methods.items()}
+    found = {name: object_digest(encoder)[0] for name, encoder in made.items()}
+    found |= {name: load_encoder(name).source_digest for name in NAMED}
+    return {name: f"sha256:{digest}" for name, digest in sorted(found.items())}
+
+
 def draw_frames(folder: Path, games: Sequence[str]) -> None:
-    """Put a picture of every game into ``frames/``, for the site: the screen after two seconds of waiting."""
+    """Write a picture of each game to ``frames/`` for the site: its screen after two seconds."""
     from ale_py import ALEInterface, LoggerMode, roms
     from PIL import Image
 

@@ -1,39 +1,37 @@
-"""One result on a leaderboard: checked against the protocol it names, and how far it can be believed."""
+"""One result on a leaderboard: checked against its protocol and the keys that counted when it came in."""
 
 from __future__ import annotations
 
 import gc
-import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
-import orjson
-from blake3 import blake3
+import numpy as np
+import numpy.typing as npt
 
-from harness.leaderboard.board import AcceptedProtocol, Board, BoardError, path_of
+from harness.leaderboard.board import AcceptedProtocol, Board, KeyList, path_of
 from harness.leaderboard.made_on import check_made_on
-from harness.results.canonical import MAX_BYTES, ResultError
+from harness.leaderboard.names import slug
+from harness.leaderboard.repository import BoardError
 from harness.results.consistency import check
 from harness.results.provenance import Encoder
-from harness.results.result import GameScores, Means, Result, Signed, SuiteMeans, TrainRows
-from harness.results.result_file import loads
-from harness.results.verify import signers_of, whose
-from harness.signing.allowed_signers import AllowedSigner
+from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans
+from harness.results.verify import signers_of
 from harness.signing.sshsig import PublicKey, SignatureError
 
 Tier = Literal["self-reported", "reproduced", "fresh-seed"]
 FRESH_TOLERANCE = 0.03
-"""How much lower F1 on a fresh test split may be before it looks like memory of the published one."""
+"""How far F1 may fall on a fresh test split before it looks as if the published one was memorised."""
 
 _CLOCK_SKEW = timedelta(days=1)
+_NEAR_MAJORITY = 0.002
+_NEARLY_PERFECT = 0.999
 
-
-_SAME_FOR_ALL = ("name", "classes", "majority_f1", "majority_accuracy")
+NO_CELL = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +39,49 @@ class GameHead:
     """A game of a result.
 
     Attributes:
-        means: Under each probe.
-        outputs: Digests of what the encoder gave.
-        baselines: By probe and training size, a digest of what is the same for every encoder: the classes
-            and the majority's scores.
+        means: Means under each probe.
+        outputs: Digests of the features and of the first probe's predictions; none where all cells are
+            `NO_CELL`, as for encoders that have collapsed, which are alike.
+        cells: int32 [v], F1 and accuracy of each variable under the first probe as one number; `NO_CELL`
+            where different encoders can have the same by chance, at the majority or the ceiling.
     """
 
     means: tuple[Means, ...]
     outputs: tuple[str, ...]
-    baselines: Mapping[tuple[str, TrainRows], bytes]
+    cells: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, game: GameScores) -> GameHead:
         """Take it from a game of a result."""
-        return cls(
-            tuple(scores.means for scores in game.scores),
-            (game.embeddings, *(scores.predictions for scores in game.scores)),
-            {
-                (scores.probe, scores.train_rows): blake3(
-                    orjson.dumps(scores.variables.take(_SAME_FOR_ALL))
-                ).digest()
-                for scores in game.scores
-            },
+        rows = zip(
+            *game.scores[0].variables.take(("f1", "accuracy", "majority_f1", "ceiling_f1")), strict=True
         )
+        cells = np.array([_cell(*row) for row in rows], np.int32)
+        outputs = (game.embeddings, game.scores[0].predictions)
+        means = tuple(scores.means for scores in game.scores)
+        return cls(means, outputs if (cells != NO_CELL).any() else (), cells)
+
+
+def _cell(f1: float | None, accuracy: float | None, majority: float | None, ceiling: float | None) -> int:
+    if f1 is None or accuracy is None or f1 >= _NEARLY_PERFECT or f1 == ceiling:
+        return NO_CELL
+    if majority is not None and abs(f1 - majority) <= _NEAR_MAJORITY:
+        return NO_CELL
+    return round(f1 * 10_000) * 10_001 + round(accuracy * 10_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """What rankings and plots show of a result; the scores of its variables stay in the file.
 
-    A thousand results take megabytes so, and gigabytes otherwise.
+    A thousand results take megabytes this way, and gigabytes otherwise.
     """
 
     digest: str
     run_id: str
     finished: str
     fresh_seed: int | None
-    as_released: bool | None
-    own_process: bool
+    fresh_of: str | None
     encoder: Encoder
     suite: tuple[SuiteMeans, ...]
     games: Mapping[str, GameHead]
@@ -87,14 +90,12 @@ class Head:
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
         games = {name: GameHead.of(game) for name, game in signed.games.items()}
-        seed = signed.dataset.fresh_seed
         return cls(
             signed.digest,
             signed.run_id,
             signed.finished,
-            seed,
-            signed.harness.as_released,
-            signed.isolation is not None and signed.isolation.own_process,
+            signed.dataset.fresh_seed,
+            signed.dataset.fresh_of,
             signed.encoder,
             tuple(signed.suite),
             games,
@@ -103,16 +104,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A result that holds.
+    """A result that has been checked.
 
     Attributes:
-        path: Relative to the leaderboard.
-        submitter: Who vouches for it.
+        path: Its path in the leaderboard.
+        submitter: Whose key signed it.
         head: What it says.
-        protocol: Which of the accepted protocols it was made under.
-        cosigners: Maintainers, other than the submitter, who say that they got the same.
-        added: When it came in.
-        file: BLAKE3 of the file that was checked.
+        protocol: The accepted protocol that it was made under.
+        cosigners: Maintainers, other than the submitter, who co-signed it.
+        order: When it came in: the number of the commit, and then whether it covers fewer games.
     """
 
     path: str
@@ -120,31 +120,7 @@ class Entry:
     head: Head
     protocol: AcceptedProtocol
     cosigners: tuple[str, ...]
-    added: datetime
-    file: str
-
-    def content(self, folder: Path) -> bytes:
-        """Read the file again.
-
-        Raises:
-            BoardError: It is not the one that was checked.
-        """
-        data = read_bytes(folder / self.path)
-        if blake3(data).hexdigest() != self.file:
-            raise BoardError(f"{self.path} was changed while it was read.", cure="Once more.")
-        return data
-
-    def signed(self, folder: Path) -> dict[str, Any]:
-        """Read what is signed again, as dicts and lists; as `content`."""
-        return cast("dict[str, Any]", orjson.loads(self.content(folder))["signed"])
-
-
-@dataclass(frozen=True)
-class Dates:
-    """When a file came in and when it was last changed; both now, for one that is about to come in."""
-
-    added: datetime
-    changed: datetime
+    order: tuple[int, int]
 
 
 @contextmanager
@@ -159,69 +135,70 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def read_entry(
-    board: Board, path: str, dates: Dates, signers: Sequence[AllowedSigner] | None = None, *, new: bool
-) -> Entry:
-    """Read and check one result of a leaderboard.
-
-    Args:
-        board: Its rules.
-        path: Of the file, relative to the leaderboard.
-        dates: When the keys must have been valid.
-        signers: Keys to trust; the leaderboard's, if not given.
-        new: Whether it is about to come in, so that a protocol's cut-off holds for it.
-
-    Raises:
-        BoardError: The place is wrong, or the protocol, or what it was made on.
-        ResultError: As `harness.results.consistency.check`.
-        SignatureError: A signature does not hold or does not count.
-    """
-    result = loads(read_bytes(board.folder / path))
-    return check_entry(board, path, result, dates, signers, new=new)
-
-
 def check_entry(
     board: Board,
     path: str | None,
     result: Result,
-    dates: Dates,
-    signers: Sequence[AllowedSigner] | None = None,
+    keys: Sequence[KeyList] | None = None,
     *,
-    new: bool,
+    new: datetime | None = None,
+    order: int = 0,
 ) -> Entry:
-    """Check a result that has been read; as `read_entry`. Without ``path``, any place is right."""
+    """Check a result against a leaderboard's rules.
+
+    Args:
+        board: The rules.
+        path: Where it lies; None for a result that is not on a leaderboard yet.
+        result: The result.
+        keys: Lists of keys, any of which may cover a signature: those of the commits that added or changed
+            the file. The leaderboard's present list, if not given.
+        new: The time now, for a result that is about to come in: its protocol must be open and its run over.
+        order: Number of the commit in which it came in.
+
+    Raises:
+        BoardError: The place, the protocol, or what it was made on is wrong.
+        ResultError: As `harness.results.consistency.check`.
+        SignatureError: A signature is not valid or does not count.
+    """
     signed = result.signed
-    if signed.submitter is None:
-        raise ResultError("The result names no submitter, so it cannot be submitted.")
-    submitter = signed.submitter.principal
-    trusted = board.signers if signers is None else signers
-    cosigners = _check_signatures(board, result, submitter, dates, trusted)
+    place = path_of(signed)
+    submitter = signed.submitter.principal if signed.submitter else ""
+    cosigners = _check_signatures(result, submitter, [board.keys] if keys is None else keys)
     check(signed)
-    protocol = _protocol(board, signed, dates, new=new)
+    protocol = board.protocols.get(signed.protocol.digest)
+    if protocol is None:
+        raise BoardError(
+            "The result was made under a protocol that this leaderboard does not accept.",
+            expected="one of " + ", ".join(p.name for p in board.protocols.values()),
+            got=f"{signed.protocol.name} ({signed.protocol.digest[:23]}...)",
+        )
+    if new is not None:
+        _check_time(signed, protocol, new)
     if not signed.ranked and not signed.is_bound and signed.dataset.fresh_seed is None:
         raise BoardError(f"The result is not for ranking: {signed.unranked_reason}.")
-    _check_whole(signed)
-    check_made_on(signed, protocol)
-    if datetime.fromisoformat(signed.finished) > dates.added + _CLOCK_SKEW:
-        raise BoardError("The run ended in the future.", got=signed.finished)
-    place = path_of(signed)
+    _check_fresh(signed)
+    check_made_on(signed, protocol, new=new is not None)
     if path is not None and path != place:
-        raise BoardError("The file does not lie where its content belongs.", expected=place, got=path)
-    file = blake3(result.content).hexdigest()
-    return Entry(place, submitter, Head.of(signed), protocol, cosigners, dates.added, file)
+        raise BoardError("The file is not where its content belongs.", expected=place, got=path)
+    return Entry(place, submitter, Head.of(signed), protocol, cosigners, (order, len(signed.games)))
 
 
-def tier(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Entry]]) -> Tier:
-    """Return how far an entry can be believed."""
+def tier(entry: Entry, fresh: Mapping[str, Sequence[Entry]]) -> Tier:
+    """Return how far an entry can be trusted.
+
+    Args:
+        entry: The entry.
+        fresh: Runs on fresh test splits, by the digest of the result that they test.
+    """
     if any(gap is not None and gap <= FRESH_TOLERANCE for gap in fresh_gaps(entry, fresh)):
         return "fresh-seed"
     return "reproduced" if entry.cosigners else "self-reported"
 
 
-def fresh_gaps(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Entry]]) -> list[float | None]:
-    """Return how much F1 falls on test splits recorded afresh, one number for each such run."""
+def fresh_gaps(entry: Entry, fresh: Mapping[str, Sequence[Entry]]) -> list[float | None]:
+    """Return how far F1 falls on test splits recorded afresh, one number for each such run."""
     found = []
-    for other in fresh.get(identity(entry), ()):
+    for other in fresh.get(entry.head.digest, ()):
         pairs = [
             (game.means[0].f1, other.head.games[name].means[0].f1)
             for name, game in entry.head.games.items()
@@ -233,80 +210,76 @@ def fresh_gaps(entry: Entry, fresh: Mapping[tuple[str, str | None], Sequence[Ent
     return found
 
 
-def identity(entry: Entry) -> tuple[str, str | None]:
-    """Return what makes two runs runs of the same encoder."""
-    return entry.head.encoder.source, entry.head.encoder.weights
+def latest(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """Group entries by protocol and encoder; what came in last is first."""
+    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in sorted(entries, key=lambda e: (e.order, e.path), reverse=True):
+        found[entry.protocol.name, slug(entry.head.encoder.name)].append(entry)
+    return found
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file that may be anything.
-
-    Raises:
-        BoardError: A link, no plain file, or it cannot be read.
-        ResultError: It is too large for a result.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BoardError("This is not a plain file.")
-            if status.st_size > MAX_BYTES:
-                raise ResultError(
-                    "The file is too large for a result.", expected=f"at most {MAX_BYTES:,} bytes"
-                )
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BoardError(f"The file cannot be read: {error.strerror or error}.") from error
-
-
-def _protocol(board: Board, signed: Signed, dates: Dates, *, new: bool) -> AcceptedProtocol:
-    protocol = board.protocols.get(signed.protocol.digest)
-    if protocol is None:
+def _check_time(signed: Signed, protocol: AcceptedProtocol, now: datetime) -> None:
+    until = protocol.accepted_until
+    if until is not None and now > datetime.fromisoformat(until):
         raise BoardError(
-            "The result was made under a protocol that this leaderboard does not accept.",
-            expected="one of " + ", ".join(p.name for p in board.protocols.values()),
-            got=f"{signed.protocol.name} ({signed.protocol.digest[:23]}...)",
+            f"The protocol {protocol.name} is closed.",
+            expected=f"a result that comes in until {until}",
+            got=f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         )
-    if protocol.accepted_until is not None:
-        until = datetime.fromisoformat(protocol.accepted_until)
-        if (dates.added if not new else datetime.now(UTC)) > until:
-            raise BoardError(
-                f"The protocol {protocol.name} is closed.",
-                expected=f"a result that came in until {protocol.accepted_until}",
-                got=f"{dates.added:%Y-%m-%dT%H:%M:%SZ}",
-            )
-    return protocol
+    if datetime.fromisoformat(signed.finished) > now + _CLOCK_SKEW:
+        raise BoardError("The run ended in the future.", got=signed.finished)
 
 
-def _check_whole(signed: Signed) -> None:
-    """Refuse a dry run on a fresh split, which says too little of an encoder to move its tier."""
-    if signed.dataset.fresh_seed is not None and signed.dry_run_rows is not None:
-        raise BoardError("The result is of a dry run.", expected="all test rows", got=signed.unranked_reason)
+def _check_fresh(signed: Signed) -> None:
+    dataset = signed.dataset
+    if (dataset.fresh_seed is None) != (dataset.fresh_of is None):
+        raise BoardError(
+            "A run on a fresh test split names the result that it tests, and no other run does.",
+            expected="fresh_seed and fresh_of, or neither",
+            got=f"fresh_seed {dataset.fresh_seed}, fresh_of {dataset.fresh_of}",
+            cure="harness evaluate --fresh-seed N --fresh-of RESULT.json",
+        )
+    if dataset.fresh_seed is not None and signed.dry_run_rows is not None:
+        raise BoardError(
+            "The result is from a dry run.", expected="all test rows", got=signed.unranked_reason
+        )
 
 
-def _check_signatures(
-    board: Board, result: Result, submitter: str, dates: Dates, signers: Sequence[AllowedSigner]
-) -> tuple[str, ...]:
-    signed = result.signed
-    found = signers_of(result, lambda key: _signer(key, signers, dates, submitter))
+def _check_signatures(result: Result, submitter: str, keys: Sequence[KeyList]) -> tuple[str, ...]:
+    """Return the maintainers who co-signed."""
+    maintainers: set[str] = set()
+
+    def owner(key: PublicKey) -> str:
+        person, is_maintainer = _owner(key, keys)
+        maintainers.update({person} if is_maintainer else ())
+        return person
+
+    found = signers_of(result, owner)
     others = sorted({str(each.principal) for each in found if each.principal != submitter})
     for person in others:
-        if person not in board.rules.maintainers:
-            raise SignatureError(
-                "Only maintainers co-sign.", expected=", ".join(board.rules.maintainers), got=person
-            )
-    if signed.dataset.fresh_seed is not None and submitter not in board.rules.maintainers:
+        if person not in maintainers:
+            raise SignatureError("Only maintainers co-sign.", got=person)
+    if result.signed.dataset.fresh_seed is not None and submitter not in maintainers:
         raise SignatureError("Only maintainers submit results on a fresh split.", got=submitter)
     return tuple(others)
 
 
-def _signer(key: PublicKey, signers: Sequence[AllowedSigner], dates: Dates, submitter: str) -> str:
-    """Return whose key it is: valid when the file came in or, for a later signature, when it was changed."""
-    try:
-        return whose(key, signers, at=dates.added, submitter=submitter)
-    except SignatureError:
-        person = whose(key, signers, at=dates.changed, submitter=submitter)
-        if person == submitter:
-            raise
-        return person
+def _owner(key: PublicKey, keys: Sequence[KeyList]) -> tuple[str, bool]:
+    """Return whose key it is, and whether that was a maintainer."""
+    refusal = "it is not in the list of keys"
+    people: set[tuple[str, bool]] = set()
+    for known in keys:
+        entry = known.owner(key)
+        if entry is None:
+            continue
+        reason = None if known.at is None else entry.refusal(NAMESPACE, known.at)
+        if reason is None:
+            people.add((entry.principals[0], entry.principals[0] in known.maintainers))
+        else:
+            refusal = reason
+    if not people:
+        raise SignatureError(
+            f"The key {key.fingerprint} is not accepted: {refusal}.",
+            cure="A new key is merged first, in a change of its own: harness leaderboard admit",
+        )
+    return max(people, key=lambda each: each[1])

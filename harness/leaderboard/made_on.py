@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from harness.leaderboard.board import AcceptedProtocol, BoardError
+from harness.leaderboard.board import AcceptedProtocol, KeptGame
+from harness.leaderboard.names import skeleton
+from harness.leaderboard.repository import BoardError
 from harness.results.result import ProbeScores, Signed
 from harness.results.variables import Columns
 
 _KEPT = ("name", "categories", "ceiling_f1", "ceiling_accuracy")
+_ALWAYS = ("f1", "accuracy", "f1_interval", "majority_f1", "majority_accuracy")
+"""What every run of the harness gives: null in none of its results."""
+_OF_TEST_ROWS = ("majority_f1", "majority_accuracy", "pixels_pca_f1", "random_projection_f1")
 _TRIVIAL = ("pixels_pca_f1", "random_projection_f1")
+_KNOWN = {"pixels-pca": _TRIVIAL[0], "random-projection": _TRIVIAL[1]}
+"""Built-in encoders whose scores the protocol has."""
+_TOLERANCE = 0.01
+"""How far such a score may be from the protocol's: other hardware changes its last places."""
 
 
-def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
-    """Refuse a result that was made on something else than its protocol's file says.
+def check_made_on(signed: Signed, protocol: AcceptedProtocol, *, new: bool) -> None:
+    """Refuse a result that was made on anything else than its protocol says.
+
+    Args:
+        signed: The result.
+        protocol: The protocol.
+        new: Whether it is about to come in. One that is there may lack scores of the trivial encoders, which
+            may not have been made yet when it was run.
 
     Raises:
         BoardError: Says what, expected against got.
@@ -28,31 +43,76 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol) -> None:
     _expect("first probe", wanted[0], found[0])
     for probe in signed.probes:
         _expect(f"settings of {probe.probe}", protocol.settings.get(probe.probe), probe.settings)
-    for what, seed in signed.seeds.items():
-        _expect(f"seed of {what}", protocol.seeds.get(what), seed)
+    used = {probe.probe for probe in signed.probes}
+    unused = set(protocol.settings) - used
+    _expect("seeds", {k: v for k, v in protocol.seeds.items() if k not in unused}, signed.seeds)
+    _check_reserved(signed, protocol)
+    fresh = dataset.fresh_seed is not None
     for name, game in signed.games.items():
-        kept = protocol.games.get(name)
-        if kept is None:
-            raise BoardError(f"The game {name} is not in the suite.")
+        kept = protocol.games[name]
         for split, known in kept.splits.items():
-            if split == "test" and dataset.fresh_seed is not None:
+            if split == "test" and fresh:
                 continue
-            used = dataset.splits[name][split]
-            _expect(f"{name}: rows of {split}", known.rows, used.rows)
-            _expect(f"{name}: digest of {split}", known.digest, used.digest)
+            rows = dataset.splits[name][split]
+            _expect(f"{name}: rows of {split}", known.rows, rows.rows)
+            _expect(f"{name}: digest of {split}", known.digest, rows.digest)
         for scores in game.scores:
-            _check_rows(name, scores, protocol, fresh=dataset.fresh_seed is not None)
+            _check_rows(name, scores, protocol, fresh=fresh, new=new)
 
 
-def _check_rows(name: str, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool) -> None:
-    kept = protocol.games[name].columns
-    if fresh:  # other rows, of which no ceiling is known
+def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
+    """Keep the names of built-in encoders for them."""
+    name = signed.encoder.name
+    for built_in, source in protocol.reserved.items():
+        if skeleton(built_in) != skeleton(name):
+            continue
+        if (name, signed.encoder.source) != (built_in, source):
+            raise BoardError(
+                f"The name {name!r} is reserved for the built-in encoder {built_in!r}.",
+                expected=f"source {source}",
+                got=f"source {signed.encoder.source}",
+                cure="harness evaluate --name ANOTHER",
+            )
+    field = _KNOWN.get(name)
+    for game, scores in ((g, s) for g, each in signed.games.items() for s in each.scores):
+        known = protocol.baseline_columns.get((game, scores.probe, scores.train_rows), {}).get(field or "")
+        if known is None or signed.dataset.fresh_seed is not None:
+            continue
+        mean = sum(known) / len(known)
+        got = sum(f1 or 0.0 for f1 in scores.variables.columns["f1"]) / len(known)
+        if abs(got - mean) > _TOLERANCE:
+            raise BoardError(
+                f"The scores are not those of the built-in encoder {name!r} on {game}.",
+                expected=f"mean F1 {mean:.4f}",
+                got=f"{got:.4f}",
+            )
+
+
+def _check_rows(
+    name: str, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool, new: bool
+) -> None:
+    game = protocol.games[name]
+    kept = game.columns
+    if fresh:  # other rows, whose ceilings are not known
         kept = [*kept[:2], *[[None] * len(kept[0])] * 2]
     _expect_rows(f"{name}: variables and their ceilings", kept, scores.variables.take(_KEPT))
-    known = protocol.trivial_of.get((name, scores.probe, scores.train_rows))
-    if known is not None and not fresh and scores.trivial_reason is None:
-        found = scores.variables.take(_TRIVIAL)
-        _expect_rows(f"{name}: scores of the trivial encoders", [kept[0], *known], [kept[0], *found])
+    _check_nulls(name, scores, game)
+    known = protocol.baseline_columns.get((name, scores.probe, scores.train_rows), {})
+    without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
+    for field, values in known.items():
+        if field not in (_OF_TEST_ROWS if fresh else without):
+            _expect_rows(f"{name}: {field}", [kept[0], values], scores.variables.take(("name", field)))
+
+
+def _check_nulls(name: str, scores: ProbeScores, game: KeptGame) -> None:
+    """Refuse a missing score: the harness leaves none out, and what is missing cannot be checked."""
+    for field in _ALWAYS:
+        if None in scores.variables.columns[field]:
+            raise BoardError(f"{name}: {field} is null.", expected="a number, as every run gives one")
+    for variable, error in zip(game.variables, scores.variables.columns["mae"], strict=True):
+        if (error is None) == variable.ordered:
+            what = "a number" if variable.ordered else "null: its values have no order"
+            raise BoardError(f"{name}.{variable.name}: mae does not fit.", expected=what, got=error)
 
 
 def _expect_rows(what: str, expected: Columns, got: Columns) -> None:

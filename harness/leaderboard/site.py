@@ -1,4 +1,4 @@
-"""The site: static pages that need nothing but themselves, made from results that hold."""
+"""The site: self-contained static pages of the results that are valid."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
+from atariari_data.errors import AtariariError
 from atariari_data.games import CATEGORIES, game
-from harness.leaderboard.board import SIGNERS, AcceptedProtocol, Board, BoardError, ProbeChoice, slug
-from harness.leaderboard.entry import Entry, Tier, fresh_gaps, identity, tier, uncollected
-from harness.leaderboard.gate import Verdict, latest
+from harness.leaderboard.board import SIGNERS, AcceptedProtocol, ProbeChoice, parse_line
+from harness.leaderboard.entry import Entry, Tier, fresh_gaps, latest, tier, uncollected
+from harness.leaderboard.gate import Verdict
+from harness.leaderboard.names import slug
 from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
+from harness.leaderboard.repository import PLAIN, BoardError
 from harness.leaderboard.tables import variable_rows
 from harness.pages.environment import environment
 from harness.pages.words import game_title, probe_title
@@ -28,14 +31,16 @@ from harness.results.frame import harmless
 from harness.results.result import SuiteMeans
 
 _KEPT = ".atariari-site"
-"""Marks a folder as made by us, so that it may be replaced."""
+"""Marks a folder as a site, so that it can be replaced."""
 _SHOWN = 100
 """Rows of the ranking before a button shows the rest; as in board.js."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MAX_PICTURE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Row:
-    """An encoder under one protocol: its newest run, and the older ones."""
+    """An encoder under one protocol: its latest run, and the earlier ones."""
 
     protocol: AcceptedProtocol
     entry: Entry
@@ -46,27 +51,27 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Of the encoder."""
+        """The encoder's name."""
         return self.entry.head.encoder.name
 
     @cached_property
     def slug(self) -> str:
-        """Of its page."""
+        """The name of its page."""
         return slug(self.name)
 
     @property
     def date(self) -> str:
-        """When the run ended."""
+        """When the run ended, by its own clock."""
         return self.entry.head.finished[:10]
 
     @property
     def bound(self) -> bool:
-        """Whether it is no encoder, but what bounds them."""
+        """Whether it is an upper bound rather than an encoder."""
         return self.entry.head.encoder.frames is None
 
     @cached_property
     def values(self) -> list[dict[str, float | None]]:
-        """For every probe of the protocol, F1 by column: ``suite``, the categories, the games."""
+        """F1 for each probe of the protocol, by column: ``suite``, categories and games."""
         head, found = self.entry.head, []
         for probe in self.protocol.columns:
             values: dict[str, float | None] = {"suite": None}
@@ -78,47 +83,39 @@ class Row:
         return found
 
     def game(self, name: str, probe: ProbeChoice) -> float | None:
-        """Return a game's F1 under a probe, None where the result does not have it."""
+        """Return a game's F1 under a probe, or None if the result does not have it."""
         head = self.entry.head
         means = zip(head.suite, head.games[name].means, strict=True)
         return next((game.f1 for suite, game in means if _is(suite, probe)), None)
 
 
 def build(verdict: Verdict, out: Path) -> int:
-    """Make the site of a leaderboard and return the number of pages.
+    """Write a leaderboard's site and return the number of pages.
 
     Args:
-        verdict: What `gate.verify` found; it must have found nothing wrong.
-        out: Folder to make, or to make anew where it is a site of ours.
+        verdict: As `gate.verify` returns it. What it found to be wrong is left out.
+        out: Folder to create, or to replace if it is a site.
 
     Raises:
-        BoardError: The leaderboard does not hold, or the folder is something else.
+        BoardError: The folder is something else, or cannot be written.
     """
-    if verdict.findings:
-        first = verdict.findings[0]
-        raise BoardError(
-            "The leaderboard does not hold, so it is not shown.",
-            got=f"{first.path}: {first.error.what}",
-            cure="harness leaderboard verify",
-        )
-    if out.exists() and any(out.iterdir()) and not (out / _KEPT).exists():
-        raise BoardError(f"{out} is not a site of ours.", cure="Name a new folder.")
-    shutil.rmtree(out, ignore_errors=True)
     try:
+        if out.exists() and any(out.iterdir()) and not (out / _KEPT).exists():
+            raise BoardError(f"{out} is not a site.", cure="Name a new folder.")
+        shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         (out / _KEPT).touch()
         with uncollected():
-            return _Site(verdict.board, verdict.entries, out).write()
+            return _Site(verdict, out).write()
     except OSError as error:
         raise BoardError(f"{out} cannot be written: {error.strerror or error}.") from error
 
 
 class _Site:
-    def __init__(self, board: Board, entries: Sequence[Entry], out: Path) -> None:
-        self.board, self.out, self.pages = board, out, 0
-        counted = [e for e in entries if e.head.digest not in board.rules.withdrawn]
-        self.entries = entries
-        self.rows = _rows(counted)
+    def __init__(self, verdict: Verdict, out: Path) -> None:
+        self.verdict, self.out, self.pages = verdict, out, 0
+        self.board = board = verdict.board
+        self.rows = _rows(verdict.entries)
         self.by_slug: dict[str, list[tuple[AcceptedProtocol, Row]]] = {}
         for protocol in board.protocols.values():
             for row in self.rows.get(protocol.name, []):
@@ -128,6 +125,7 @@ class _Site:
         self.jinja.filters["json"] = _json
 
     def write(self) -> int:
+        self._results()
         for protocol in self.board.protocols.values():
             self._ranking(protocol)
         self._page("rules.html", "rules.html", up="")
@@ -185,7 +183,7 @@ class _Site:
 
     def _encoder(self, name: str) -> None:
         found = self.by_slug[name]
-        signed = [row.entry.signed(self.board.folder) for _, row in found]
+        signed = [orjson.loads((self.out / _raw(row.entry)).read_bytes())["signed"] for _, row in found]
         self._page("encoder.html", f"encoders/{name}.html", up="../", found=found, signed_of=signed, raw=_raw)
         protocol, row = next(((p, r) for p, r in found if p is self.board.current), found[0])
         text = self.jinja.get_template("badge.svg").render(row=row, protocol=protocol)
@@ -198,8 +196,6 @@ class _Site:
         described = {v.name: v for v in label_set}
         rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.head.games]
         rows.sort(key=lambda row: (-(row.values[0][name] or 0), row.name))
-        picture = self.board.folder / "frames" / f"{name}.png"
-        data = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None
         self._page(
             "game.html",
             f"games/{name}.html",
@@ -209,9 +205,26 @@ class _Site:
             kept=protocol.games[name],
             described=described,
             rows=rows,
-            picture=data,
+            picture=self._picture(name),
             published=[p for p in published() if name in p.games],
         )
+
+    def _picture(self, name: str) -> str | None:
+        blob = self.verdict.tree.get(f"frames/{name}.png")
+        if blob is None or blob.mode != PLAIN or blob.size > _MAX_PICTURE:
+            return None
+        data = self.verdict.repository.content(blob.oid)
+        return base64.b64encode(data).decode() if data.startswith(_PNG) else None
+
+    def _results(self) -> None:
+        """Copy the results, and the keys that they were checked against."""
+        tree, entries = self.verdict.tree, self.verdict.entries
+        (self.out / "results").mkdir()
+        contents = self.verdict.repository.contents([tree[entry.path] for entry in entries])
+        for entry, data in zip(entries, contents, strict=True):
+            (self.out / _raw(entry)).write_bytes(data)
+        lines = [line for line in self.board.keys.text.split("\n") if _is_key(line)]
+        (self.out / SIGNERS).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
     def _data(self) -> None:
         rows = [(p, row) for p in self.board.protocols.values() for row in self.rows.get(p.name, [])]
@@ -223,19 +236,14 @@ class _Site:
         writer.writeheader()
         writer.writerows({k: harmless(v) for k, v in item.items()} for item in found)
         (self.out / "data.csv").write_text(text.getvalue(), encoding="utf-8")
-        for entry in self.entries:
-            path = self.out / _raw(entry)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(entry.content(self.board.folder))
-        shutil.copy(self.board.folder / SIGNERS, self.out / SIGNERS)
 
 
 def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
     """Return the rows of every protocol, best first by the suite's F1 under the first probe."""
-    fresh: dict[tuple[str, str | None], list[Entry]] = {}
+    fresh: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.head.fresh_seed is not None:
-            fresh.setdefault(identity(entry), []).append(entry)
+        if entry.head.fresh_of is not None:
+            fresh.setdefault(entry.head.fresh_of, []).append(entry)
     found: dict[str, list[Row]] = {}
     public = [e for e in entries if e.head.fresh_seed is None]
     for (protocol, _), (newest, *older) in latest(public).items():
@@ -295,6 +303,14 @@ def _day(row: Row) -> float:
     from datetime import date
 
     return date.fromisoformat(row.date).toordinal()
+
+
+def _is_key(line: str) -> bool:
+    try:
+        parse_line(line)
+    except AtariariError:
+        return False
+    return True
 
 
 def _json(value: Any) -> Markup:

@@ -1,84 +1,129 @@
-"""Submitting: a result, checked, at its place in a clone of the leaderboard, on a branch of its own."""
+"""Changes to a leaderboard's clone, each on a branch of its own: a result, or a key."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from atariari_data.errors import UsageError
-from harness.leaderboard import repository
-from harness.leaderboard.board import SIGNERS, Board, parse_signers, path_of, read_board
-from harness.leaderboard.entry import Dates, check_entry
+from harness.leaderboard.board import SIGNERS, path_of, read_rules
+from harness.leaderboard.entry import check_entry
 from harness.leaderboard.gate import verify
+from harness.leaderboard.names import slug
+from harness.leaderboard.repository import BoardError, Repository, commit, git
 from harness.results import result_file
 from harness.results.result import NAMESPACE, Result
-from harness.signing import sshsig as signing
-from harness.signing.sshsig import SignatureError
+from harness.signing import sshsig
+from harness.signing.sshsig import PublicKey, SignatureError
+
+_BASES = ("refs/remotes/origin/HEAD", "refs/heads/main")
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """Where a result went: its path, the branch, whether the submitter's key was added."""
+    """A change that was committed: what changed, and on which branch."""
 
     path: str
     branch: str
-    new_key: str | None
 
 
 def submit(result_path: Path, folder: Path) -> Submitted:
-    """Put a result into a clone of a leaderboard, commit it on a new branch, and run the gate on that.
+    """Commit a result to a clone of a leaderboard, on a new branch, and run the gate on that.
 
     Raises:
-        UsageError: The clone has changes that are not committed, or the result is there already.
-        BoardError, ResultError, SignatureError: The leaderboard would not take it; nothing was changed.
+        UsageError: The clone has uncommitted changes, or the result is there already.
+        BoardError, ResultError, SignatureError: The leaderboard would refuse it; nothing was changed.
     """
-    board = read_board(folder)
     result = result_file.read(result_path)
     path = path_of(result.signed)
-    if not repository.is_repository(folder):
-        raise UsageError(
-            f"{folder} is not a git repository.", cure="git clone the leaderboard, and name that."
-        )
-    if (folder / path).exists():
+    repository, base = _clean(folder)
+    tree = repository.tree(base)
+    board, _ = read_rules(repository, tree)
+    if path in tree:
         raise UsageError("The leaderboard has this result already.", got=path)
-    if repository.git(folder, "status", "--porcelain", "-z"):
-        raise UsageError(f"{folder} has changes that are not committed.", cure="git stash, or a fresh clone.")
-    added = _key_to_add(board, result)
-    signers = parse_signers(_with_line(folder, added)) if added else board.signers
-    now = datetime.now(UTC)
-    check_entry(board, path, result, Dates(now, now), signers, new=True)
-    return _place(folder, result, path, added)
-
-
-def _place(folder: Path, result: Result, path: str, added: str | None) -> Submitted:
-    signed = result.signed
-    base = repository.git(folder, "rev-parse", "HEAD").decode().strip()
-    before = repository.git(folder, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
-    branch = f"submit/{Path(path).parent.name}-{signed.digest[:8]}"
-    if repository.git(folder, "branch", "--list", branch):
-        raise UsageError(
-            "The result has been submitted from this clone already.",
-            got=f"branch {branch}",
-            cure=f"git push origin {branch}, or git branch -D {branch} to do it again.",
+    principal = path.split("/")[1]
+    if result.signatures and not any(principal in entry.principals for entry in board.keys.entries):
+        key = sshsig.signer(result.signatures[0].sig, NAMESPACE)
+        raise SignatureError(
+            f"{principal} has no key on this leaderboard yet.",
+            got=key.fingerprint,
+            cure=f"harness leaderboard admit {principal} KEY.pub --to {folder}, and have that merged first",
         )
-    repository.git(folder, "switch", "--quiet", "--create", branch)
-    try:
+    check_entry(board, path, result, new=datetime.now(UTC))
+
+    def write() -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         result_file.write(result, folder / path)
-        if added:
-            (folder / SIGNERS).write_bytes(_with_line(folder, added))
-        repository.git(folder, "add", "--", path, SIGNERS)
-        repository.commit(folder, _message(result, path, new_key=added is not None))
+
+    branch = f"submit/{slug(result.signed.encoder.name)}-{result.signed.digest[:8]}"
+    _commit(repository, base, branch, path, write, _message(result, path))
+    return Submitted(path, branch)
+
+
+def admit(principal: str, key: PublicKey, folder: Path) -> Submitted:
+    """Commit a person's key to a clone of a leaderboard, on a new branch, and run the gate on that.
+
+    Raises:
+        UsageError: The clone has uncommitted changes.
+        BoardError: The name looks like another one, or the key is there already; nothing was changed.
+    """
+    repository, base = _clean(folder)
+    tree = repository.tree(base)
+    line = f'{principal} namespaces="{NAMESPACE}" {key.line}\n'
+
+    def write() -> None:
+        before = repository.content(tree[SIGNERS].oid) if SIGNERS in tree else b""
+        end = b"" if before.endswith(b"\n") or not before else b"\n"
+        (folder / SIGNERS).write_bytes(before + end + line.encode())
+
+    branch = f"admit/{slug(principal)}-{slug(key.fingerprint[7:15])}"
+    message = f"Admit a key of {principal}\n\n{key.fingerprint}\n"
+    _commit(repository, base, branch, SIGNERS, write, message)
+    return Submitted(SIGNERS, branch)
+
+
+def _clean(folder: Path) -> tuple[Repository, str]:
+    """Return the repository of an unchanged clone, and the commit to begin from: not another change."""
+    repository = Repository(folder)
+    if changed := repository.uncommitted():
+        raise UsageError(
+            f"{folder} has uncommitted changes.", got=changed[0], cure="git stash, or a fresh clone"
+        )
+    for name in _BASES:
+        with suppress(UsageError):
+            return repository, repository.commit_of(name)
+    return repository, repository.commit_of("HEAD")
+
+
+def _commit(
+    repository: Repository, base: str, branch: str, path: str, write: Callable[[], None], message: str
+) -> None:
+    folder = repository.folder
+    head = git(folder, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
+    back = ["--detach", repository.commit_of("HEAD")] if head == "HEAD" else [head]
+    if git(folder, "branch", "--list", branch):
+        raise UsageError(
+            "This was submitted from this clone already.",
+            got=f"branch {branch}",
+            cure=f"git push origin {branch}, or git branch -D {branch} to start again",
+        )
+    git(folder, "switch", "--quiet", "--no-track", "--create", branch, base)
+    try:
+        try:
+            write()
+        except OSError as error:
+            raise BoardError(f"{path} cannot be written: {error.strerror or error}.") from error
+        git(folder, "add", "--force", "--", path)
+        commit(folder, message)
         _gate(folder, base)
     except BaseException:
-        (folder / path).unlink(missing_ok=True)
-        repository.git(folder, "reset", "--quiet", "--hard", base)
-        repository.git(folder, "switch", "--quiet", *(["--detach", base] if before == "HEAD" else [before]))
-        repository.git(folder, "branch", "--quiet", "-D", branch)
+        git(folder, "reset", "--quiet", "--hard", base)
+        git(folder, "switch", "--quiet", *back)
+        git(folder, "branch", "--quiet", "-D", branch)
         raise
-    return Submitted(path, branch, added)
 
 
 def _gate(folder: Path, base: str) -> None:
@@ -86,10 +131,10 @@ def _gate(folder: Path, base: str) -> None:
         raise findings[0].error
 
 
-def _message(result: Result, path: str, *, new_key: bool) -> str:
+def _message(result: Result, path: str) -> str:
     signed = result.signed
-    means = signed.suite[0].means
-    score = "no suite mean" if means.f1 is None else f"suite F1 {means.f1:.4f}"
+    f1 = signed.suite[0].means.f1
+    score = "no suite mean" if f1 is None else f"suite F1 {f1:.4f}"
     lines = [
         f"Submit {signed.encoder.name}: {score}, {len(signed.games)} of {len(signed.dataset.suite)} games",
         "",
@@ -97,28 +142,5 @@ def _message(result: Result, path: str, *, new_key: bool) -> str:
         f"Protocol: {signed.protocol.name}",
         f"Pretraining data: {signed.encoder.pretraining_data}",
         f"File: {path}",
-        *(["Adds the submitter's key to allowed_signers."] if new_key else []),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _key_to_add(board: Board, result: Result) -> str | None:
-    """Return the line for ``allowed_signers`` that a first-time submitter needs, or None."""
-    principal = result.signed.submitter.principal if result.signed.submitter else None
-    if principal is None or not result.signatures:
-        raise SignatureError("The result is not signed.", cure="harness sign RESULT")
-    key = signing.verify(result.signatures[0].sig, result.signed.payload, NAMESPACE)
-    people = {entry.principals[0] for entry in board.signers}
-    if principal not in people:
-        return f'{principal} namespaces="{NAMESPACE}" {key.line}\n'
-    if key not in {entry.key for entry in board.signers}:
-        raise SignatureError(
-            f"The key {key.fingerprint} is not one of {principal}'s.",
-            cure="Sign with the key that is in allowed_signers, or have a maintainer add this one first.",
-        )
-    return None
-
-
-def _with_line(folder: Path, line: str) -> bytes:
-    content = (folder / SIGNERS).read_bytes()
-    return content + (b"" if content.endswith(b"\n") or not content else b"\n") + os.fsencode(line)

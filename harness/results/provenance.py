@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
+    model_serializer,
 )
 
 from harness.results.canonical import Count, Digest, Text
@@ -65,11 +67,20 @@ class Dataset(Model):
     """All games of this dataset version, sorted; the suite mean needs every one of them."""
     fresh_seed: Count | None
     """Seed of a freshly recorded test split; null for the published split."""
+    fresh_of: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the signed result that a fresh test split tests; left out for the published split."""
     splits: Annotated[
         dict[Identifier, dict[SplitName, Split]],
         Field(min_length=1, max_length=200),
     ]
     """Splits used, by evaluated game."""
+
+    @model_serializer(mode="wrap")
+    def _only_if_fresh(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = serialize(self)
+        if found["fresh_of"] is None:
+            del found["fresh_of"]
+        return found
 
 
 class Harness(Model):

@@ -1,0 +1,76 @@
+"""What is allowed but odd in a change, for the maintainer who merges it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from harness.leaderboard.board import KeyList
+from harness.leaderboard.entry import Entry, latest
+from harness.leaderboard.together import come_back
+from harness.results.result import Signed
+
+_LARGEST_STACK = 16
+_LAYOUTS = ("nchw", "nhwc")
+_OLD_DAYS = 365
+_SECONDS_A_GAME = 5
+
+
+def doubts(signed: Signed, now: datetime) -> Iterator[str]:
+    """Yield what is odd about a result that is about to come in."""
+    harness, guards, frames = signed.harness, signed.isolation, signed.encoder.frames
+    if harness.as_released is None:
+        yield "made from a checkout, which may differ from the released harness"
+    if harness.version != _version():
+        yield f"made by harness {harness.version}, and this is {_version()}"
+    off = "all" if guards is None else ", ".join(name for name, on in guards if on is False)
+    if frames is not None and off:
+        yield f"made without keeping the encoder away from the answers (guards off: {off})"
+    if frames is not None and (frames.stack > _LARGEST_STACK or frames.layout not in _LAYOUTS):
+        yield f"odd input: stack {frames.stack}, layout {frames.layout}"
+    age = (now - datetime.fromisoformat(signed.finished)).days
+    if age > _OLD_DAYS or signed.elapsed_seconds < _SECONDS_A_GAME * len(signed.games):
+        yield f"odd times: finished {signed.finished} after {signed.elapsed_seconds:g} s"
+
+
+def replacements(entries: Iterable[Entry], added: Iterable[str]) -> Iterator[str]:
+    """Yield which new results take the place of older ones in the table."""
+    new = set(added)
+    for first, *older in latest(e for e in entries if e.head.fresh_seed is None).values():
+        if first.path in new and older:
+            old, now = (entry.head.suite[0].means.f1 for entry in (older[0], first))
+            worse = ", which is lower" if old is not None and (now is None or now < old) else ""
+            yield f"{first.path} takes the place of {older[0].path}: suite F1 {old} becomes {now}{worse}"
+
+
+def returns(entries: Sequence[Entry], withdrawn: Sequence[Entry]) -> Iterator[str]:
+    """Yield which results repeat one that somebody else had to withdraw."""
+    for entry, error, same in come_back(entries, withdrawn):
+        if not same:
+            yield f"{entry.path}: {error.what}"
+
+
+def key_changes(before: KeyList, after: KeyList) -> Iterator[str]:
+    """Yield what a change does to the list of keys, a line for each key."""
+    old, new = ({e.key: e for e in each.entries} for each in (before, after))
+    people = {entry.principals[0] for entry in before.entries}
+    for key, entry in new.items():
+        (person,) = entry.principals
+        if key in old and old[key].principals == entry.principals:
+            if (old[key].valid_after, old[key].valid_before) != (entry.valid_after, entry.valid_before):
+                yield f"the times of {person}'s key {key.fingerprint} change"
+            continue
+        role = " (a maintainer)" if person in before.maintainers | after.maintainers else ""
+        kind = "a further key for" if person in people else "a first key for"
+        yield f"{kind} {person}{role}: ask them, by another way, whether {key.fingerprint} is theirs"
+    for key, entry in old.items():
+        if key not in new:
+            yield f"{entry.principals[0]}'s key {key.fingerprint} is retired; its results stay"
+
+
+def _version() -> str:
+    try:
+        return version("atariari")
+    except PackageNotFoundError:
+        return "0"
