@@ -44,6 +44,11 @@ _pool = click.option("--pool", help="How to turn feature maps or tokens into vec
     type=click.IntRange(min=0, max=2**53 - 1),
     help="Record a new test split with this seed, score on it, and report the loss against the frozen one.",
 )
+@click.option(
+    "--fresh-of",
+    type=click.Path(path_type=Path),
+    help="With --fresh-seed: the result that this tests, for the tier `fresh-seed` of a leaderboard.",
+)
 @label_set_option
 @click.option("--name", help="The encoder's name in the result.  [default: its class or file]")
 @click.option(
@@ -89,6 +94,7 @@ def evaluate(
     quiet: bool,
     as_json: bool,
     fresh_seed: int | None,
+    fresh_of: Path | None,
     **others: Any,
 ) -> None:
     """Evaluate ENCODER and write a signed result.
@@ -111,6 +117,7 @@ def evaluate(
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
     from harness.report.table import metric_note, print_gaps, print_result
+    from harness.results.result_file import read
 
     check_writable(out)
     others |= {
@@ -122,8 +129,9 @@ def evaluate(
         "isolate": not no_isolation,
         "progress": not quiet,
     }
+    tested = None if fresh_of is None else read(fresh_of).signed.digest
     public = None if fresh_seed is None else run_evaluation(encoder, **others)
-    result = run_evaluation(encoder, fresh_seed=fresh_seed, **others)
+    result = run_evaluation(encoder, fresh_seed=fresh_seed, fresh_of=tested, **others)
     path, signed = save(result, out or default_out(result), key)
     if as_json:
         more = {} if public is None else {"gaps": gaps(public, result)}

@@ -57,6 +57,7 @@ def evaluate(
     label_set: str = DEFAULT_LABEL_SET,
     limit: int | None = None,
     fresh_seed: int | None = None,
+    fresh_of: str | None = None,
     pretraining_data: str | None = None,
     submitter: dict[str, str | None] | None = None,
     cache_dir: str | None = None,
@@ -88,6 +89,7 @@ def evaluate(
         label_set: ``v1`` or ``anand2019``.
         limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
         fresh_seed: Record a new test split from this seed and score on it; not for ranking.
+        fresh_of: Digest (`Signed.digest`) of the result that this tests on a fresh split, for a leaderboard.
         pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. Not given,
             it is what a run or a named encoder says of itself, and ``not declared`` for others.
         submitter: ``principal``, ``name`` and ``url`` of who vouches for the result.
@@ -113,6 +115,8 @@ def evaluate(
     _need_extra()
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
+    if fresh_of is not None and fresh_seed is None:
+        raise UsageError("Only a run on a fresh test split tests another result.", cure="--fresh-seed")
     if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
         raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
     options = Options(
@@ -129,6 +133,7 @@ def evaluate(
         label_set=label_set,
         limit=limit,
         fresh_seed=fresh_seed,
+        fresh_of=fresh_of,
         pretraining_data=pretraining_data,
         submitter=submitter,
         cache_dir=cache_dir,
@@ -229,6 +234,7 @@ def _signed(done: _Done, options: Options) -> Signed:
             label_set=options.label_set,
             suite=list(suite(options.label_set)),
             fresh_seed=fresh_seed,
+            fresh_of=options.fresh_of,
             splits={g: game.splits for g, game in done.games.items()},
         ),
         harness=environment.harness_identity(),

@@ -39,8 +39,8 @@ class Options:
         runs: Probes and training sizes.
         cache: Where features and finished games are kept.
         limits: What the encoder's process may take.
-        label_set, limit, fresh_seed, pretraining_data, submitter, cache_dir, num_proc, isolate, progress: As
-            for `harness.evaluate`.
+        label_set, limit, fresh_seed, fresh_of, pretraining_data, submitter, cache_dir, num_proc, isolate,
+            progress: As for `harness.evaluate`.
     """
 
     loading: Request
@@ -48,6 +48,7 @@ class Options:
     label_set: str
     limit: int | None
     fresh_seed: int | None
+    fresh_of: str | None
     pretraining_data: str | None
     submitter: Mapping[str, str | None] | None
     cache_dir: str | None

@@ -104,6 +104,7 @@ def _as_it_was(signed: Signed) -> dict[str, Any]:
         "label_set": signed.dataset.label_set,
         "limit": signed.dry_run_rows,
         "fresh_seed": signed.dataset.fresh_seed,
+        "fresh_of": signed.dataset.fresh_of,
         "name": signed.encoder.name,
         "pool": signed.encoder.pool,
         "spec": None
