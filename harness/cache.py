@@ -1,4 +1,4 @@
-"""What a run has computed, kept on disk under a key, so that no run computes it again."""
+"""A cache of features and finished games on disk, so that nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def default_dir() -> Path:
 
 @dataclass(frozen=True)
 class Cache:
-    """Features and finished games by key; a folder of files that are written whole or not at all.
+    """Features and finished games by key, in a folder. Files are written completely or not at all.
 
     Attributes:
         folder: Where; None keeps nothing.
@@ -41,16 +41,16 @@ class Cache:
     gigabytes: float = DEFAULT_GIGABYTES
 
     def features(self, key: str) -> npt.NDArray[np.float32] | None:
-        """Return float32 [n, d] that was kept under a key, or None."""
+        """Return the features under a key, float32 [n, d], or None."""
         with self._open(key, ".npy") as file:
             return None if file is None else np.load(file, allow_pickle=False)
 
     def keep_features(self, key: str, features: npt.NDArray[np.float32]) -> None:
-        """Keep float32 [n, d]; where the disk does not let us, say so and go on."""
+        """Store features, float32 [n, d]. If they cannot be written, warn and continue."""
         self._write(key, ".npy", lambda file: np.save(file, features, allow_pickle=False))
 
     def scored(self, key: str) -> tuple[Any, npt.NDArray[np.uint8]] | None:
-        """Return the scores (a JSON value) and the predictions that were kept under a key, or None."""
+        """Return the scores (a JSON value) and the predictions under a key, or None."""
         with self._open(key, ".npz") as file:
             if file is None:
                 return None
@@ -58,19 +58,19 @@ class Cache:
                 return json.loads(str(kept["scores"])), kept["predictions"]
 
     def keep_scored(self, key: str, scores: Any, predictions: npt.NDArray[np.uint8]) -> None:
-        """Keep scores and predictions; where the disk does not let us, say so and go on."""
+        """Store scores and predictions. If they cannot be written, warn and continue."""
         text = np.array(json.dumps(scores))
         self._write(key, ".npz", lambda file: np.savez_compressed(file, scores=text, predictions=predictions))
 
     def clear(self) -> int:
-        """Remove everything; return how many bytes that were."""
+        """Remove everything and return the number of bytes that were freed."""
         total = self.size()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
         return total
 
     def size(self) -> int:
-        """Return the bytes in use, decoded frames of the methods among them."""
+        """Return the number of bytes in use, including the decoded frames of the methods."""
         if self.folder is None or not self.folder.is_dir():
             return 0
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())

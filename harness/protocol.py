@@ -1,4 +1,4 @@
-"""The rules of a run: which probes on which training rows, over which games, and the digest of it all."""
+"""The evaluation protocol: probes, training rows and games, and a digest over all rules."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from harness.probes.registry import PROBES, load_probe
 
 PROTOCOL: Final = "v1"
 MOST_RUNS: Final = 16
-"""Probes times training sizes in one result."""
+"""The largest number of probe and training size pairs in a result."""
 
 RANKED: Final = tuple(ProbeRun("linear", size) for size in load_probe("linear").train_sizes)
-"""What every result for ranking has; the first one ranks."""
+"""What every ranked result contains. The first one decides the ranking."""
 
 SHOWN: Final = tuple(ProbeRun("anand2019", size) for size in load_probe("anand2019").train_sizes)
-"""What a leaderboard shows beside these, for results that have it."""
+"""What a leaderboard also shows, for results that contain it."""
 
 _ROW_ORDER = "atariari train rows"
 
 
 def settings(probe: str) -> dict[str, Any]:
-    """Return what decides a probe's answer, sorted by name, as files have it."""
+    """Return the settings that decide a probe's answer, sorted by name."""
     return dict(sorted(load_probe(probe).settings.items()))
 
 
 def seeds(probes: Iterable[str]) -> dict[str, int]:
-    """Return the seeds of all that is random under these probes, as a result names them."""
+    """Return the random seeds that these probes use, by the names that a result gives them."""
     own = {probe: seed for probe in probes if (seed := load_probe(probe).settings.get("seed")) is not None}
     return dict(sorted({**own, "bootstrap": BOOTSTRAP_SEED}.items()))
 
 
 def protocol_digest(label_set: str) -> str:
-    """Digest the rules: what two results must share to be compared."""
+    """Return a digest of the rules. Results are comparable if they have the same one."""
     rules = {
         "protocol": PROTOCOL,
         "dataset": DATASET_VERSION,
@@ -58,12 +58,12 @@ def protocol_digest(label_set: str) -> str:
 
 
 def suite(label_set: str) -> tuple[str, ...]:
-    """Return the games that a suite mean is over: those that have the label set."""
+    """Return the games of a suite mean: all games that have the label set."""
     return tuple(name for name in recorded_games() if label_set in game(name).label_sets)
 
 
 def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
-    """Return games by name, sorted; all of the suite where none are named.
+    """Return the named games, sorted; by default all games of the suite.
 
     Raises:
         UsageError: Not a list of names, or an empty one.
@@ -73,7 +73,9 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
     if games is None:
         return list(known)
     if isinstance(games, str) or not games:
-        raise UsageError("Games are a list of names.", expected="games=['pong', 'breakout']", got=repr(games))
+        raise UsageError(
+            "`games` must be a list of names.", expected="games=['pong', 'breakout']", got=repr(games)
+        )
     for name in games:
         if name not in known:
             raise UnknownNameError(f"game with label set {label_set}", name, known)
@@ -83,7 +85,7 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
 def choose_runs(
     probes: Sequence[str] | None = None, train_sizes: Sequence[TrainRows] | None = None
 ) -> tuple[ProbeRun, ...]:
-    """Return what is to be fitted, the converged probe first, many rows before few.
+    """Return the probes and training sizes to fit, in the order of the registry and largest size first.
 
     Args:
         probes: ``linear``, ``anand2019``; the first, if none is named.
@@ -93,11 +95,13 @@ def choose_runs(
 
     Raises:
         UnknownNameError: No such probe.
-        UsageError: A size is no number of rows, or there is more than a result holds.
+        UsageError: A size is not a number of rows, or there are more pairs than a result holds.
     """
     for argument in (probes, train_sizes):
         if isinstance(argument, str):
-            raise UsageError("Probes and sizes are lists.", expected=f"[{argument!r}]", got=repr(argument))
+            raise UsageError(
+                "Probes and training sizes must be lists.", expected=f"[{argument!r}]", got=repr(argument)
+            )
     for probe in probes or ():
         if probe not in PROBES:
             raise UnknownNameError("probe", probe, PROBES)
@@ -106,11 +110,11 @@ def choose_runs(
         return tuple(ProbeRun(probe, size) for probe in chosen for size in load_probe(probe).train_sizes)
     sizes = sorted({_size(size) for size in train_sizes}, key=_rows, reverse=True)
     if not sizes:
-        raise UsageError("There is no training size.", expected="for example 100,1000,10000,all")
+        raise UsageError("No training sizes.", expected="for example 100,1000,10000,all")
     runs = tuple(ProbeRun(probe, size) for probe in chosen for size in sizes)
     if len(runs) > MOST_RUNS:
         raise UsageError(
-            "There are too many probes and training sizes for one result.", expected=MOST_RUNS, got=len(runs)
+            "Too many probes and training sizes for one result.", expected=MOST_RUNS, got=len(runs)
         )
     return runs
 
@@ -126,18 +130,18 @@ def check_sizes(runs: Sequence[ProbeRun], manifests: Sequence[Manifest]) -> None
         for run in runs:
             if isinstance(run.train_rows, int) and run.train_rows > there:
                 raise UsageError(
-                    f"{manifest.game} has fewer training rows than that.",
+                    f"{manifest.game} does not have that many training rows.",
                     expected=f"at most {there:,}, or `all`",
                     got=f"{run.train_rows:,}",
                 )
 
 
 def training_rows(manifest: Manifest, train_rows: TrainRows) -> npt.NDArray[np.int64] | None:
-    """Return which rows of the train split a size stands for, ascending; None for all of them.
+    """Return the rows of the train split that a size stands for, in ascending order; None for all rows.
 
-    ``1k`` is frozen in the manifest. Other sizes take the rows in one fixed order, those of ``1k`` first,
-    and within both by the BLAKE3 of the game's name and the row's number: so every size holds the smaller
-    ones, on every machine and in every version of NumPy.
+    The rows of ``1k`` are frozen in the manifest. Other sizes take rows in one fixed order: first those of
+    ``1k``, then the rest, each ordered by the BLAKE3 of the game's name and the row's number. So a larger
+    size contains the smaller ones, on every machine and with every version of NumPy.
     """
     if train_rows == "full":
         return None
@@ -154,7 +158,7 @@ def training_rows(manifest: Manifest, train_rows: TrainRows) -> npt.NDArray[np.i
 
 
 def unranked_reason(runs: Sequence[ProbeRun]) -> str | None:
-    """Say why results with these probes are not for ranking; None where the protocol's are among them."""
+    """Return why results with these probes are not ranked; None if the protocol's probes are among them."""
     missing = [str(run) for run in RANKED if run not in runs]
     return f"other probes than the protocol's: without {' and '.join(missing)}" if missing else None
 
@@ -167,8 +171,8 @@ def _size(size: TrainRows) -> TrainRows:
         return "1k"
     if not text.isascii() or not text.isdecimal() or int(text) < 1 or isinstance(size, bool):
         raise UsageError(
-            "This is no number of training rows.",
-            expected="a number from 1, `1k`, or `all`, as in 100,1000,10000,all",
+            "Not a number of training rows.",
+            expected="a positive number, `1k` or `all`, as in 100,1000,10000,all",
             got=repr(size),
         )
     return int(text)

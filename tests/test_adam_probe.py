@@ -198,7 +198,7 @@ def test_wrong_calls_say_what_is_wrong() -> None:
         ProbeTrainer(Encoder()).train(frames, frames, labels, labels)
     with pytest.raises(UsageError, match="must contain vectors"):
         ProbeTrainer(representation_len=4).train(frames, frames, labels, labels)
-    with pytest.raises(UsageError, match="labels of train do not go with"):
+    with pytest.raises(UsageError, match="labels of train do not match"):
         ProbeTrainer(Encoder(), representation_len=4).train(frames, frames, labels[:1], labels)
     wrong = [[{**row, "ball_x": 300} for row in episode] for episode in labels]
     with pytest.raises(UsageError, match=r"(?s)differ from those of the first.*ball_x.*300"):

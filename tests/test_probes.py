@@ -273,11 +273,11 @@ def test_features_that_are_not_finite_are_refused(split: str, value: float) -> N
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     train, validation, test = _splits()
-    with pytest.raises(UsageError, match="labels of train do not go with"):
+    with pytest.raises(UsageError, match="labels of train do not match"):
         fit_linear(train, validation, test.features, names=NAMES[:2])
-    with pytest.raises(UsageError, match="features of test are not as long"):
+    with pytest.raises(UsageError, match="features of test and of train differ"):
         fit_linear(train, validation, test.features[:, :5], names=NAMES)
-    with pytest.raises(AtariariError, match="no features of validation"):
+    with pytest.raises(AtariariError, match="features of validation have a wrong"):
         fit_linear(train, Split(validation.features[:0], validation.labels[:0]), test.features, names=NAMES)
 
 

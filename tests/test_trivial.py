@@ -189,7 +189,7 @@ def test_what_was_made_is_not_made_again_and_other_rules_do_not_pass(
     before = (made / "pong.json").stat().st_mtime_ns
     assert make(["pong"], made, cache_dir=built, progress=False) == [made / "pong.json"]
     assert (made / "pong.json").stat().st_mtime_ns == before
-    with pytest.raises(UsageError, match="holds other scores"):
+    with pytest.raises(UsageError, match="has other scores"):
         make(["pong"], made, train_sizes=[10], cache_dir=built, progress=False)
     manifest, run = load_manifest("pong"), ProbeRun("linear", "full")
     monkeypatch.setattr(store, "FOLDER", tmp_path)
@@ -223,7 +223,7 @@ def test_pixels_pca_needs_a_game_and_nothing_about_it_can_be_chosen() -> None:
     from harness.conformance import check as try_rules
 
     findings = try_rules("pixels-pca", seconds=0)
-    assert "has seen none" in findings[0].message
+    assert "not fitted to a game yet" in findings[0].message
     for options in ({"spec": "color=rgb"}, {"pool": "mean"}, {"autocast": True}):
         with pytest.raises((UsageError, EncoderError)):
             harness.evaluate("pixels-pca", games=["pong"], **options)

@@ -1,4 +1,4 @@
-"""What a run stood on: the harness's own source, the machine, the packages."""
+"""What a run depends on: the harness's own source, the machine and the packages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def source_digest(pattern: str = "*") -> str:
     """Digest the source of the three packages.
 
     Args:
-        pattern: Of the files' names. All are annotations, recordings, manifests and stored scores, too;
-            ``*.py`` is what computes.
+        pattern: A pattern for file names. By default all files, including annotations, recordings, manifests
+            and stored scores; ``*.py`` is the code alone.
     """
     digest = hashlib.sha256()
     for package in (atariari_data, builders, harness):
@@ -37,7 +37,7 @@ def source_digest(pattern: str = "*") -> str:
 
 @cache
 def as_released() -> bool | None:
-    """Tell whether every installed file is the wheel's; None for a checkout (an editable install)."""
+    """Return whether every installed file is that of the wheel; None for an editable install."""
     installed = distribution("atariari").files or []
     ours = [f for f in installed if f.parts[0] in {"atariari_data", "builders", "harness"} and f.hash]
     if not ours:
@@ -53,12 +53,12 @@ def as_released() -> bool | None:
 
 
 def harness_identity() -> Harness:
-    """Return which harness this is, and whether it is as it was released."""
+    """Return the harness's version and digest, and whether it is unchanged since its release."""
     return Harness(version=version("atariari"), source=source_digest(), as_released=as_released())
 
 
 def describe(device: str) -> Environment:
-    """Return the machine and the packages that a run stands on; ``device`` is the encoder's."""
+    """Return the machine and package versions of a run; ``device`` is the encoder's."""
     versions = {}
     for name in PACKAGES:
         try:

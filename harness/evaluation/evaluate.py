@@ -1,4 +1,4 @@
-"""From an encoder to a result: embed every frame once, fit the probes, score, bind it all together."""
+"""Evaluate an encoder: embed every frame once, fit the probes, score, and put the result together."""
 
 from __future__ import annotations
 
@@ -71,44 +71,46 @@ def evaluate(
     """Evaluate an encoder: how much of each game's state a linear probe can read from its features.
 
     Args:
-        encoder: Whatever `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or a
-            folder of runs of one method, GAME/ by GAME/, with an encoder for each game.
-        games: Of the dataset; all of them (or all of the folder's), if not given.
-        weights: State dict for a torch module.
-        device: Torch device for encoder and probes.
-        batch_size: Most rows at once.
-        pool: How feature maps or tokens become vectors: ``flatten``, ``mean`` or ``cls``.
-        spec: What the encoder sees, in place of its own; a `FrameSpec` or a text as
+        encoder: Anything that `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or
+            a folder of trained runs of one method, with one subfolder for each game.
+        games: The games' names. By default all games, or all that the folder has a run for.
+        weights: A state dict file for a torch module.
+        device: The torch device of encoder and probes.
+        batch_size: The largest number of rows per batch.
+        pool: How to turn feature maps or tokens into vectors: ``flatten``, ``mean`` or ``cls``.
+        spec: The input format, overriding the encoder's own: a `FrameSpec`, or text such as
             ``color=rgb,stack=4,size=84x84``.
         autocast: Run a torch module in half precision (float16 on CUDA, bfloat16 elsewhere).
-        name: Of the encoder, in the result.
-        probes: ``linear`` (the default) and ``anand2019``.
-        train_sizes: Training rows to fit each probe to: ``full`` or ``all``, ``1k`` or 1000 (the same
-            frozen rows), and any other numbers, each a superset of the smaller ones. Not given, ``full``
-            and ``1k`` for ``linear``, ``full`` for ``anand2019``.
+        name: The encoder's name in the result.
+        probes: ``linear`` (the default), ``anand2019``, or both.
+        train_sizes: The numbers of training rows to fit each probe to: ``full`` or ``all``, ``1k`` or 1000
+            (the same frozen rows), and any other numbers. Larger sizes contain the smaller ones. By default
+            ``full`` and ``1k`` for ``linear``, and ``full`` for ``anand2019``.
         label_set: ``v1`` or ``anand2019``.
-        limit: Only this many evenly spaced rows of every split: a dry run, whose result says so.
-        fresh_seed: Record a new test split from this seed and score on it; not for ranking.
-        fresh_of: Digest (`Signed.digest`) of the result that this tests on a fresh split, for a leaderboard.
-        pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. Not given,
-            it is what a run or a named encoder says of itself, and ``not declared`` for others.
-        submitter: ``principal``, ``name`` and ``url`` of who vouches for the result.
+        limit: Dry run: use only this many evenly spaced rows of each split. The result says so.
+        fresh_seed: Record a new test split from this seed and score on it. Such a result is not ranked.
+        fresh_of: The digest (`Signed.digest`) of the result that this one tests on a fresh split, for a
+            leaderboard.
+        pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. By default
+            what is known of a run or a built-in encoder, else ``not declared``.
+        submitter: The ``principal``, ``name`` and ``url`` of the person who submits the result.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
-        num_proc: Processes to build the dataset with.
-        use_cache: Keep features and finished games, and use what an earlier run kept.
-        isolate: Run an encoder that comes from a file in a process of its own; a Python object stays in this
-            one. ``result.signed.isolation`` says what stood.
-        timeout: Seconds that its process may take for a batch.
-        memory_limit: Gigabytes that its process may take; most of what is free, if not given.
-        progress: Show it on standard error.
+        num_proc: The number of processes that build the dataset.
+        use_cache: Keep features and finished games, and reuse those of earlier runs.
+        isolate: Run an encoder that comes from a file in a separate process. A Python object always runs in
+            this one. ``result.signed.isolation`` records which guards were active.
+        timeout: The longest time that the encoder's process may take for a batch, in seconds.
+        memory_limit: The memory that the encoder's process may use, in gigabytes. By default most of what is
+            free.
+        progress: Show progress bars on standard error.
 
     Returns:
-        The result, not signed yet, with its predictions (``result.predictions``, by game).
+        The unsigned result, with its predictions by game in ``result.predictions``.
 
     Raises:
-        EncoderError: The encoder cannot be loaded, fails, or gives something else than finite [n, d].
+        EncoderError: The encoder cannot be loaded, fails, or returns something other than finite [n, d].
         UnknownNameError: No such game, label set or probe.
-        UsageError: A training size that is none, or larger than a game.
+        UsageError: A training size is not a number of rows, or larger than a game's training split.
         DataError: As `atariari_data.load_dataset`.
         MissingExtraError: The extra ``harness`` is not installed.
     """
@@ -148,14 +150,14 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Done:
-    """What came out of the games, and who embedded them.
+    """The evaluated games, and the encoders that embedded them.
 
     Attributes:
-        games: By game.
-        encoders: By game; the same for all, or one for each.
+        games: The scores and predictions of each game.
+        encoders: The encoder of each game; one for all, or one for each.
         stood: The guards around each encoder.
         started: When the evaluation began.
-        elapsed: Seconds that it took.
+        elapsed: How long it took, in seconds.
     """
 
     games: dict[str, EvaluatedGame]
@@ -210,7 +212,7 @@ def _embed_and_probe(
 
 
 def _signed(done: _Done, options: Options) -> Signed:
-    """Put a result together: what was done, with what, and under which rules."""
+    """Put the signed part of the result together."""
     is_bound = any(encoder.sees == "ram" for encoder in done.encoders.values())
     limit, fresh_seed = options.limit, options.fresh_seed
     reasons = [
@@ -250,7 +252,7 @@ def _signed(done: _Done, options: Options) -> Signed:
 def _sources(
     encoder: object, own: Mapping[str, Path], games: Sequence[str]
 ) -> list[tuple[object, Sequence[str]]]:
-    """Return what is to be opened, and for which games."""
+    """Return the encoders to open, each with its games."""
     if not own:
         return [(encoder, games)]
     for game in games:

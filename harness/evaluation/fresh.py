@@ -1,7 +1,7 @@
-"""A test split that nobody has seen: played on the spot from a private seed.
+"""A fresh test split, recorded now from a private seed.
 
-The probes stay those of the frozen training rows; only what they are asked is new. An encoder that holds a
-table of the published frames knows nothing of these.
+The probes are still fitted to the frozen training rows; only the test rows are new. An encoder that has
+memorised the published frames gains nothing on them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class FreshSplit:
-    """A test split recorded afresh.
+    """A test split that was recorded now.
 
     Attributes:
-        rows: As of a frozen split.
+        rows: Its rows, as those of a frozen split.
         digest: BLAKE3 over the pixels' digest (16 bytes), RAM, episode and step (int32, little-endian) of
             every row.
     """
@@ -50,20 +50,19 @@ def record_test(
 ) -> FreshSplit:
     """Record a test split of a game.
 
-    About as many rows as the frozen one had before any was left out. As there, rows whose pixels occur in
-    train or validation are left out; and those that occur in the frozen test split, since what is asked here
-    is what an encoder makes of frames that were never published.
+    It is about as large as the frozen one was before duplicates were removed. Rows whose pixels occur in
+    train, validation or the frozen test split are removed: the fresh split has only unpublished frames.
 
     Args:
-        manifest: Of the game.
-        frozen: Its splits.
-        seed: Whoever knows it can record the same.
-        limit: Only this many rows, evenly spaced.
+        manifest: The game's manifest.
+        frozen: The game's frozen splits.
+        seed: The seed; anyone who knows it can record the same rows.
+        limit: Use only this many rows, evenly spaced.
         cache_dir: As in ``load_dataset``.
         num_proc: Processes to record with.
 
     Raises:
-        UsageError: The seed is negative, or no new frame came up.
+        UsageError: The seed is negative, or every recorded frame is in the dataset already.
     """
     test = manifest.configs[manifest.game].splits["test"]
     data = load_dataset(
@@ -81,7 +80,7 @@ def record_test(
     new = np.flatnonzero([digest not in known for digest in pixels])
     if not len(new):
         raise UsageError(
-            f"{manifest.game}: no frame came up that is not in the dataset.", cure="Take another seed."
+            f"{manifest.game}: every recorded frame is in the dataset already.", cure="Use another seed."
         )
     if limit is not None and limit < len(new):
         new = new[np.linspace(0, len(new) - 1, limit).astype(np.int64)]
@@ -93,15 +92,15 @@ def record_test(
 
 
 def gaps(public: Result, fresh: Result) -> dict[str, dict[str, Any]]:
-    """Return what the first probe loses on a fresh test split.
+    """Return how much F1 under the first probe drops on a fresh test split.
 
     Args:
-        public: On the frozen one.
-        fresh: Of the same encoder.
+        public: The result on the frozen test split.
+        fresh: The result of the same encoder on the fresh one.
 
     Returns:
-        By game, and as ``mean`` over the games: ``public``, ``fresh`` and ``gap``, their F1 and how far it
-        falls; None where a score is missing.
+        For each game, and as ``mean`` over the games: ``public`` and ``fresh``, the F1 on both splits, and
+        ``gap``, their difference; None where a score is missing.
     """
     found: dict[str, dict[str, Any]] = {}
     for name, game in fresh.signed.games.items():

@@ -1,4 +1,4 @@
-"""One game of an evaluation: its rows are embedded once, probed, and what came out is kept."""
+"""Evaluate one game: embed its rows once, fit the probes, and keep what was computed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from harness.trivial.store import look_up
 
 @dataclass(frozen=True)
 class Options:
-    """What an evaluation is asked for besides encoder and games.
+    """The options of an evaluation, besides encoder and games.
 
     Attributes:
-        loading: How the encoder is loaded.
-        runs: Probes and training sizes.
-        cache: Where features and finished games are kept.
-        limits: What the encoder's process may take.
+        loading: How to load the encoder.
+        runs: The probes and training sizes.
+        cache: The cache of features and finished games.
+        limits: The time and memory that the encoder's process may take.
         label_set, limit, fresh_seed, fresh_of, pretraining_data, submitter, cache_dir, num_proc, isolate,
             progress: As for `harness.evaluate`.
     """
@@ -61,13 +61,13 @@ class Options:
 
 @dataclass(frozen=True)
 class EvaluatedGame:
-    """What came out of one game.
+    """The outcome of one game.
 
     Attributes:
         embeddings: A digest of the features of all rows of all splits.
-        scores: One for each probe and training size.
-        predictions: What the probes predicted for every test row.
-        splits: Rows and digest of each split that was used.
+        scores: The scores under each probe and training size.
+        predictions: The probes' predictions for every test row.
+        splits: The number of rows and the digest of each split.
     """
 
     embeddings: str
@@ -79,14 +79,14 @@ class EvaluatedGame:
 def evaluate_game(
     encoder: Opened, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
 ) -> EvaluatedGame:
-    """Embed and probe one game, or take what an earlier run kept.
+    """Embed and probe one game, or return what an earlier run kept.
 
     Args:
         encoder: An open encoder.
         key: The key under which its features are kept.
         manifest: The game's manifest.
         options: What the evaluation is asked for.
-        bar: Told of every row that is embedded.
+        bar: The progress bar, in rows.
 
     Raises:
         EncoderError: The encoder fails, or returns something other than finite [n, d].
@@ -131,7 +131,7 @@ def evaluate_game(
 
 @dataclass(frozen=True)
 class Scored:
-    """One game under one probe, as the cache keeps it.
+    """One game under one probe, as cached.
 
     Attributes:
         embeddings: A digest of the features.
@@ -151,7 +151,7 @@ def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) ->
 
 
 def _kept(key: str, manifest: Manifest, options: Options) -> dict[ProbeRun, Scored | None]:
-    """Return what an earlier run kept, None for what is still to do."""
+    """Return what is cached for each run; None for what is not."""
     found: dict[ProbeRun, Scored | None] = {}
     for run in options.runs:
         kept = options.cache.scored(_cache_key(key, manifest, run, options))
@@ -168,7 +168,7 @@ def _keep(key: str, manifest: Manifest, run: ProbeRun, options: Options, scored:
 
 
 def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitRows], dict[SplitName, Split]]:
-    """Open the splits of a game; the test split is recorded now where a fresh seed is given."""
+    """Open the splits of a game. With a fresh seed, the test split is recorded now."""
     name = manifest.game
     where: dict[str, Any] = {"cache_dir": options.cache_dir, "num_proc": options.num_proc}
     rows = {s: open_split(name, s, limit=options.limit, **where) for s in PROBE_SPLITS}
@@ -181,7 +181,7 @@ def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitR
 
 
 def _beside_trivial(scores: ProbeScore, manifest: Manifest, options: Options) -> ProbeScore:
-    """Put the scores of the trivial encoders beside those of a game, or say why there are none."""
+    """Add the scores of the trivial encoders, or the reason why there are none."""
     if options.limit is not None or options.fresh_seed is not None:
         kind = "a dry run" if options.limit is not None else "a fresh test split"
         reason = f"{kind}: the trivial encoders were scored on all rows of the published splits"

@@ -1,4 +1,4 @@
-"""One game's scores: features and labels in, a score and predictions for every variable out."""
+"""Score one game: from features and labels to a score and predictions for every variable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Features = npt.NDArray[np.float32]
 class VariableScore:
     """One variable's score under one probe, with the fields of `harness.results.variables.VariableScores`.
 
-    What follows from them (``trivial_f1``, ``normalised_f1``) is left to the result, which rounds first.
+    ``trivial_f1`` and ``normalised_f1`` follow from these and are computed by the result, after rounding.
     """
 
     name: str
@@ -76,22 +76,22 @@ class ProbeScore:
 
     @classmethod
     def from_plain(cls, kept: Mapping[str, Any]) -> ProbeScore:
-        """Read what `dataclasses.asdict` made, after a round trip through JSON."""
+        """Read what `dataclasses.asdict` returned, after a round trip through JSON."""
         return cls(**{**kept, "variables": [VariableScore(**each) for each in kept["variables"]]})
 
 
 @dataclass(frozen=True)
 class ProbeData:
-    """What the probes of one game work on.
+    """The input of one game's probes.
 
     Attributes:
-        manifest: Of the game.
+        manifest: The game's manifest.
         label_set: ``v1`` or ``anand2019``.
-        truth: By split.
-        features: float32 [n, d] by split.
+        truth: The labels of each split.
+        features: The features of each split, float32 [n, d].
         device: A torch device.
-        dry: Whether these are only some rows of each split, so that no frozen number goes with them.
-        fresh: Whether the test rows are not the frozen ones, so that no ceiling is known.
+        dry: Whether these are only some rows of each split, for which no ceiling is known.
+        fresh: Whether the test split was recorded now, for which no ceiling is known either.
     """
 
     manifest: Manifest
@@ -108,7 +108,7 @@ class ProbeData:
 
 
 def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
-    """Decode the labels of the variables that the manifest keeps."""
+    """Decode the labels of the variables that are probed."""
     names = manifest.probed(label_set)
     decoded = decode(rows.ram, manifest.game, label_set)
     return Truth(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)

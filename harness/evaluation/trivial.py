@@ -1,4 +1,4 @@
-"""Scores of the trivial encoders: what `harness.evaluate` gives them, kept beside the package's rules."""
+"""Score the trivial encoders with `harness.evaluate`, for the package to keep."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def make(
     use_cache: bool = True,
     progress: bool = True,
 ) -> list[Path]:
-    """Score PCA and random projection of the pixels on games, for all label sets of each.
+    """Score PCA and a random projection of the pixels on games, for all label sets.
 
     Args:
-        games: Of the dataset; all of them, if not given.
-        folder: Where ``GAME.json`` is written. A game whose file is there, whole and under the rules of
-            today, is not made again.
+        games: The games' names; by default all games.
+        folder: Where ``GAME.json`` is written. A game that has a complete file under the current rules is
+            skipped.
         probes: As for `harness.evaluate`.
         train_sizes: As for `harness.evaluate`.
         device: Torch device of the probes.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
-        num_proc: Processes to build it with.
-        use_cache: Keep features and scores, and use what an earlier run kept.
-        progress: Show it on standard error.
+        num_proc: The number of processes that build the dataset.
+        use_cache: Keep features and scores, and reuse those of earlier runs.
+        progress: Show progress bars on standard error.
 
     Returns:
-        The files, by game.
+        The files, in the order of the games.
 
     Raises:
         UnknownNameError: No such game or probe.
-        UsageError: A training size that is none; or a file that is there has other scores.
+        UsageError: A training size is not a number of rows, or a file exists that has other scores.
         DataError: As `atariari_data.load_dataset`.
     """
     chosen, runs = choose_games(games, "v1"), choose_runs(probes, train_sizes)
@@ -66,7 +66,7 @@ def make(
             missing.append(name)
         elif not store.is_complete(file, manifests[name], list(game(name).label_sets), runs):
             raise UsageError(
-                f"{file} is there, and holds other scores than these.",
+                f"{file} exists and has other scores.",
                 cure="Name another folder, or remove it.",
             )
     for name in missing:

@@ -1,10 +1,10 @@
 """The probe of arXiv 1906.08226, ``anand2019``: Adam on a linear layer, stopped by validation accuracy.
 
-It is there to compare with published numbers. Its answer hangs on the scale of the features and on how far
-Adam gets within its epochs, so it is not to be mixed with that of `harness.probes.linear.fit_linear`;
+It exists for comparison with published numbers. Its score depends on the scale of the features and on how far
+Adam gets within its epochs, so it is not comparable with that of `harness.probes.linear.fit_linear`;
 docs/probes.md has the figures.
 
-What the published code did otherwise, each mended here: it drew an episode and then a step of it, with
+What the published code did differently, each fixed here: it drew an episode and then a step of it, with
 replacement, instead of taking every row once an epoch; it stopped by the accuracy of such a draw from
 validation; it kept the last weights instead of the best; it scored a draw from test; nothing was seeded.
 """
@@ -43,11 +43,11 @@ class AdamSettings:
     """The published settings.
 
     Attributes:
-        learning_rate: 3e-4, as the script that made the published tables had it; the class had 5e-4.
-        batch_size: Rows of a step.
-        epochs: At most.
-        patience: Epochs without a better validation accuracy after which a variable stops.
-        seed: Of the initial weights and of the order of the rows.
+        learning_rate: 3e-4 as in the script behind the published tables; the class had 5e-4.
+        batch_size: Rows per step.
+        epochs: The largest number of epochs.
+        patience: A variable stops after this many epochs without a better validation accuracy.
+        seed: The seed of the initial weights and of the order of the rows.
     """
 
     learning_rate: float = SCRIPT_LEARNING_RATE
@@ -62,12 +62,12 @@ class AdamProbe:
     """One variable's trained probe.
 
     Attributes:
-        name: Of the variable.
+        name: The variable's name.
         weights: float32 [256, d + 1]; the last column is the bias.
-        epochs: How many were trained.
-        best_epoch: The one whose weights these are, from 1.
-        validation_accuracy: The best there was, by which training stopped.
-        learning_rate: At the end, after the plateaus.
+        epochs: The number of epochs trained.
+        best_epoch: The epoch that these weights are from, counted from 1.
+        validation_accuracy: The accuracy of that epoch on validation.
+        learning_rate: The learning rate at the end.
     """
 
     name: str
@@ -102,9 +102,9 @@ def fit_anand2019(
     weights drawn from the seed and its name; all see the same batches. So each ends as it would alone.
 
     Args:
-        train: Rows to fit to.
-        validation: Rows whose accuracy lowers the learning rate and stops.
-        names: Of the variables, in the order of the columns of ``labels``.
+        train: The rows to fit to.
+        validation: The rows whose accuracy lowers the learning rate and stops training.
+        names: The variables' names, in the order of the columns of ``labels``.
         settings: The published ones, if not given.
         episodes: Episode of each row of train and validation. Given, rows are drawn as the published code
             drew them and the last weights are kept: only to show what its mistakes did.
@@ -112,11 +112,11 @@ def fit_anand2019(
         progress: Called with the name of each variable when it stops.
 
     Returns:
-        One probe a variable, in the order of ``names``.
+        One probe for each variable, in the order of ``names``.
 
     Raises:
-        FeatureError: Features that are not finite.
-        UsageError: Shapes that do not fit together, or no rows.
+        FeatureError: Some features are not finite.
+        UsageError: Shapes do not match, or there are no rows.
     """
     check_probe_input(train, validation, validation.features, names)
     import torch

@@ -1,4 +1,4 @@
-"""Features as the probes see them: standardised, in the eigenbasis of their covariance."""
+"""The features as probes see them: standardised, in the eigenbasis of their covariance."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class Basis:
     training rows do not vary are dropped; the penalty keeps their weights at zero anyway.
 
     Attributes:
-        mean: float64 [d].
-        scale: float64 [d], one over the deviation; 0 for a feature that is constant up to rounding.
-        vectors: float32 [d, r], or None where the features are left as they stand (standardised).
-        variances: float32 [r + 1], of each coordinate; 1 for the constant one at the end, the intercept's.
+        mean: The mean of each feature, float64 [d].
+        scale: One over the deviation, float64 [d]; 0 for a feature that is constant up to rounding.
+        vectors: The eigenvectors, float32 [d, r]; None if features are only standardised.
+        variances: The variance of each coordinate, float32 [r + 1]; 1 for the constant one at the end, the
+            intercept's.
     """
 
     mean: npt.NDArray[np.float64]
@@ -73,7 +74,7 @@ class Coordinates:
 
     @property
     def device(self) -> torch.device:
-        """Where its chunks are."""
+        """The device of its chunks."""
         return self.basis.variances.device
 
     def chunk(self, start: int, stop: int) -> Tensor:

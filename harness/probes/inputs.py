@@ -1,4 +1,4 @@
-"""What a probe is handed: features and labels of a split, checked before anything is fitted."""
+"""The input of a probe: features and labels of a split, checked before anything is fitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from atariari_data.errors import AtariariError, UsageError
 
 
 class FeatureError(AtariariError):
-    """Features that no probe can be fitted to."""
+    """Features are not finite."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Split:
 
     Attributes:
         features: float32 [n, d].
-        labels: uint8 [n, v], a column a variable.
+        labels: uint8 [n, v], one column for each variable.
     """
 
     features: npt.NDArray[np.float32]
@@ -31,29 +31,29 @@ class Split:
 def check_probe_input(
     train: Split, validation: Split, test_features: npt.NDArray[np.float32], names: Sequence[str]
 ) -> None:
-    """Refuse what no probe can be fitted to.
+    """Check the input of a probe.
 
     Args:
-        train: Rows to fit to.
-        validation: Rows to choose by.
+        train: The rows to fit to.
+        validation: The rows to select by.
         test_features: float32 [n_test, d].
-        names: Of the variables.
+        names: The variables' names.
 
     Raises:
-        FeatureError: Features that are not finite.
-        UsageError: Shapes or types that do not go together, or no rows.
+        FeatureError: Some features are not finite.
+        UsageError: Shapes or types do not match, or there are no rows.
     """
     features = {"train": train.features, "validation": validation.features, "test": test_features}
     for split, array in features.items():
         if array.dtype != np.float32 or array.ndim != 2 or not array.size:  # noqa: PLR2004  rows, columns
             raise UsageError(
-                f"There are no features of {split} to fit a probe to.",
+                f"The features of {split} have a wrong type or shape.",
                 expected="float32 [n, d], n and d at least 1",
                 got=f"{array.dtype} {list(array.shape)}",
             )
         if array.shape[1] != train.features.shape[1]:
             raise UsageError(
-                f"The features of {split} are not as long as those of train.",
+                f"The features of {split} and of train differ in length.",
                 expected=train.features.shape[1],
                 got=array.shape[1],
             )
@@ -62,18 +62,18 @@ def check_probe_input(
         expected = (len(part.features), len(names))
         if part.labels.shape != expected or part.labels.dtype != np.uint8:
             raise UsageError(
-                f"The labels of {split} do not go with its features and the names.",
+                f"The labels of {split} do not match its features and the names.",
                 expected=f"uint8 {list(expected)}",
                 got=f"{part.labels.dtype} {list(part.labels.shape)}",
             )
 
 
 def check_finite(features: npt.NDArray[np.float32], split: str) -> None:
-    """Refuse NaN and infinity.
+    """Check that features are finite.
 
     Args:
         features: float32 [n, d].
-        split: Name for the message.
+        split: The split's name, for the message.
 
     Raises:
         FeatureError: Some are not finite.

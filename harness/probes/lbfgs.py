@@ -22,26 +22,26 @@ from torch import Tensor
 
 MAX_EVALUATIONS: Final = 2000
 
-HISTORY: Final = 100  # with 30, a weak penalty on ill-conditioned features takes half as long again
-DAMPING: Final = 0.01  # of the mean curvature: a sample of the rows says little of flat directions
-LOOK: Final = 6  # evaluations between looks at validation, to leave a strength that gains nothing
-RISE: Final = 0.001  # of the validation score between two looks, that is worth waiting for more
+HISTORY: Final = 100  # with 30, weak penalties on ill-conditioned features take half as long again
+DAMPING: Final = 0.01  # share of the mean curvature; a sample of rows says little about flat directions
+LOOK: Final = 6  # evaluations between validations, to abandon a strength that gains nothing
+RISE: Final = 0.001  # gain in the validation score between two validations that justifies going on
 REFRESH: Final = 30  # evaluations after which the curvature is measured again
 ARMIJO: Final = 1e-4
-LOSS_NOISE: Final = 2e-7  # relative; what float32 leaves undecided of a loss
+LOSS_NOISE: Final = 2e-7  # relative rounding error of a loss in float32
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """When a solution is one.
+    """When a solution counts as converged.
 
     The penalty makes the objective ``strength``-strongly convex in the weights, hence
     ``f - min f <= |gradient|^2 / (2 * strength)``. In practice it is some ten times nearer where the penalty
     is weak, and about as near where it is strong, so that a norm alone is the sharper rule there.
 
     Attributes:
-        gradient: The most that the Euclidean norm of the gradient may be.
-        nats: How far from its minimum the objective may be by the bound.
+        gradient: The largest Euclidean norm of the gradient.
+        nats: The largest distance of the objective from its minimum, by the bound.
     """
 
     gradient: float
@@ -62,7 +62,7 @@ CLOSE: Final = 0.003
 
 @dataclass(frozen=True)
 class Ask:
-    """What a variable wants to know about weights, float32 [k, d + 1], next.
+    """The next question of a variable about weights, float32 [k, d + 1].
 
     ``gradient`` asks for loss and gradient over the training rows, ``curvature`` for the shape of the loss
     there, ``validation`` for the weighted F1 over the validation rows.
@@ -74,7 +74,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked for; the rest is empty.
+    """The answer to a question; fields that were not asked for are empty.
 
     Attributes:
         loss: Mean cross-entropy over the training rows in nats, without the penalty.
@@ -115,8 +115,8 @@ class Solution:
         loss: Objective, the penalty included.
         gradient_norm: Euclidean norm of the gradient of the objective.
         converged: Whether the norm is below the tolerance.
-        evaluations: Passes over the rows that it took.
-        memory: Of L-BFGS, for the next strength to go on with.
+        evaluations: The number of passes over the rows.
+        memory: The memory of L-BFGS, from which the next strength continues.
     """
 
     weights: Tensor
@@ -129,7 +129,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Memory:
-    """What L-BFGS remembers: steps, and how the gradient of the objective changed over each.
+    """The memory of L-BFGS: steps, and the change of the objective's gradient over each.
 
     The penalty's part of a change is known, so that what was learned at one strength holds at another.
 
@@ -161,12 +161,12 @@ def minimise(
     """Minimise the objective of one variable by L-BFGS.
 
     Args:
-        start: float32 [k, d + 1], where to begin.
-        strength: Of the L2 penalty; the intercept (last column) has none.
-        tolerance: What counts as converged.
-        history: Steps that L-BFGS remembers.
-        memory: Of an earlier solution of this variable, whose weights ``start`` is.
-        beat: The validation score to beat; minimising ends where that is out of sight.
+        start: The initial weights, float32 [k, d + 1].
+        strength: The strength of the L2 penalty; the intercept (last column) has none.
+        tolerance: When the solution counts as converged.
+        history: The number of steps that L-BFGS remembers.
+        memory: The memory of an earlier solution of this variable, if ``start`` is its weights.
+        beat: The validation score to beat; minimising stops when that is out of reach.
     """
     # For two classes scikit-learn has one vector of weights, the difference of ours.
     twice = 2 if len(start) == 2 else 1  # noqa: PLR2004
@@ -258,9 +258,9 @@ class Chosen:
 
     Attributes:
         solution: At that strength.
-        strength: The strength.
-        tried: Strength to validation F1, in the order of the path.
-        evaluations: Passes over the training rows, the whole path together.
+        strength: The selected strength.
+        tried: The validation F1 of each strength, in the order of the path.
+        evaluations: The number of passes over the training rows, for the whole path.
     """
 
     solution: Solution
@@ -282,8 +282,8 @@ def choose(
     Args:
         start: float32 [k, d + 1].
         grid: Strengths, strongest first.
-        first: The one to begin with.
-        gain: Of the validation score, that makes the next strength worth having.
+        first: The strength to begin with.
+        gain: The gain in the validation score that justifies the next strength.
         history: As for `minimise`.
     """
     tried: dict[float, float] = {}

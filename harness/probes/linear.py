@@ -1,4 +1,4 @@
-"""The linear probe: what of a variable can be read from the features by a linear classifier, fully fitted."""
+"""The linear probe: how much of a variable a converged linear classifier decodes from the features."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STRENGTHS: Final = (1e1, 1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The fixed grid of L2 strengths, strongest first."""
 
 FIRST_STRENGTH: Final = 1e-2
-"""Where the path begins; it goes weaker while validation gains, and stronger if it never did."""
+"""The first strength tried. Weaker ones follow while validation improves, else stronger ones."""
 
 GAIN: Final = 0.01
-"""Of weighted F1 on validation, that makes the next strength worth having: about its sampling error."""
+"""The gain in validation F1 that justifies the next strength; about the sampling error."""
 
 SELECTED_BY: Final = f"validation weighted F1, a step has to gain {GAIN}"
 """The rule in words, for the protocol."""
@@ -31,18 +31,18 @@ class LinearFit:
     """One variable's converged probe.
 
     Attributes:
-        name: Of the variable.
+        name: The variable's name.
         predictions: uint8 [n_test].
-        classes: How many classes the training rows have; only these are ever predicted.
-        strength: L2 strength that validation chose; 0 where there was nothing to fit (one class).
-        tried: Strength and weighted F1 on validation (of a strength that was left unfinished, where it was
-            left), strongest first.
-        at_edge: Whether the chosen strength is the first or the last of the whole grid, so that a better
-            one may lie beyond it.
-        gradient_norm: Euclidean norm of the gradient of the objective at the end.
-        tolerance: Norm below which it counts as converged.
-        converged: Whether it does.
-        evaluations: Passes over the training rows that it took, all strengths together.
+        classes: The number of classes in the training rows. Only these are ever predicted.
+        strength: The L2 strength selected on validation; 0 if there was nothing to fit (one class).
+        tried: Each strength with its weighted F1 on validation, strongest first. A fit that was stopped early
+            has the score it had then.
+        at_edge: Whether the selected strength is the first or last of the grid, so that a better one may lie
+            beyond it.
+        gradient_norm: The Euclidean norm of the objective's gradient at the end.
+        tolerance: The gradient norm below which the fit counts as converged.
+        converged: Whether the fit converged.
+        evaluations: The number of passes over the training rows, for all strengths together.
     """
 
     name: str
@@ -69,29 +69,29 @@ def fit_linear(
 ) -> list[LinearFit]:
     """Fit multinomial logistic regression to every variable, and predict the test rows.
 
-    Features are standardised with mean and deviation of the training rows; a constant one counts for nothing.
+    Features are standardised with the mean and deviation of the training rows; constant features are ignored.
     The objective is the mean cross-entropy over the rows plus ``strength / 2`` times the squared norm of the
-    weights (not of the intercepts): scikit-learn's ``LogisticRegression(C=1 / (n * strength))``. The strength
-    is chosen from `STRENGTHS` by weighted F1 on the validation rows, the number that is reported: from
-    `FIRST_STRENGTH` on to weaker ones while each gains more than `GAIN`, else to stronger ones. (Log-loss
-    would choose for calibration: stronger, at 0.026 less F1 with 1,000 rows of Pong.) Classes that training
-    does not have are never predicted, and validation rows of such choose nothing.
+    weights (not of the intercepts), as in scikit-learn's ``LogisticRegression(C=1 / (n * strength))``. The
+    strength is selected from `STRENGTHS` by weighted F1 on the validation rows, the metric that is reported:
+    starting at `FIRST_STRENGTH`, weaker ones are tried while each gains more than `GAIN`, else stronger ones.
+    (Selecting by log-loss would favour calibration, at a cost of 0.026 F1 with 1,000 rows of Pong.) Classes
+    that do not occur in training are never predicted, and validation rows of such classes are ignored.
 
     Args:
-        train: Rows to fit to.
-        validation: Rows that choose the strength.
+        train: The rows to fit to.
+        validation: The rows that select the strength.
         test_features: float32 [n_test, d].
-        names: Of the variables, in the order of the columns of ``labels``.
-        rows: Training rows to use, by index; all, if not given.
+        names: The variables' names, in the order of the columns of ``labels``.
+        rows: Indices of the training rows to use; by default all.
         device: A torch device.
         progress: Called with the name of each variable when it is done.
 
     Returns:
-        One fit a variable, in the order of ``names``.
+        One fit for each variable, in the order of ``names``.
 
     Raises:
-        FeatureError: Features that are not finite; says how many and where.
-        UsageError: Shapes that do not fit together, or no rows.
+        FeatureError: Some features are not finite; says how many and where.
+        UsageError: Shapes do not match, or there are no rows.
     """
     check_probe_input(train, validation, test_features, names)
     if rows is not None:
@@ -153,7 +153,7 @@ def _class_indices(labels: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8]
 
 
 def _constant(name: str, value: int, n: int) -> LinearFit:
-    """Return the fit of a variable that has one value in training: there is nothing to choose."""
+    """Return the fit of a variable that has a single value in training."""
     return LinearFit(
         name=name,
         predictions=np.full(n, value, np.uint8),

@@ -42,16 +42,16 @@ class Map(Protocol):
     """Apply a function to each, side by side or one after the other; results in order."""
 
     def __call__(self, function: Callable[[S], T], each: Iterable[S], /) -> Iterable[T]:
-        """Return what the function gives for each."""
+        """Return the function's value for each item."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split: what a pass runs over.
+    """The rows of one split.
 
     Attributes:
-        features: Coordinates of n rows.
-        classes: For each variable int64 [n], index of the class, -1 where it is not one of training's.
+        features: The coordinates of n rows.
+        classes: For each variable the index of each row's class, int64 [n]; -1 if training does not have it.
     """
 
     features: Coordinates
@@ -85,13 +85,13 @@ def solve_together(
     validation: Rows,
     done: Callable[[int], object] = lambda _: None,
 ) -> list[T]:
-    """Run one generator a variable to its end, answering those that wait in joint passes.
+    """Run the generator of each variable to its end, answering all that wait in joint passes.
 
     Args:
-        solvers: One for each variable of the rows, in their order.
-        training: Rows of the questions about gradient and curvature.
-        validation: Rows of the questions about validation.
-        done: Called with the index of a variable when it has ended.
+        solvers: One generator for each variable, in the order of the rows' classes.
+        training: The rows for gradients and curvature.
+        validation: The rows for the validation score.
+        done: Called with the index of a variable when it is finished.
     """
     results: dict[int, T] = {}
     asked: dict[int, Ask] = {}
@@ -140,9 +140,9 @@ def evaluate(
     """Return loss and gradient of some variables, from one pass over the rows.
 
     Args:
-        rows: Of training.
-        variables: Which, as indices into ``rows.classes``.
-        weights: Of each of them, float32 [k, d + 1].
+        rows: The training rows.
+        variables: The variables, as indices into ``rows.classes``.
+        weights: The weights of each variable, float32 [k, d + 1].
         each: Applies a function to the parts of the rows.
     """
     if not variables:
@@ -177,13 +177,13 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Group:
-    """Variables whose scores are worked on together.
+    """Variables whose class scores are computed together.
 
     Attributes:
-        variables: Which of those in question.
-        rows: Of the joint weights, that are theirs.
-        sizes: How many of these each has.
-        classes: int64 [v, n], for each variable and row of the data the right one of these.
+        variables: The variables in the group.
+        rows: Their rows in the joint weights.
+        sizes: The number of rows of each variable.
+        classes: The true class of each variable and data row, as a row of the joint weights, int64 [v, n].
     """
 
     variables: slice
