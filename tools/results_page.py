@@ -57,7 +57,7 @@ Where ours differ from the published numbers, it is for one of these reasons:
   half of that game's score is this one variable. Majority is right where the commonest value of training is
   common in the test episodes too; for levels and scores that hangs on a few episodes.
 - **The method.** What we do otherwise is listed in
-  [methods.md](methods.md#where-this-differs-from-the-code-of-2019).
+  [methods.md](methods.md#differences-from-the-2019-code).
 """.strip()
 
 _LABELS: Final = """
