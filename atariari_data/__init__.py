@@ -1,12 +1,12 @@
-"""Atari games with labels from RAM, frozen: what `pip install atariari` gives.
+"""Frozen Atari datasets with labels read from RAM: what `pip install atariari` gives you.
 
 - :func:`load_dataset`: frames and labels, ``load_dataset("atariari", "pong")``.
-- :func:`labels`: decode RAM, ``uint8 [n, 128]`` at once.
-- :func:`positions`: where on the screen things are, from RAM.
-- :func:`game`, :func:`game_names`: the games and what their RAM means.
-- :class:`AtariARIWrapper`: a Gymnasium wrapper that puts labels into ``info``.
-- :func:`get_episodes`: the 2019 benchmark's call, in its shapes.
-- :class:`AtariariError`: the base of all errors.
+- :func:`labels`: decode RAM into labels, one RAM or a whole array of them.
+- :func:`positions`: decode RAM into screen positions.
+- :func:`game`, :func:`game_names`: the games and the meaning of their RAM.
+- :class:`AtariARIWrapper`: a Gymnasium wrapper that adds labels to ``info``.
+- :func:`get_episodes`: the function of the 2019 benchmark, with its arguments and shapes.
+- :class:`AtariariError`: base class of all errors.
 """
 
 import importlib
@@ -36,7 +36,7 @@ __all__ = [
     "positions",
 ]
 
-# Names whose modules import more than NumPy; they are imported when first asked for.
+# These modules import more than NumPy, so they are loaded on first use.
 _LAZY = {"AtariARIWrapper": "atariari_data.wrapper", "get_episodes": "atariari_data.episodes"}
 
 

@@ -1,9 +1,9 @@
-"""`load_dataset`, here and as a name that `datasets.load_dataset` knows.
+"""`load_dataset`, and the hook that makes `datasets.load_dataset("atariari", ...)` work.
 
-`datasets` has no place where a package may announce a dataset of its own. Its table of packaged modules is
-no such place: a name in it still wants data files in the working directory. What decides how a name is
-loaded is the function `datasets.load.dataset_module_factory`; we answer for our own name, and leave all
-others to it.
+`datasets` offers no way for a package to register a dataset. Its table of packaged modules does not help,
+because those modules still need data files in the working directory. The function
+`datasets.load.dataset_module_factory` decides how a name is loaded, so we wrap it: it handles our name and
+passes every other name through.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ _FACTORY = "dataset_module_factory"
 
 
 def load_dataset(path: str = NAME, name: str | None = None, **kwargs: Any) -> datasets.DatasetDict | Any:
-    """Load a game, building it on first use; the same as ``datasets.load_dataset``.
+    """Load a game, building it on first use; same as ``datasets.load_dataset("atariari", name, ...)``.
 
     Args:
         path: ``"atariari"``.
         name: A game, ``"pong"``, or its pretraining config, ``"pong_pretrain"``.
-        **kwargs: As ``datasets.load_dataset`` takes them: ``split=``, ``streaming=``, ``num_proc=``,
-            ``cache_dir=``; and ``label_set="anand2019"`` for the paper's labels in column ``labels``.
+        **kwargs: Passed to ``datasets.load_dataset``: ``split=``, ``streaming=``, ``num_proc=``,
+            ``cache_dir=``. In addition, ``label_set="anand2019"`` puts the paper's labels into column
+            ``labels``.
 
     Returns:
-        A ``DatasetDict``, or a ``Dataset`` where ``split=`` is given (their iterable kin when streaming).
+        A ``DatasetDict``, or a ``Dataset`` if ``split=`` is given (iterable versions when streaming).
 
     Raises:
-        UnknownNameError: No such game; says which are known, and the nearest.
-        DataError: A recording, a manifest or the ROM is not what it should be; the disk is full.
-        DriftError: The emulator does not give what was recorded; names episode and step.
+        UnknownNameError: No such game. The message lists the known games and suggests the nearest.
+        DataError: A recording, a manifest, the built copy or the ROM is damaged, or the disk is full.
+        DriftError: The emulator does not reproduce the recording. The message names episode and step.
     """
     import datasets
 
@@ -46,7 +47,7 @@ def load_dataset(path: str = NAME, name: str | None = None, **kwargs: Any) -> da
 
 
 def announce() -> None:
-    """Make ``datasets.load_dataset("atariari", ...)`` ours, whenever `datasets` is or was imported."""
+    """Register ``datasets.load_dataset("atariari", ...)``, now or as soon as `datasets` is imported."""
     for module in ("datasets.load", "datasets.inspect"):
         wrapt.register_post_import_hook(_answer_for_our_name, module)
         if module in sys.modules:
@@ -57,7 +58,7 @@ def _answer_for_our_name(module: ModuleType) -> None:
     factory = getattr(module, _FACTORY, None)
     if factory is None:
         raise ImportError(
-            f"This version of datasets has no {module.__name__}.{_FACTORY}; atariari supports >=4.0,<6."
+            f"atariari supports datasets >=4.0,<6; this version has no {module.__name__}.{_FACTORY}."
         )
     if not isinstance(factory, wrapt.FunctionWrapper):
         setattr(module, _FACTORY, wrapt.FunctionWrapper(factory, _ours_or_theirs))

@@ -1,4 +1,4 @@
-"""`get_episodes`: the call of the 2019 benchmark, with its arguments and its shapes, from the dataset."""
+"""`get_episodes`: the function of the 2019 benchmark, with its arguments and shapes, on this dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atariari_data.dataset import NAME, load_dataset
+from atariari_data.dataset import NAME
 from atariari_data.errors import MissingExtraError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, Game, game
 from atariari_data.labels import RAM_BYTES, labels
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 COLLECT_MODES = ("random_agent", "pretrained_ppo")
 TRAIN_MODES = ("probe", "train_encoder", "dry_run")
 _ORIGINAL_LABELS = "anand2019"
-# What the frozen configs were recorded with. They have eight lanes, as in the published runs; one, the
-# default of the original's function, asks for nothing in particular.
+# How the frozen configs were recorded. They have eight lanes, as in the published runs; 1 is the default of
+# the original's function and means the same.
 _FROZEN_SEED, _FROZEN_LANES, _FROZEN_MIN_LENGTH = 42, (1, 8), 64
 _FROZEN_STEPS = {"probe": 50_000, "train_encoder": 100_000, "dry_run": 50_000}
 
 
 @dataclass(frozen=True)
 class _Episode:
-    """An episode: its number, its frames, and what its RAM says, uint8 [n] by variable."""
+    """An episode: its number, its frames, and its labels, uint8 [n] by variable."""
 
     number: int
     frames: list[torch.Tensor]
@@ -61,59 +61,60 @@ def get_episodes(
     cache_dir: str | None = None,
     num_proc: int | None = None,
 ) -> tuple[Any, ...]:
-    """Return a game's episodes and labels, with the arguments and in the shapes of arXiv 1906.08226's code.
+    """Return a game's episodes and labels, with the arguments and shapes of the code of arXiv 1906.08226.
 
-    The defaults give the frozen rows of ``load_dataset("atariari", GAME)``, and ``steps=100_000,
-    train_mode="train_encoder"`` those of ``GAME_pretrain``. Any other ``steps``, ``seed``,
-    ``num_processes`` (1 and 8 are as frozen), ``min_episode_length`` or ``policy`` is recorded on the spot
-    and kept in the cache of `datasets`; the same arguments give the same episodes, on any machine.
+    The defaults return the frozen rows of ``load_dataset("atariari", GAME)``, and ``steps=100_000,
+    train_mode="train_encoder"`` those of ``GAME_pretrain``. For any other ``steps``, ``seed``,
+    ``num_processes`` (1 and 8 both mean the frozen rows), ``min_episode_length`` or ``policy``, new episodes
+    are recorded and cached. The same arguments give the same episodes on every machine.
 
     A frame is a ``torch.uint8`` tensor [channels * num_frame_stack, height, width]: [1, 210, 160] by default.
-    All frames of an episode are views of one tensor, so do not write to them.
+    All frames of an episode are views of one tensor, so copy them before writing to them.
 
     Args:
-        env_name: A game, or an environment id: ``PitfallNoFrameskip-v4``.
-        steps: Frames to record, over all lanes.
-        seed: Of all that is random.
-        num_processes: Lanes: emulators with a seed of their own each, whose episodes stand one lane after
-            the other. It is no number of processes here.
-        num_frame_stack: Frames side by side in the first axis, oldest first; black before the first one.
-        downsample: 84 x 84 instead of 210 x 160, by area (`atariari_data.observations.shrink`).
-        color: RGB instead of gray (ITU-R 601 luma).
-        entropy_threshold: In nats; variables with less, over all rows returned, are left out of the labels.
-        collect_mode: ``random_agent``, or ``pretrained_ppo``: as ``policy`` says, but 20 % random actions.
-        train_mode: What is returned, see below.
-        checkpoint_index: The original's way to choose among its own checkpoints; only -1 is taken.
-        min_episode_length: Episodes of this many frames or fewer are dropped.
+        env_name: A game, or an environment id such as ``PitfallNoFrameskip-v4``.
+        steps: Number of frames to record, over all lanes.
+        seed: Random seed.
+        num_processes: Number of lanes: emulators with different seeds. The episodes are ordered by lane.
+            Unlike in the original, this is not the number of processes (see ``num_proc``).
+        num_frame_stack: Frames to stack along the first axis: the frame and those before it in the emulator,
+            oldest first. The first frame of an episode is repeated where there is none before it.
+        downsample: Resize to 84 x 84 by area (`atariari_data.observations.shrink`).
+        color: Return RGB instead of gray (ITU-R 601 luma).
+        entropy_threshold: Drop variables with less entropy, in nats, over all rows returned.
+        collect_mode: ``random_agent``, or ``pretrained_ppo``: ``policy`` with 20 % random actions.
+        train_mode: What to return, see below.
+        checkpoint_index: Not supported; must be -1. Choose a checkpoint with ``policy``.
+        min_episode_length: Drop episodes of this many frames or fewer.
         policy: For ``pretrained_ppo``: a checkpoint of Stable-Baselines3 or CleanRL (a path, or
-            ``"hf:ORG/REPO/FILE"`` on the Hugging Face Hub), or a callable. It is called with uint8
-            [1, 4, 84, 84] (gray, oldest first) and returns an index into the game's minimal action set;
-            where it has parameters of these names, it is given ``actions``, that set as ALE's numbers, and
-            ``generator``, the only source of randomness that keeps its episodes reproducible. A
-            callable's episodes are recorded anew at each call.
-        label_set: ``v1`` or ``anand2019``; by default the original's, ``anand2019``, where the game has it.
+            ``"hf:ORG/REPO/FILE"`` on the Hugging Face Hub), or a callable. A callable gets uint8
+            [1, 4, 84, 84] (gray, oldest first) and returns an index into the game's minimal action set. If
+            it has parameters of these names, it also gets ``actions``, the minimal action set as ALE's
+            numbers, and ``generator``, which must be its only source of randomness for its episodes to be
+            reproducible. A callable's episodes are recorded again at each call.
+        label_set: ``v1`` or ``anand2019``; by default ``anand2019``, as in the original, if the game has it.
         cache_dir: As in ``load_dataset``.
-        num_proc: Processes to build with, as in ``load_dataset``; it changes no row.
+        num_proc: Number of processes to build with, as in ``load_dataset``; it does not affect the rows.
 
     Returns:
-        Lists of episodes, an episode being a list of frames; labels likewise, a ``dict`` of ``int`` for each
-        frame. For ``train_mode``
+        Lists of episodes, each a list of frames, and lists of labels, a ``dict`` of ``int`` per frame.
+        Depending on ``train_mode``:
 
         - ``probe``: ``tr_episodes, val_episodes, tr_labels, val_labels, test_episodes, test_labels``;
         - ``train_encoder``: ``tr_episodes, val_episodes``;
-        - ``dry_run``: ``episodes, labels``, all of them in the order in which they were recorded.
+        - ``dry_run``: ``episodes, labels``, all episodes in the order in which they were recorded.
 
-        Validation and test hold no frame whose pixels occur in an earlier split.
+        Validation and test contain no frame whose pixels occur in an earlier split.
 
     Raises:
-        UsageError: An argument that cannot be meant, or so few steps that a split has no episode.
-        UnknownNameError: No such game or label set; says which are known, and the nearest.
+        UsageError: An invalid argument, or too few steps to fill every split.
+        UnknownNameError: No such game or label set. The message lists the known ones.
         MissingExtraError: PyTorch is not installed.
-        DataError: The checkpoint cannot be read or is of another kind; or as ``load_dataset``.
-        DriftError: As ``load_dataset``.
+        DataError: The checkpoint cannot be read or is not supported; or as for ``load_dataset``.
+        DriftError: As for ``load_dataset``.
     """
     try:
-        import torch  # noqa: F401  to say so before anything is built
+        import torch  # noqa: F401  fail before anything is built
     except ImportError as error:
         raise MissingExtraError("torch", "harness") from error
     _check_choice("collect_mode", collect_mode, COLLECT_MODES)
@@ -130,7 +131,8 @@ def get_episodes(
     if not entropy_threshold >= 0:
         raise UsageError("entropy_threshold cannot be negative.", expected=">= 0", got=entropy_threshold)
     of = game(env_name)
-    label_set = label_set or (_ORIGINAL_LABELS if _ORIGINAL_LABELS in of.label_sets else DEFAULT_LABEL_SET)
+    if label_set is None:
+        label_set = _ORIGINAL_LABELS if _ORIGINAL_LABELS in of.label_sets else DEFAULT_LABEL_SET
     of.variables(label_set)
 
     wanted: dict[str, Any] = {}
@@ -152,14 +154,19 @@ def get_episodes(
         if train_mode == "dry_run":
             wanted["unsplit"] = True
     config = f"{of.name}_pretrain" if train_mode == "train_encoder" else of.name
-    # Nothing tells whether a callable is still the same, so what it played is not kept.
+    # A callable may have changed since the last call, so its episodes are not cached.
     with tempfile.TemporaryDirectory() if callable(policy) else nullcontext(cache_dir) as folder:
-        data = load_dataset(NAME, config, cache_dir=folder, num_proc=num_proc, **wanted)
+        import datasets
+
+        builder = datasets.load_dataset_builder(NAME, config, cache_dir=folder, **wanted)
+        builder.download_and_prepare(num_proc=num_proc)
+        data = builder.as_dataset()
+        left_out = builder.as_dataset("left_out") if num_frame_stack > 1 else None
         splits = {
-            name: _read(split, of, label_set, num_frame_stack, downsample=downsample, color=color)
+            name: _read(split, left_out, of, label_set, num_frame_stack, downsample=downsample, color=color)
             for name, split in data.items()
         }
-        del data
+        del data, left_out
     if train_mode == "train_encoder":
         return _frames(splits["train"]), _frames(splits["validation"])
     everything = sorted((e for split in splits.values() for e in split), key=lambda e: e.number)
@@ -179,64 +186,87 @@ def get_episodes(
 
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise UsageError(f"There is no {name} {value!r}.", expected="one of " + ", ".join(known), got=value)
+        raise UsageError(f"Unknown {name}: {value!r}.", expected="one of " + ", ".join(known), got=value)
 
 
 def _check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"{name} cannot be this.", expected=f"an integer from {least}", got=repr(value))
+        raise UsageError(f"Invalid {name}.", expected=f"an integer, at least {least}", got=repr(value))
 
 
 def _check_policy(collect_mode: str, policy: object, checkpoint_index: int) -> None:
     if (collect_mode == "pretrained_ppo") != (policy is not None):
         raise UsageError(
-            "collect_mode and policy do not go together.",
-            expected='collect_mode="pretrained_ppo" with policy=, or neither',
+            "collect_mode and policy do not match.",
+            expected='collect_mode="pretrained_ppo" together with policy=, or neither',
             got=f"collect_mode={collect_mode!r}, policy={policy!r}",
             cure='policy="hf:sb3/ppo-PongNoFrameskip-v4/ppo-PongNoFrameskip-v4.zip", a file or a callable',
         )
     if checkpoint_index != -1:
         raise UsageError(
-            "checkpoint_index chose among checkpoints of the original that are not used here.",
+            "checkpoint_index is not supported: the original's checkpoints are not used here.",
             expected=-1,
             got=checkpoint_index,
-            cure="Name the checkpoint with policy=.",
+            cure="Pass the checkpoint as policy=.",
         )
 
 
 def _read(
-    split: Any, of: Game, label_set: str, stack: int, *, downsample: bool, color: bool
+    split: Any, left_out: Any, of: Game, label_set: str, stack: int, *, downsample: bool, color: bool
 ) -> list[_Episode]:
-    """Decode a split of the dataset, an episode at a time."""
-    number = np.asarray(split.with_format("numpy", columns=["episode"])["episode"][:])
-    cuts = np.flatnonzero(np.diff(number)) + 1
-    rows = split.with_format("arrow", columns=["frame", "ram"])
-    episodes = []
-    for start, end in zip([0, *cuts], [*cuts, len(number)], strict=True):
-        if start == end:  # the split has no rows
-            continue
-        table = rows[int(start) : int(end)].combine_chunks()
-        png = table["frame"].chunk(0).field("bytes").to_pylist()
+    """Decode a split of the dataset, one episode at a time.
+
+    Args:
+        split: Its rows.
+        left_out: The rows that are left out, needed to stack frames; None if ``stack`` is 1.
+        of: The game.
+        label_set: The label set.
+        stack: Frames to stack.
+        downsample: Whether to resize to 84 x 84.
+        color: Whether to keep colours.
+    """
+
+    def decode(table: Any) -> npt.NDArray[np.uint8]:
+        png = table["frame"].combine_chunks().field("bytes").to_pylist()
         frames = np.stack([pixels(content, color=color) for content in png])
+        return shrink(frames) if downsample else frames
+
+    rows = split.with_format("arrow", columns=["frame", "ram", "step"])
+    missing: dict[int, tuple[int, int]] = {}
+    if left_out is not None:
+        missing = {number: (start, end) for number, start, end in _runs(left_out)}
+        context = left_out.with_format("arrow", columns=["frame", "step"])
+    episodes = []
+    for number, start, end in _runs(split):
+        table = rows[start:end].combine_chunks()
+        frames, at = decode(table), np.arange(end - start)
+        if number in missing:
+            more, at = context[slice(*missing[number])], np.asarray(table["step"])
+            steps = np.concatenate([at, np.asarray(more["step"])])
+            frames = np.concatenate([frames, decode(more)])[np.argsort(steps)]
         ram = np.asarray(table["ram"].chunk(0).flatten()).reshape(-1, RAM_BYTES)
-        episodes.append(
-            _Episode(
-                number=int(number[start]),
-                frames=_stacked(shrink(frames) if downsample else frames, stack),
-                labels=labels(ram, of.name, label_set),
-            )
-        )
+        found = labels(ram, of.name, label_set)
+        episodes.append(_Episode(number=number, frames=_stacked(frames, at, stack), labels=found))
     return episodes
 
 
-def _stacked(frames: npt.NDArray[np.uint8], stack: int) -> list[torch.Tensor]:
-    """View uint8 [n, c, h, w] as n tensors [stack * c, h, w], which overlap in memory."""
+def _runs(split: Any) -> list[tuple[int, int, int]]:
+    """Return number, first row and end of each episode in a split."""
+    number = np.asarray(split.with_format("numpy", columns=["episode"])["episode"][:])
+    if not len(number):
+        return []
+    cuts = np.flatnonzero(np.diff(number)) + 1
+    starts, ends = [0, *cuts.tolist()], [*cuts.tolist(), len(number)]
+    return [(int(number[start]), start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _stacked(frames: npt.NDArray[np.uint8], at: npt.NDArray[np.intp], stack: int) -> list[torch.Tensor]:
+    """View uint8 [n, c, h, w] at m places as tensors [stack * c, h, w], which overlap in memory."""
     import torch
 
-    n, channels, *size = frames.shape
-    black = np.zeros((stack - 1, channels, *size), np.uint8)
-    strip = torch.from_numpy(np.concatenate([black, frames])).view(-1, *size)
-    return [strip[at * channels : (at + stack) * channels] for at in range(n)]
+    _, channels, *size = frames.shape
+    strip = torch.from_numpy(np.concatenate([frames[:1]] * (stack - 1) + [frames])).view(-1, *size)
+    return [strip[i * channels : (i + stack) * channels] for i in at.tolist()]
 
 
 def _variables_kept(episodes: list[_Episode], threshold: float) -> list[str]:

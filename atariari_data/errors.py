@@ -1,4 +1,4 @@
-"""The one error tree of the project: every error of ours says what happened and how to mend it."""
+"""The project's error classes. Every message says what happened and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class AtariariError(Exception):
-    """Base of all errors that atariari raises on purpose.
+    """Base class of all errors that atariari raises deliberately.
 
     Attributes:
-        what: One sentence, what happened.
-        expected: What should have been there, where that can be said.
-        got: What was there instead.
-        cure: What to do about it.
-        exit_code: What a command line ends with: 1 failed or not verified, 2 wrong usage.
+        what: One sentence that says what happened.
+        expected: The expected value, if there is one.
+        got: The actual value.
+        cure: How to fix it.
+        exit_code: Exit code on the command line: 1 for a failure, 2 for wrong usage.
     """
 
     exit_code = 1
@@ -28,17 +28,17 @@ class AtariariError(Exception):
         got: object = None,
         cure: str | None = None,
     ) -> None:
-        """Keep the parts; ``str()`` joins those that are there, one a line."""
+        """Store the parts; ``str()`` shows them one per line."""
         self.what = what
         self.expected = None if expected is None else str(expected)
         self.got = None if got is None else str(got)
         self.cure = cure
-        parts = [("expected", self.expected), ("got", self.got), ("to mend it", cure)]
+        parts = [("expected", self.expected), ("got", self.got), ("fix", cure)]
         lines = [what, *(f"  {name}: {text}" for name, text in parts if text is not None)]
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it come back whole from another process, whatever its class asks for."""
+        """Pickle all parts, whatever arguments the class takes."""
         return _again, (type(self), self.args, vars(self))
 
     def as_dict(self) -> dict[str, str | None]:
@@ -59,41 +59,41 @@ def _again(kind: type[AtariariError], args: tuple[object, ...], parts: dict[str,
 
 
 class UsageError(AtariariError):
-    """A call that cannot be meant: an unknown name, an argument out of range."""
+    """Invalid usage: an unknown name, or an argument out of range."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that is not in a list of ours; says which are, and the nearest."""
+    """An unknown name. The message lists the known names and suggests the nearest."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Look for the nearest of ``known`` and say it."""
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        """Build the message from the known names."""
         known = list(known)
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(name).lower(), known, n=1)
         super().__init__(
-            f"There is no {kind} {name!r}.",
+            f"Unknown {kind}: {name!r}.",
             expected="one of " + ", ".join(known),
             cure=f"Did you mean {near[0]!r}?" if near else None,
         )
 
 
 class MissingExtraError(AtariariError, ImportError):
-    """A part of the package is called whose dependencies are not installed."""
+    """An optional dependency is not installed."""
 
     exit_code = 2
 
     def __init__(self, package: str, extra: str) -> None:
-        """Name the package and the command that installs it."""
+        """Take the missing package, and the extra that installs it."""
         super().__init__(
-            f"This needs the package {package!r}, which is not installed.",
+            f"The package {package!r} is required but not installed.",
             cure=f"pip install 'atariari[{extra}]'",
         )
 
 
 class DataError(AtariariError):
-    """Something on disk (a recording, a manifest, an Arrow file, a ROM) is not what it should be."""
+    """A file (a recording, a manifest, an Arrow file, a ROM) is missing, damaged or unexpected."""
 
 
 class DriftError(DataError):
-    """The emulator does not give the pixels, RAM or rewards that were recorded."""
+    """The emulator does not reproduce the recorded pixels, RAM or rewards."""

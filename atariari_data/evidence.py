@@ -1,4 +1,4 @@
-"""What the audit found of each label, read from the package (docs/audit.md says how it was measured)."""
+"""The audit results that ship with the package; docs/audit.md describes how they were measured."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ FORMAT = 1
 
 @cache
 def evidence(game_name: str) -> dict[str, Any] | None:
-    """Return the audit of a game's label set v1, or None where none is shipped.
+    """Return the audit of a game's label set v1, or None if the package has none.
 
     Raises:
         UnknownNameError: No such game.
-        DataError: The file is damaged or of a newer format.
+        DataError: The file is damaged or has a newer format.
     """
     name = game(game_name).name
     file = resources.files("atariari_data").joinpath("audits", f"{name}.json")

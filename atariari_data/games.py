@@ -1,4 +1,4 @@
-"""The games and what their RAM means: one TOML file a game, in ``annotations/``."""
+"""The games and the meaning of their RAM: one TOML file per game, in ``annotations/``."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 LABEL_SETS: tuple[LabelSet, ...] = get_args(LabelSet)
 DEFAULT_LABEL_SET: LabelSet = "v1"
 
+# An environment id around the game's name: module, namespace, RAM observations, frame skip, version.
+_ID = re.compile(r"(?:[\w.]+:)?(?:\w+/)?(?:atari_)?(.*?)(?:-ram)?(?:NoFrameskip|Deterministic)?(?:-v\d+)?")
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """Where on the screen the value of a position is drawn: at pixel ``scale * value + offset``.
+    """How a position value maps to the screen: it is drawn at pixel ``scale * value + offset``.
 
     Attributes:
-        scale: Pixels a unit; negative where the value counts from below.
-        offset: In pixels.
-        absent: Values that mean that the thing is not there.
-        across: Row (of a column) or column (of a row) where the thing always is, if there is one.
-        negative: The first value that stands for one under 0, the value less 256: off the screen, or partly.
-        copies: Pixels further on where the thing may be instead, or too: the places of a batch.
+        scale: Pixels per unit; negative if the value counts from the bottom.
+        offset: Offset in pixels.
+        absent: Values that mean the object is not on the screen.
+        across: Fixed coordinate on the other axis, if the object always stays on one row or column.
+        negative: First value that stands for a negative number (value - 256): partly or fully off-screen.
+        copies: Offsets in pixels at which further copies of the object may appear.
     """
 
     scale: int = 1
@@ -50,31 +53,30 @@ class Drawn:
     copies: tuple[int, ...] = ()
 
     def signed(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the values that the scale applies to, any shape: those from `negative` on less 256."""
+        """Return signed values: 256 is subtracted from those that are `negative` or more."""
         return values - 256 * (values >= self.negative)
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One labelled quantity: which bits of the RAM hold it, and what it is in words.
+    """A labelled quantity: the bits of RAM that hold it, and a description.
 
     Attributes:
-        name: As in ``info["labels"]``.
-        address: Byte of the 128 (0 to 127) that holds it.
-        mask: Bits of the byte that count; the value is shifted down to bit 0.
-        bcd: The byte holds two decimal digits, 0x42 meaning 42.
-        step: Of a byte that is finer than what is drawn: how many bytes are drawn alike. The value is the
-            bits divided by it, rounded up.
-        motion: For a column kept as the TIA's motion and delay code: the column of each of the 16 delays in
-            the low nibble, from which the signed high nibble is taken, modulo 160; empty for anything else.
-        categories: The means it counts in; one in ``v1``, none or two for some of ``anand2019``.
-        description: What it is, in words.
-        unit: Of the value: ``px``, ``points``, ``lives``, ``code``...
+        name: The variable's name, as in ``info["labels"]``.
+        address: RAM address, 0 to 127.
+        mask: Bits of the byte to use; the value is shifted down to bit 0.
+        bcd: Whether the byte is binary-coded decimal, 0x42 meaning 42.
+        step: Divisor for a byte with a finer resolution than the screen; the result is rounded up.
+        motion: For a column stored as the TIA's motion and delay code: the column for each of the 16 delays
+            in the low nibble. The signed high nibble is subtracted from it, modulo 160. Empty otherwise.
+        categories: Categories whose means include the variable: one in ``v1``, up to two in ``anand2019``.
+        description: Description of the variable.
+        unit: Unit of the value: ``px``, ``points``, ``lives``, ``code``...
         values: Inclusive range of the decoded value.
-        visible: Whether the screen shows it. What it does not show is a label, but not probed.
-        ordered: Whether neighbouring values mean neighbouring states, so that an error has a size.
-        drawn: Where on the screen its values are; None where that is not known, or means nothing.
-        source: Where the address comes from.
+        visible: Whether the screen shows it. Invisible variables are labelled, but not probed.
+        ordered: Whether nearby values mean nearby states, so that an absolute error is meaningful.
+        drawn: Where the value is drawn on the screen; None if unknown or not applicable.
+        source: Source of the address.
     """
 
     name: str
@@ -98,9 +100,9 @@ class Game:
     """A game of the suite.
 
     Attributes:
-        name: As in the dataset's configs and ale-py's ROM names: ``ms_pacman``.
-        title: For people: ``Ms. Pac-Man``.
-        label_sets: Name of the label set to its variables, in the order of the file.
+        name: Name of the dataset config and of ale-py's ROM: ``ms_pacman``.
+        title: Display name: ``Ms. Pac-Man``.
+        label_sets: Variables by label set, in the order of the file.
     """
 
     name: str
@@ -130,18 +132,22 @@ def game(name: str) -> Game:
     """Return a game by its name or by an environment id.
 
     Args:
-        name: ``ms_pacman``, ``MsPacman``, ``ALE/MsPacman-v5`` or ``MsPacmanNoFrameskip-v4``.
+        name: ``ms_pacman``, ``Ms. Pac-Man``, ``ALE/MsPacman-v5``, ``ale_py:ALE/MsPacman-ram-v5``,
+            ``MsPacmanNoFrameskip-v4``, ``MsPacman-ramDeterministic-v0``, ``atari_mspacman``...
 
     Raises:
-        UnknownNameError: No such game; says which are known, and the nearest.
-        DataError: The annotation file is broken.
+        UnknownNameError: No such game. The message lists the known games and suggests the nearest.
+        DataError: The annotation file is damaged.
     """
-    base = re.sub(r"(NoFrameskip|Deterministic)?(-v\d+)?$", "", name.removeprefix("ALE/"))
-    squashed = re.sub(r"[^a-z0-9]", "", base.lower())
-    for known in game_names():
-        if known.replace("_", "") == squashed:
-            return _read(known)
-    raise UnknownNameError("game", base, game_names())
+    if isinstance(name, str):
+        match = _ID.fullmatch(name.strip())
+        base = match[1] if match else name
+        squashed = re.sub(r"[^a-z0-9]", "", base.lower())
+        for known in game_names():
+            if known.replace("_", "") == squashed:
+                return _read(known)
+        name = base
+    raise UnknownNameError("game", name, game_names())
 
 
 @cache
@@ -151,15 +157,15 @@ def _read(name: str) -> Game:
 
 
 def parse(name: str, content: bytes, *, cure: str) -> Game:
-    """Read an annotation file.
+    """Parse an annotation file.
 
     Args:
-        name: Of the game.
-        content: Of the file.
-        cure: What to do if it is broken.
+        name: The game's name.
+        content: The file's content.
+        cure: Advice for the error message.
 
     Raises:
-        DataError: It is.
+        DataError: The file is damaged.
     """
     try:
         found = tomllib.loads(content.decode())
@@ -197,10 +203,10 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
     if not 1 <= variable.mask <= 0xFF:  # noqa: PLR2004
         raise ValueError(f"{variable.name}: mask {variable.mask} is not in 1..255")
     if variable.motion and (len(variable.motion) != 16 or variable.mask != 0xFF or variable.bcd):  # noqa: PLR2004
-        raise ValueError(f"{variable.name}: motion wants 16 columns, the whole byte and no bcd")
+        raise ValueError(f"{variable.name}: motion needs 16 columns, the whole byte and no bcd")
     if not 1 <= variable.step <= 255 or (variable.step > 1 and (variable.motion or variable.bcd)):  # noqa: PLR2004
-        raise ValueError(f"{variable.name}: step wants a number from 1 to 255, no motion and no bcd")
+        raise ValueError(f"{variable.name}: step must be 1 to 255, without motion or bcd")
     if unknown := set(variable.categories) - set(CATEGORIES):
         raise ValueError(f"{variable.name}: unknown category {sorted(unknown)}")
     if label_set == "v1" and (len(variable.categories) != 1 or not variable.description or not variable.unit):
-        raise ValueError(f"{variable.name}: v1 wants one category, a description and a unit")
+        raise ValueError(f"{variable.name}: v1 needs one category, a description and a unit")

@@ -1,4 +1,4 @@
-"""From RAM to labels."""
+"""Decode RAM into labels."""
 
 from __future__ import annotations
 
@@ -20,44 +20,85 @@ SCREEN_WIDTH = 160
 
 
 def labels(
-    ram: npt.ArrayLike, game_name: str, label_set: str = DEFAULT_LABEL_SET
-) -> dict[str, npt.NDArray[np.uint8]]:
+    ram: npt.ArrayLike,
+    game_name: str,
+    label_set: str = DEFAULT_LABEL_SET,
+    *,
+    dtype: npt.DTypeLike = np.uint8,
+) -> dict[str, npt.NDArray[Any]]:
     """Decode RAM into labels.
 
+    The values are uint8 by default, so arithmetic on them wraps around: ``9 - 10`` is 255. Pass
+    ``dtype=np.int64`` to compute with them.
+
     Args:
-        ram: uint8 [..., 128], as ``ale.getRAM()`` gives it: one RAM, or as many as wanted at once.
+        ram: Integers [..., 128] from 0 to 255: an array, a tensor or lists, such as ``ale.getRAM()`` or
+            column ``ram`` of the dataset.
         game_name: A game, or an environment id such as ``PongNoFrameskip-v4``.
         label_set: ``v1`` or ``anand2019``.
+        dtype: Type of the values: any numeric type that holds 0 to 255.
 
     Returns:
-        Name of the variable to uint8 [...], in the order of the annotation file.
+        Values [...] by variable name, in the order of the annotation file.
 
     Raises:
-        UsageError: ``ram`` is not uint8 with 128 bytes in its last axis.
+        UsageError: ``ram`` is not RAM, or ``dtype`` cannot hold the values.
         UnknownNameError: No such game or label set.
     """
-    array = np.asarray(ram)
-    if array.dtype != np.uint8 or array.ndim < 1 or array.shape[-1] != RAM_BYTES:
+    array = _as_ram(ram)
+    kind = _checked_dtype(dtype)
+    decoded = decoder(game_name, label_set).arrays(array)
+    return decoded if kind == np.uint8 else {name: values.astype(kind) for name, values in decoded.items()}
+
+
+def _as_ram(ram: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    try:
+        array = np.asarray(ram)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU
+        raise _not_ram(f"{type(ram).__name__}: {error}") from error
+    shape = f"{array.dtype} {list(array.shape)}"
+    if array.dtype.kind not in "iu" or array.ndim < 1 or array.shape[-1] != RAM_BYTES:
+        raise _not_ram(shape)
+    if array.dtype != np.uint8 and array.size and not (array.min() >= 0 and array.max() <= 255):  # noqa: PLR2004
+        raise _not_ram(f"{shape} with values from {array.min()} to {array.max()}")
+    return array.astype(np.uint8, copy=False)
+
+
+def _not_ram(got: str) -> UsageError:
+    return UsageError(
+        "Not the RAM of an Atari 2600.",
+        expected=f"integers [..., {RAM_BYTES}] from 0 to 255",
+        got=got,
+        cure="Pass ale.getRAM(), or column `ram` of the dataset (a tensor on a GPU needs .cpu()).",
+    )
+
+
+def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind not in "iuf" or not np.can_cast(np.uint8, kind):
         raise UsageError(
-            "This is not the RAM of an Atari 2600.",
-            expected=f"uint8 [..., {RAM_BYTES}]",
-            got=f"{array.dtype} {list(array.shape)}",
+            "dtype cannot hold the labels.",
+            expected="a numeric type that holds 0 to 255, such as int64 or float32",
+            got=repr(dtype),
         )
-    return decoder(game_name, label_set).arrays(array)
+    return kind
 
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """What each byte of the RAM says in a game and label set.
+    """Lookup tables that decode the RAM of one game with one label set.
 
-    Made by :func:`decoder`. It pickles as the two names that it was made from.
+    Created by :func:`decoder`. It is pickled as the names of game and label set.
 
     Attributes:
-        game: Name of the game.
-        label_set: Name of the label set.
-        names: Of the v variables, in the order of the annotation file.
-        addresses: intp [v], the byte that holds each variable.
-        values: uint8 [v, 256], the decoded value of each of the 256 bytes.
+        game: The game's name.
+        label_set: The label set's name.
+        names: Names of the v variables, in the order of the annotation file.
+        addresses: RAM address of each variable, intp [v].
+        values: Decoded value of each possible byte, uint8 [v, 256].
     """
 
     game: str
@@ -67,17 +108,16 @@ class Decoder:
     values: npt.NDArray[np.uint8]
 
     def __reduce__(self) -> tuple[Callable[[str, str], Decoder], tuple[str, str]]:
-        """Pickle the names alone, so that the annotations installed where it is read apply."""
+        """Pickle only the names, so that unpickling uses the annotations installed there."""
         return decoder, (self.game, self.label_set)
 
     @cached_property
     def scalars(self) -> Callable[[bytes], dict[str, int]]:
         """Return a function that decodes the 128 bytes of one RAM into plain integers.
 
-        An emulator makes a frame in a little over 100 microseconds, and this must not show beside it. Hence
-        ``bytes.translate``, which looks up all variables at once: the addresses in the RAM, and what is found
-        there in the table of decoded values. And hence a copied dict, its items assigned by name, which takes
-        two thirds of the time of zipping names and values.
+        The emulator takes about 100 microseconds per frame, and decoding must be negligible beside that.
+        ``bytes.translate`` looks up all variables at once: first their bytes in the RAM, then the decoded
+        values. Assigning to a copied dict by name takes two thirds of the time of zipping names and values.
         """
         groups: dict[bytes, list[int]] = {bytes(range(256)): []}
         for i, row in enumerate(self.values):

@@ -1,7 +1,7 @@
-"""Where on the screen things are: from the variables that hold a column or a row to pixels.
+"""Convert position variables to pixels on the screen.
 
-The annotations of label set v1 say for most places where their values are drawn (``drawn``). A variable that
-is called NAME_x and one called NAME_y are the two places of one thing.
+The annotations of label set v1 state for most position variables where their values are drawn (``drawn``).
+Variables called NAME_x and NAME_y are the two coordinates of one object.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ AXIS = re.compile(r"(?:^|(?<=_))([xy])(?=\d*(?:_|$))")
 
 @dataclass(frozen=True)
 class Axis:
-    """How a variable becomes a column or a row of the screen.
+    """How a variable maps to a column or row of the screen.
 
     Attributes:
-        name: Of the variable.
-        drawn: How.
-        stated: Whether the annotation says so; if not, the value is taken for the pixel.
+        name: The variable's name.
+        drawn: The mapping from value to pixel.
+        stated: Whether the annotation states the mapping; otherwise the value is used as the pixel.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Axis:
     stated: bool
 
     def pixels(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return float32 of the same shape; NaN where the thing is not there."""
+        """Return the pixels, float32 of the same shape; NaN if the object is not on the screen."""
         every = self.drawn.signed(np.arange(256)).astype(np.float32) * self.drawn.scale + self.drawn.offset
         every[list(self.drawn.absent)] = np.nan
         return every[values].astype(np.float32)
@@ -42,12 +42,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Thing:
-    """Something on the screen whose place the labels tell: column, row or both.
+    """An object on the screen whose column, row or both are labelled.
 
     Attributes:
-        name: Of the variables, without x and y.
+        name: The name of its variables, without x and y.
         x: Its column, if a variable holds it.
-        y: Its row, likewise.
+        y: Its row, if a variable holds it.
     """
 
     name: str
@@ -56,16 +56,16 @@ class Thing:
 
     @property
     def stated(self) -> bool:
-        """Whether the annotations say where its values are drawn."""
+        """Whether the annotations state where it is drawn."""
         return all(axis.stated for axis in (self.x, self.y) if axis)
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Names of its variables."""
+        """The names of its variables."""
         return tuple(axis.name for axis in (self.x, self.y) if axis)
 
     def places(self, values: Mapping[str, npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        """Return column and row, float32 [..., 2], from the labels; NaN where there is none."""
+        """Return column and row, float32 [..., 2], from the labels; NaN if not on the screen."""
         known = {i: axis for i, axis in enumerate((self.x, self.y)) if axis}
         first = next(iter(known.values()))
         across = np.nan if first.drawn.across is None else first.drawn.across
@@ -91,20 +91,20 @@ def things(variables: Sequence[Variable]) -> list[Thing]:
 
 
 def positions(ram: npt.ArrayLike, game_name: str) -> dict[str, npt.NDArray[np.float32]]:
-    """Tell where on the screen things are, as label set v1 has it.
+    """Decode RAM into screen positions, using label set v1.
 
     Args:
-        ram: uint8 [..., 128], as ``ale.getRAM()`` gives it: one RAM, or as many as wanted at once.
+        ram: Integers [..., 128] from 0 to 255, as for :func:`atariari_data.labels`.
         game_name: A game, or an environment id such as ``PongNoFrameskip-v4``.
 
     Returns:
-        Name of the thing to float32 [..., 2], its column and row in pixels of the 160 x 210 screen: its left
-        edge and its top, where the variable's description says nothing else. NaN where the thing is not
-        there, and for a column or a row that no variable holds. Things whose place the annotations do not
-        state are left out.
+        Positions by object name, float32 [..., 2]: column and row in pixels of the 160 x 210 screen, usually
+        of the object's left edge and top (see the variable's description). NaN if the object is not on the
+        screen, and for a coordinate that is not labelled. Objects whose annotations do not state where they
+        are drawn are omitted.
 
     Raises:
-        UsageError: ``ram`` is not uint8 with 128 bytes in its last axis.
+        UsageError: ``ram`` is not RAM.
         UnknownNameError: No such game.
     """
     values = labels(ram, game_name)

@@ -1,4 +1,4 @@
-"""The Gymnasium wrapper that puts labels into ``info``.
+"""A Gymnasium wrapper that adds labels to ``info``.
 
 Importing this module registers the Atari environments of ale-py with Gymnasium.
 """
@@ -22,16 +22,14 @@ gymnasium.register_envs(ale_py)
 
 
 class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs):
-    """Add ``info["labels"]``, what the RAM says about the game, at every reset and step.
+    """Add ``info["labels"]``, the game's state read from RAM, at every reset and step.
 
-    ``info["labels"]`` is a new dict each time: name of the variable to a plain ``int`` (0 to 255), read from
-    the emulator after everything that is wrapped has made its step. Observations and rewards pass untouched.
-    It may stand outside or inside of other wrappers.
-    Vector environments that are given it as one of their ``wrappers`` make of it
-    ``infos["labels"][name]``, int64 [num_envs].
+    ``info["labels"]`` is a new dict each time, from variable name to a plain ``int`` (0 to 255). It is read
+    from the emulator after the wrapped environment has made its step. Observations and rewards are not
+    changed. The wrapper can be combined with others in any order. In a vector environment, passed as one of
+    its ``wrappers``, it gives ``infos["labels"][name]``, int64 [num_envs].
 
-    After "Unsupervised State Representation Learning in Atari" (arXiv 1906.08226), whose wrapper has
-    this name too.
+    Named after the wrapper of "Unsupervised State Representation Learning in Atari" (arXiv 1906.08226).
 
     Example:
         >>> import gymnasium
@@ -51,14 +49,13 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         """Wrap an Atari environment.
 
         Args:
-            env: An environment of ale-py, bare or already wrapped.
+            env: An ale-py environment, with or without other wrappers.
             label_set: ``v1`` or ``anand2019``.
-            game: Game whose annotations to use; by default the one that the environment runs.
+            game: Game whose annotations to use; by default the environment's game.
 
         Raises:
-            UsageError: ``env`` is not an environment over one ``ALEInterface``: another kind of environment,
-                or a vector environment.
-            UnknownNameError: No annotations for this game, or no such label set of it; says the nearest name.
+            UsageError: ``env`` is not a single ale-py environment.
+            UnknownNameError: No annotations for this game, or no such label set.
         """
         _check_atari(env)
         RecordConstructorArgs.__init__(self, label_set=label_set, game=game)
@@ -66,35 +63,52 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         self._decoder = decoder(game or _rom_name(env), label_set)
         self._atari = env.unwrapped
         self._ram = np.empty(RAM_BYTES, np.uint8)
+        self._is_copy = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle or a deep copy, whose emulator is a new one that was never reset."""
+        vars(self).update(state)
+        self._is_copy = True
 
     @property
     def game(self) -> str:
-        """Name of the game, as in :func:`atariari_data.game_names`."""
+        """The game's name, as in :func:`atariari_data.game_names`."""
         return self._decoder.game
 
     @property
     def label_set(self) -> str:
-        """Name of the label set."""
+        """The label set's name."""
         return self._decoder.label_set
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
-        """Reset the environment; ``info`` has the labels of the first observation."""
+        """Reset the environment; ``info["labels"]`` describes the first observation."""
         observation, info = self.env.reset(seed=seed, options=options)
+        self._is_copy = False
         info["labels"] = self.labels()
         return observation, info
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step the environment; ``info`` has the labels after the step."""
+        """Step the environment; ``info["labels"]`` describes the state after the step."""
         result = self.env.step(action)
-        # labels(), written out: the call is half a percent of an environment that steps single frames.
+        # labels() inlined: the call takes half a percent of a step of a single frame.
         self._atari.ale.getRAM(self._ram)  # type: ignore[attr-defined]
         result[4]["labels"] = self._decoder.scalars(self._ram.tobytes())
         return result
 
     def labels(self) -> dict[str, int]:
-        """Return the labels of the emulator's present RAM."""
+        """Return the labels of the emulator's current RAM.
+
+        Raises:
+            UsageError: This is a copy that was neither reset nor restored. Copying an ale-py environment
+                gives a new emulator, not the state of the old one.
+        """
+        if self._is_copy and self._atari.ale.getFrameNumber() == 0:  # type: ignore[attr-defined]
+            raise UsageError(
+                "This copy of the environment has a new emulator without the original's state.",
+                cure="Call reset(), or copy.unwrapped.restore_state(env.unwrapped.clone_state()).",
+            )
         self._atari.ale.getRAM(self._ram)  # type: ignore[attr-defined]
         return self._decoder.scalars(self._ram.tobytes())
 
@@ -103,17 +117,17 @@ def _check_atari(env: object) -> None:
     if isinstance(env, VectorEnv):
         raise UsageError(
             f"AtariARIWrapper cannot wrap the vector environment {env}.",
-            expected="a single environment; a vector environment takes the wrapper for each of its own",
+            expected="a single environment; pass the wrapper to the vector environment instead",
             got=type(env.unwrapped).__name__,
             cure='gymnasium.make_vec(id, num_envs, vectorization_mode="sync", wrappers=[AtariARIWrapper]), '
-            'or "async"; ale-py\'s own AtariVectorEnv gives no access to the RAM',
+            'or "async" (ale-py\'s AtariVectorEnv does not expose the RAM)',
         )
     if not isinstance(env, gymnasium.Env) or not isinstance(
         getattr(env.unwrapped, "ale", None), ale_py.ALEInterface
     ):
         raise UsageError(
-            f"AtariARIWrapper needs an Atari environment, which {env} is not.",
-            expected="a gymnasium environment of ale-py",
+            f"Not an Atari environment: {env}.",
+            expected="an ale-py environment",
             got=type(getattr(env, "unwrapped", env)).__name__,
             cure='gymnasium.make("ALE/Pong-v5")',
         )
@@ -121,11 +135,11 @@ def _check_atari(env: object) -> None:
 
 def _rom_name(env: gymnasium.Env[Any, Any]) -> str:
     spec = env.unwrapped.spec
-    # An AtariEnv made without gymnasium.make has no spec, and keeps the name of its ROM for itself.
+    # An AtariEnv created without gymnasium.make has no spec, only a private field.
     name = spec.kwargs.get("game") if spec else getattr(env.unwrapped, "_game", None)
     if not isinstance(name, str):
         raise UsageError(
-            f"Which game {env} runs cannot be told from its spec.",
+            f"The game of {env} cannot be determined from its spec.",
             expected='a spec with kwargs["game"]',
             got=spec,
             cure='AtariARIWrapper(env, game="pong")',

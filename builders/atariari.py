@@ -1,14 +1,18 @@
-"""The Hugging Face builder: replay lanes into Arrow, check them, hand them out as splits.
+"""The Hugging Face builder: replay lanes into Arrow, check them, and serve them as splits.
 
-All splits of a config come out of one pass over its lanes, which is a stage of its own: each lane is
-replayed into a folder beside the cache entry and moved into place when whole, so a build that was killed
-goes on with the lanes that are done. `_generate_tables` then copies tables. While streaming there is no
-stage: rows come straight from the replay.
+A first stage replays each lane once, for all splits, into a folder beside the cache entry. A lane's folder
+is renamed into place when complete, so an interrupted build resumes with the lanes that are left.
+`_generate_tables` then copies tables. When streaming, rows come straight from the replay.
+
+Rows that are left out of validation and test form a split of their own, ``left_out``. It is loaded only when
+requested by name, and gives the frames before a row to whoever stacks frames.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import shutil
 import signal
 from collections.abc import Iterator
@@ -18,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import datasets.builder
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
 import atariari_data
-from atariari_data.errors import DataError, UnknownNameError
+from atariari_data.errors import AtariariError, DataError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, game
 from builders.agents import load_agent
 from builders.digest import bytes_digest
@@ -31,21 +37,26 @@ from builders.fresh import Fresh, record_fresh
 from builders.lane import PARTIAL, Source, build_lane, discard, frozen, row_schema, stream_lane
 from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
 from builders.policies import Policy, random_agent
+from builders.recording import LEFT_OUT
 
 CODE = ("atariari", "digest", "emulator", "frames", "lane", "png", "recording", "replay")
-"""Modules that decide the rows of a frozen config."""
+"""Modules that determine the rows of a frozen config."""
 FRESH_CODE = ("agents", "fresh", "policies", "record")
-"""Modules that decide, too, the rows of a config that is recorded on the spot."""
+"""Modules that also determine the rows of a config that is recorded on request."""
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_log = logging.getLogger("atariari_data")
 
 
 @dataclass
 class AtariariConfig(Fresh, datasets.BuilderConfig):  # type: ignore[misc]
-    """A game's splits for probing (``pong``) or for methods that learn (``pong_pretrain``).
+    """A game's splits for probing (``pong``) or for representation learning (``pong_pretrain``).
 
-    Frozen, unless one of the fields of `builders.fresh.Fresh` is given.
+    The rows are frozen unless one of the fields of `builders.fresh.Fresh` is set.
 
     Attributes:
-        label_set: ``v1`` or ``anand2019``, what column ``labels`` holds.
+        label_set: Label set of column ``labels``: ``v1`` or ``anand2019``.
     """
 
     label_set: str = DEFAULT_LABEL_SET
@@ -57,7 +68,7 @@ class AtariariConfig(Fresh, datasets.BuilderConfig):  # type: ignore[misc]
 
 
 def features_of(game_name: str, label_set: str) -> datasets.Features:
-    """Return the columns of a game's rows; README says what they mean."""
+    """Return the columns of a game's rows; the README describes them."""
     names = [variable.name for variable in game(game_name).variables(label_set)]
     return datasets.Features(
         {
@@ -77,38 +88,62 @@ def features_of(game_name: str, label_set: str) -> datasets.Features:
 
 
 class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
-    """Builds a config of atariari from its recording."""
+    """Builds a config from its recording."""
 
     VERSION = datasets.Version(DATASET_VERSION)
     BUILDER_CONFIG_CLASS = AtariariConfig
-    BUILDER_CONFIGS = [  # noqa: RUF012  what the base class wants
+    BUILDER_CONFIGS = [  # noqa: RUF012  required by the base class
         AtariariConfig(name=name + suffix, version=datasets.Version(DATASET_VERSION))
         for name in recorded_games()
         for suffix in ("", PRETRAIN)
     ]
 
     def __init__(self, *args: Any, config_name: str | None = None, **kwargs: Any) -> None:
-        """Look the config up by name, and key the cache by all that decides the rows.
+        """Look up the config by name, and key the cache by everything that determines its rows.
+
+        Args:
+            *args: Passed to the base class.
+            config_name: A game by any of its names, optionally followed by ``_pretrain``.
+            **kwargs: Fields of the config, arguments of the base class, and ``fill_last``: whether
+                ``action`` and ``reward`` are 0 instead of null on the last row of an episode.
 
         Raises:
-            UnknownNameError: No such game; says which are known, and the nearest.
-            DataError: The cache folder cannot be written, or a policy's checkpoint not be read.
+            UnknownNameError: No such game. The message lists the known games and suggests the nearest.
+            UsageError: An argument has the wrong type.
+            DataError: The cache folder cannot be written, or a policy's checkpoint cannot be read.
         """
         self._fresh: Source | None = None
         self._policy: Policy = random_agent
         self._processes = 1
-        known = [config.name for config in self.BUILDER_CONFIGS]
-        if config_name not in known:
-            raise UnknownNameError("config of atariari", str(config_name), known)
+        self._fill_last = kwargs.pop("fill_last", False)
+        if not isinstance(self._fill_last, bool):
+            raise UsageError("fill_last must be True or False.", got=repr(self._fill_last))
+        config_name = config_of_name(config_name)
         kwargs["hash"] = _source_digest(
             config_name, fresh=any(kwargs.get(f.name) is not None for f in fields(Fresh))
         )
         if (policy := kwargs.pop("policy", None)) is not None:
             self._policy, kwargs["policy"] = load_agent(policy)
-        try:
+        with _explained(str(kwargs.get("cache_dir") or "the cache")), _lenient_locks():
             super().__init__(*args, config_name=config_name, **kwargs)
-        except OSError as error:
-            raise _explained(error, str(kwargs.get("cache_dir") or "the cache")) from error
+
+    def _build_cache_dir(self) -> str:
+        """Return the folder of the config; one whose description is damaged is to be built again."""
+        folder = str(super()._build_cache_dir())
+        info = Path(folder, datasets.config.DATASET_INFO_FILENAME)
+        if info.is_file():
+            try:
+                datasets.DatasetInfo.from_directory(folder)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                self._forget(info, error)
+        return folder
+
+    def _forget(self, info: Path, error: BaseException) -> None:
+        """Have a damaged copy built again: without its description, a folder counts as not built."""
+        _log.warning(
+            "The copy of %s in %s is damaged and is built again: %s", self.config.name, info.parent, error
+        )
+        info.unlink(missing_ok=True)
 
     def _info(self) -> datasets.DatasetInfo:
         name = game(self.config.game)
@@ -128,11 +163,75 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         recording, splits = self._fresh or frozen(config.name)
         lanes = list(range(len(recording.lanes)))
         if dl_manager.is_streaming:
-            kwargs = {name: {"lanes": lanes, "split": name} for name in splits}
+            kwargs = {name: {"lanes": lanes, "split": name} for name in (*splits, LEFT_OUT)}
         else:
             folders = self._stage(lanes)
-            kwargs = {name: {"lanes": [str(f) for f in folders], "split": name} for name in splits}
+            kwargs = {
+                name: {"lanes": [str(f) for f in folders], "split": name} for name in (*splits, LEFT_OUT)
+            }
         return [datasets.SplitGenerator(name=name, gen_kwargs=k) for name, k in kwargs.items()]
+
+    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
+        """Read splits, as in the base class; ``left_out`` only where it is named."""
+        return super().as_dataset(self._shown() if split is None else split, **kwargs)
+
+    def _build_single_dataset(self, split: Any, *args: Any, **kwargs: Any) -> datasets.Dataset:
+        if str(split) == "all":
+            split = "+".join(self._shown())
+        return super()._build_single_dataset(split, *args, **kwargs)
+
+    def as_streaming_dataset(self, split: Any = None, **kwargs: Any) -> Any:
+        """Stream splits, as in the base class; ``left_out`` only where it is named."""
+        found = super().as_streaming_dataset(split, **kwargs)
+        if split is None:
+            del found[LEFT_OUT]
+        return found
+
+    def _shown(self) -> dict[str, str]:
+        return {name: name for name in self.info.splits if name != LEFT_OUT}
+
+    def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
+        if str(split) == LEFT_OUT and not self.info.splits[LEFT_OUT].num_examples:
+            return datasets.Dataset.from_dict({name: [] for name in self.info.features}, self.info.features)
+        try:
+            found = super()._as_dataset(split, in_memory)
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(split, error) from error
+        if not self._fill_last:
+            return found
+        columns = found.select_columns(["action", "reward"]).with_format("arrow")[:]
+        order = found.column_names
+        found = found.remove_columns(["action", "reward"])
+        for name in ("action", "reward"):
+            filled = pa.chunked_array(columns[name]).fill_null(0)
+            found = found.add_column(name, filled, feature=self.info.features[name])
+        return found.select_columns(order)
+
+    def _damaged(self, split: object, error: object) -> DataError:
+        return DataError(
+            f"{self.config.name}, {split}: the copy in {self._output_dir} is damaged: {error}",
+            cure=f"atariari-data build {self.config.name} --rebuild",
+        )
+
+    def _check_readable(self) -> None:
+        """Open every split, and count its rows.
+
+        Raises:
+            DataError: A file is missing or cut, or has other rows than it should.
+        """
+        self.info = self._load_info()
+        splits = self.info.splits or {}
+        expected = {name: s.num_examples for name, s in splits.items()}
+        if not self.config.is_fresh:
+            frozen_splits = frozen(self.config.name).splits
+            expected = {name: s.rows for name, s in frozen_splits.items()}
+            expected[LEFT_OUT] = sum(s.left_out for s in frozen_splits.values())
+        if set(splits) != set(expected):
+            raise self._damaged(", ".join(expected), f"it has the splits {', '.join(splits)}")
+        for name, rows in expected.items():
+            there = len(self._as_dataset(datasets.Split(name)))
+            if there != rows:
+                raise self._damaged(name, f"{there} rows, not {rows}")
 
     def _generate_tables(self, lanes: list[Any], split: str) -> Iterator[tuple[Any, pa.Table]]:
         schema = self.info.features.arrow_schema
@@ -146,10 +245,10 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     batches = list(pa.ipc.open_stream(source))
                 tables = (pa.Table.from_batches([batch], schema) for batch in batches)
             for i, table in enumerate(tables):
-                yield f"{number}-{i}", table
+                yield f"{number}-{i}", _filled(table) if self._fill_last and isinstance(lane, int) else table
 
     def _stage(self, lanes: list[int]) -> list[Path]:
-        """Replay the lanes that are not there yet; return the folder of each."""
+        """Replay the missing lanes, and return the folder of each lane."""
         from joblib import Parallel, delayed
 
         stage = self._stage_dir()
@@ -165,7 +264,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             delayed(build_lane)(self.config.name, lane, folder, self.config.label_set, schema, self._fresh)
             for lane, folder in todo
         )
-        # Ctrl-C goes to every process in the foreground: this one ends the others, which say nothing.
+        # Ctrl-C reaches every foreground process: the workers ignore it, and this process ends them.
         deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
         done = Parallel(self._processes, return_as="generator_unordered", **deaf)(jobs)
         bar = tqdm(
@@ -185,23 +284,100 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
         """Build, as in the base class; ``num_proc`` processes replay lanes.
 
-        One process is enough to copy tables, and the base class's forked ones would hold its lock after
-        a kill.
+        A copy that is there is used if it can be read, else it is built again. Tables are copied by one
+        process: it is fast enough, and forked processes of the base class would keep its lock if killed.
 
         Raises:
-            DataError: A recording or manifest is damaged, the disk is full or not writable.
-            DriftError: The emulator does not give what was recorded.
+            UsageError: ``num_proc`` is not a positive integer.
+            DataError: A recording or manifest is damaged, or the disk is full or not writable.
+            DriftError: The emulator does not reproduce the recording.
         """
-        self._processes = num_proc or 1
-        try:
-            super().download_and_prepare(*args, **kwargs)
-        except (OSError, DatasetGenerationError) as error:
-            raise _explained(error, self._cache_dir_root) from error
-        shutil.rmtree(self._stage_dir(), ignore_errors=True)
+        self._processes = _checked_processes(num_proc)
+        info = Path(self._output_dir, datasets.config.DATASET_INFO_FILENAME)
+        with _explained(self._cache_dir_root):
+            if info.is_file():
+                try:
+                    self._check_readable()
+                except DataError as error:
+                    self._forget(info, error)
+            with _lenient_locks():
+                super().download_and_prepare(*args, **kwargs)
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._stage_dir(), ignore_errors=True)
 
 
-def _explained(error: BaseException, folder: str) -> BaseException:
-    """Turn what the system says of a full or read-only disk into an error of ours."""
+def config_of_name(name: object) -> str:
+    """Return the config that a name means: ``pong_pretrain`` for ``ALE/Pong-v5_pretrain``.
+
+    Raises:
+        UnknownNameError: No such config. The message lists the known ones and suggests the nearest.
+    """
+    known = [config.name for config in Atariari.BUILDER_CONFIGS]
+    if isinstance(name, str):
+        suffix = PRETRAIN if name.endswith(PRETRAIN) else ""
+        with contextlib.suppress(UnknownNameError):
+            config = game(name.removesuffix(PRETRAIN)).name + suffix
+            if config in known:
+                return config
+    raise UnknownNameError("config of atariari", name, known)
+
+
+def _checked_processes(num_proc: object) -> int:
+    if num_proc is None:
+        return 1
+    if isinstance(num_proc, bool) or not isinstance(num_proc, int) or num_proc < 1:
+        raise UsageError("Invalid num_proc.", expected="a positive integer or None", got=repr(num_proc))
+    return num_proc
+
+
+def _filled(table: pa.Table) -> pa.Table:
+    """Put 0 in place of null in ``action`` and ``reward``."""
+    for name in ("action", "reward"):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pc.fill_null(table[name], 0))
+    return table
+
+
+@contextlib.contextmanager
+def _lenient_locks() -> Iterator[None]:
+    """Let `datasets` read a folder that cannot be written, where its lock file cannot be created.
+
+    Such a folder cannot change while it is read, so it needs no lock.
+    """
+    locked = datasets.builder.FileLock
+
+    @contextlib.contextmanager
+    def lock(path: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(path, *args, **kwargs))
+            except OSError as error:
+                if error.errno not in _READ_ONLY:
+                    raise
+            yield
+
+    datasets.builder.FileLock = lock
+    try:
+        yield
+    finally:
+        datasets.builder.FileLock = locked
+
+
+@contextlib.contextmanager
+def _explained(folder: str) -> Iterator[None]:
+    """Explain the errors of a full or read-only disk, and of one without locks."""
+    try:
+        yield
+    except AtariariError:
+        raise
+    except (OSError, NotImplementedError, DatasetGenerationError) as error:
+        found = _explanation(error, folder)
+        if found is error:
+            raise
+        raise found from error
+
+
+def _explanation(error: BaseException, folder: str) -> BaseException:
     cause: BaseException | None = error
     while cause is not None:
         number = getattr(cause, "errno", None)
@@ -209,16 +385,21 @@ def _explained(error: BaseException, folder: str) -> BaseException:
         if number == errno.ENOSPC or "no space left" in text or "not enough disk space" in text:
             return DataError(
                 f"The disk is full while building the dataset in {folder}.",
-                cure="Free some space and run it again (what was finished is used),"
+                cure="Free some space and run it again (finished lanes are kept),"
                 " or set HF_DATASETS_CACHE to a folder on another disk.",
+            )
+        if number in _NO_LOCKS or "support flock" in text or "function not implemented" in text:
+            return DataError(
+                f"The file system of {folder} does not support locks: {cause}",
+                cure="Set HF_DATASETS_CACHE (or cache_dir=) to a folder on a local disk.",
             )
         if (
             number in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
             or "read-only file system" in text
         ):
             return DataError(
-                f"The dataset cannot be written in {folder}: {cause}",
-                cure="Set HF_DATASETS_CACHE (or cache_dir=) to a folder that can be written.",
+                f"The dataset cannot be written to {folder}: {cause}",
+                cure="Set HF_DATASETS_CACHE (or cache_dir=) to a writable folder.",
             )
         cause = cause.__cause__ or cause.__context__
     return error
@@ -226,9 +407,9 @@ def _explained(error: BaseException, folder: str) -> BaseException:
 
 @cache
 def _source_digest(config_name: str, *, fresh: bool) -> str:
-    """Digest all that decides the rows of a config: manifest, annotations and the code that builds them.
+    """Digest everything that determines the rows of a config: manifest, annotations and code.
 
-    Not the whole package's code, so that another option of a command does not cost users a rebuild.
+    Only the modules involved are included, so that unrelated changes do not force users to rebuild.
     """
     name = config_name.removesuffix(PRETRAIN)
     modules = CODE + FRESH_CODE if fresh else CODE

@@ -1,4 +1,4 @@
-"""A lane as Arrow: rows of a replay in tables, checked against the manifest, written in one pass."""
+"""Replay a lane into Arrow tables, checked against the manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from atariari_data.labels import labels as decode
 from builders.digest import episode_digest
 from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
 from builders.png import to_png
-from builders.recording import Recording
+from builders.recording import LEFT_OUT, Recording
 from builders.replay import Replayed, replay
 
 PARTIAL = "partial-"
@@ -28,24 +28,24 @@ _TABLE_ROWS = 500
 
 
 class Source(NamedTuple):
-    """A recording, and what its rows must be."""
+    """A recording, and the digests that its rows must have."""
 
     recording: Recording
     splits: Mapping[str, Split]
 
 
 def frozen(config: str) -> Source:
-    """Return what the package holds of a config."""
+    """Return the recording and the digests of a frozen config."""
     return Source(load_recording(config), load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits)
 
 
 def row_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema without the metadata that `datasets` adds."""
+    """Return the schema without the metadata added by `datasets`."""
     return schema.remove_metadata()
 
 
 def to_table(rows: Sequence[Replayed], game: str, label_set: str, schema: pa.Schema) -> pa.Table:
-    """Turn rows into a table of the dataset's columns."""
+    """Convert rows to a table with the dataset's columns."""
     ram = np.frombuffer(b"".join(r.row.ram for r in rows), np.uint8).reshape(-1, RAM_BYTES)
     decoded = decode(ram, game, label_set)
     last = np.array([r.row.is_last for r in rows])
@@ -69,15 +69,26 @@ def to_table(rows: Sequence[Replayed], game: str, label_set: str, schema: pa.Sch
 def stream_lane(
     config: str, lane: int, split: str, label_set: str, schema: pa.Schema, source: Source | None = None
 ) -> Iterator[pa.Table]:
-    """Replay the rows of one split of a lane, an episode or less at a time.
+    """Replay the rows of one split of a lane, at most one episode at a time.
 
-    ``source`` is given where it is not the frozen one.
+    Args:
+        config: ``GAME`` or ``GAME_pretrain``.
+        lane: Index of the lane.
+        split: A split of the recording, or `LEFT_OUT`.
+        label_set: Label set of column ``labels``.
+        schema: The dataset's columns.
+        source: Recording and digests, if not the frozen ones.
 
     Raises:
-        DriftError: The emulator does not give what was recorded.
+        DriftError: The emulator does not reproduce the recording.
     """
     game = config.removesuffix(PRETRAIN)
-    for rows in _episodes(source or frozen(config), lane, split):
+    source = source or frozen(config)
+    if split == LEFT_OUT:
+        episodes = ([r for r in rows if not r.kept] for rows in _episodes(source, lane, left_out=True))
+    else:
+        episodes = (rows for rows in _episodes(source, lane, split))
+    for rows in episodes:
         for start in range(0, len(rows), _TABLE_ROWS):
             yield to_table(rows[start : start + _TABLE_ROWS], game, label_set, schema)
 
@@ -85,33 +96,38 @@ def stream_lane(
 def build_lane(
     config: str, lane: int, folder: Path, label_set: str, schema: pa.Schema, source: Source | None = None
 ) -> None:
-    """Replay a lane into ``folder``, an Arrow file a split; the folder is there only when it is whole.
+    """Replay a lane into ``folder``, one Arrow file per split; the folder appears once it is complete.
 
-    ``source`` is given where it is not the frozen one.
+    Args:
+        config: ``GAME`` or ``GAME_pretrain``.
+        lane: Index of the lane.
+        folder: Where to write.
+        label_set: Label set of column ``labels``.
+        schema: The dataset's columns.
+        source: Recording and digests, if not the frozen ones.
 
     Raises:
-        DriftError: The emulator does not give what was recorded.
+        DriftError: The emulator does not reproduce the recording.
     """
     game = config.removesuffix(PRETRAIN)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
     source = source or frozen(config)
+    names = (*source.recording.header.splits, LEFT_OUT)
     waiting: dict[int, list[Replayed]] = {}
     with ExitStack() as stack:
-        sinks = [
-            stack.enter_context(pa.OSFile(str(partial / f"{name}.arrow"), "wb"))
-            for name in source.recording.header.splits
-        ]
+        sinks = [stack.enter_context(pa.OSFile(str(partial / f"{name}.arrow"), "wb")) for name in names]
         writers = [stack.enter_context(pa.ipc.new_stream(sink, schema)) for sink in sinks]
 
         def write(split: int) -> None:
             writers[split].write_table(to_table(waiting.pop(split), game, label_set, schema))
 
-        for episode in _episodes(source, lane):
+        for episode in _episodes(source, lane, left_out=True):
             for row in episode:
-                rows = waiting.setdefault(row.split, [])
+                split = row.split if row.kept else names.index(LEFT_OUT)
+                rows = waiting.setdefault(split, [])
                 rows.append(row)
                 if len(rows) == _TABLE_ROWS:
-                    write(row.split)
+                    write(split)
         for split in sorted(waiting):
             write(split)
     try:
@@ -119,13 +135,13 @@ def build_lane(
     except OSError:
         if not folder.is_dir():
             raise
-        discard(partial)  # a worker that outlived its killed parent has finished the lane meanwhile
+        discard(partial)  # a worker that outlived its killed parent has finished the lane
 
 
 def discard(stale: Path) -> None:
-    """Delete what a killed build has left, which a worker that outlived it may be writing.
+    """Delete the leftovers of a killed build, which a surviving worker may still be writing.
 
-    It is renamed first: so either that worker renames it and the lane is whole, or nobody finds it again.
+    The folder is renamed first, so that the worker either completes its lane or can no longer find it.
     """
     try:
         gone = stale.rename(stale.with_name(f"{PARTIAL}{uuid4().hex}"))
@@ -134,17 +150,21 @@ def discard(stale: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _episodes(source: Source, lane: int, split: str | None = None) -> Iterator[list[Replayed]]:
-    """Replay a lane by episodes, each compared with its digest in the manifest."""
+def _episodes(
+    source: Source, lane: int, split: str | None = None, *, left_out: bool = False
+) -> Iterator[list[Replayed]]:
+    """Replay a lane by episodes, comparing the kept rows of each with its digest in the manifest."""
     header = source.recording.header
     expected = {episode.number: episode for s in source.splits.values() for episode in s.episodes}
-    for number, group in groupby(replay(source.recording, lane, split=split), key=lambda r: r.episode):
+    replayed = replay(source.recording, lane, split=split, left_out=left_out)
+    for number, group in groupby(replayed, key=lambda r: r.episode):
         rows = list(group)
-        digest = episode_digest(r.digest for r in rows)
-        if number not in expected or digest != expected[number].digest:
+        kept = [r.digest for r in rows if r.kept]
+        digest = episode_digest(kept)
+        if kept and (number not in expected or digest != expected[number].digest):
             raise DriftError(
                 f"{header.config}, {header.splits[rows[0].split]}, episode {number}:"
-                " the rows are not those of the manifest.",
+                " the rows differ from the manifest.",
                 expected=expected[number].digest if number in expected else "no such episode",
                 got=digest,
                 cure=f"Reinstall atariari, and pip install 'ale-py=={header.ale_py}'",

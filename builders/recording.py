@@ -1,11 +1,11 @@
-"""Recordings: the exact actions of every lane of a game, and nothing that would need a random generator.
+"""Recordings: the exact actions of every lane of a game, with no need for a random generator.
 
-A recording is one Parquet file, a line for each thing done to the emulator, in order, lane after lane.
-Columns: `lane`; `action` (ALE's number; 40 resets the game; null only on the last row of an episode);
-`frames`, how long it was held; `episode`, null in the prelude of resets, no-ops and FIRE (and in episodes
-too short to keep); `split`; `kept`, false for a validation or test row whose pixels occur in an earlier
-split; `check`, the first byte of the row's digest, so that drift is found at its step. Where `episode` is
-not null the line is also a row: the state *before* the action. The file's metadata says how it was made.
+A recording is one Parquet file with one line per emulator call, lane after lane. Columns: `lane`; `action`
+(ALE's number; 40 resets the game; null only on the last row of an episode); `frames`, how long the action is
+held; `episode`, null in the prelude of resets, no-ops and FIRE, and in episodes that are too short; `split`;
+`kept`, false for validation and test rows whose pixels occur in an earlier split; `check`, the first byte of
+the row's digest, which locates drift. A line whose `episode` is not null is also a row: the state *before*
+the action. The file's metadata describes how it was recorded.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from builders.digest import NULL_ACTION
 FORMAT = 1
 PROBE_SPLITS = ("train", "validation", "test")
 PRETRAIN_SPLITS = ("train", "validation")
+LEFT_OUT = "left_out"
+"""The split of the rows that are not kept; loaded only when it is asked for by name."""
 _COLUMNS = ("lane", "action", "frames", "episode", "split", "kept", "check")
 
 
 @dataclass(frozen=True)
 class Header:
-    """How a recording was made; `seed` made it and plays no part in replay, `lane_seeds` are ALE's.
+    """How a recording was made.
 
     Attributes:
-        format: Version of this file format.
-        game: As ale-py's ROM names.
+        format: Version of the file format.
+        game: Name of the game and of ale-py's ROM.
         config: ``GAME`` or ``GAME_pretrain``.
-        rom_md5: Of the ROM it was recorded from.
-        ale_py: The version that recorded it.
+        rom_md5: MD5 of the ROM.
+        ale_py: Version of ale-py.
         settings: ALE's settings, see `builders.emulator.SETTINGS`.
-        policy: What chose the actions.
-        seed: Of the policy and of the shuffle into splits.
-        lane_seeds: ALE's ``random_seed`` of each lane.
-        splits: Names that the numbers in column ``split`` stand for.
+        policy: Name of the policy.
+        seed: Seed of the policy and of the shuffle into splits; not used in replay.
+        lane_seeds: ALE's ``random_seed`` for each lane.
+        splits: Names of the splits, indexed by column ``split``.
     """
 
     format: int
@@ -59,15 +61,15 @@ class Header:
 
 @dataclass(frozen=True)
 class Lane:
-    """The lines of one lane, in order, each an array [n]; 255 or -1 where the file has null.
+    """The n lines of one lane, in order.
 
     Attributes:
-        action: uint8, 255 where null.
-        frames: uint8.
-        episode: int32, -1 where null.
-        split: int8, -1 where null, else an index into the header's ``splits``.
-        kept: bool.
-        check: uint8, 0 where the line is not a row that is kept.
+        action: uint8 [n], 255 for null.
+        frames: uint8 [n].
+        episode: int32 [n], -1 for null.
+        split: int8 [n], an index into the header's ``splits``, -1 for null.
+        kept: bool [n].
+        check: uint8 [n], 0 if the line is not a kept row.
     """
 
     action: npt.NDArray[np.uint8]
@@ -116,11 +118,11 @@ class Recording:
         """Read the Parquet file.
 
         Args:
-            content: Of the file; compare its digest first.
-            name: Of the config, for messages.
+            content: The file's content; compare its digest first.
+            name: The config's name, for error messages.
 
         Raises:
-            DataError: Not a recording, or one of a newer format.
+            DataError: Not a recording, or a newer format.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -146,7 +148,7 @@ class Recording:
 
 
 def refuse_newer(what: str, version: int, newest: int) -> None:
-    """Refuse a file of ours whose format this version does not know.
+    """Refuse a file whose format is newer than this version of the package.
 
     Raises:
         DataError: ``version`` is above ``newest``.

@@ -1,4 +1,4 @@
-"""Replay: from a recording to rows, with the ROM and ale-py alone. No random generator, policy or wrapper."""
+"""Replay: turn a recording into rows with only the ROM and ale-py."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _BLOCK = 32  # rows whose screens are pooled at once
 
 
 class Replayed(NamedTuple):
-    """A row of the dataset, where it belongs, and its digest."""
+    """A row of the dataset, its split and episode, its digest, and whether it is kept."""
 
     split: int
     episode: int
     row: Row
     digest: bytes
+    kept: bool
 
 
 def replay(
@@ -32,17 +33,17 @@ def replay(
     """Replay one lane.
 
     Args:
-        recording: Of a config.
-        lane: Which of its lanes.
-        split: Give the rows of this split alone (the others are emulated all the same).
-        left_out: Give the rows, too, that are left out of validation and test; nothing checks them.
+        recording: The recording of a config.
+        lane: Index of the lane.
+        split: Yield only the rows of this split (the others are still emulated).
+        left_out: Also yield the rows that are left out of validation and test; they have no check byte.
 
     Yields:
         Rows, in order.
 
     Raises:
-        DataError: The ROM here is not the recorded one.
-        DriftError: A row is not what was recorded; names game, split, episode and step.
+        DataError: The ROM is not the recorded one.
+        DriftError: A row differs from the recording. The message names game, split, episode and step.
     """
     header, line = recording.header, recording.lanes[lane]
     path, md5 = rom(header.game)
@@ -61,7 +62,7 @@ def replay(
     first, last = (np.empty((_BLOCK, HEIGHT, WIDTH), np.uint8) for _ in range(2))
     pooler, waiting = Pooler(), list[_Waiting]()
     episode_before, step = -1, 0
-    # Lists, because indexing an array a line at a time would cost as much as the emulator.
+    # Lists, because indexing arrays line by line would take as long as the emulator.
     for action, frames, episode, number, want, kept, check in zip(
         *(c.tolist() for c in columns), strict=True
     ):
@@ -98,14 +99,14 @@ def _rows(header: Header, frames: Sequence[Frame], waiting: Sequence[_Waiting]) 
         digest = row.digest()
         if check is not None and digest[0] != check:
             raise _drift(header, header.splits[split], episode, row.step)
-        yield Replayed(split, episode, row, digest)
+        yield Replayed(split, episode, row, digest, check is not None)
 
 
 def _drift(header: Header, split: str, episode: int, step: int) -> DriftError:
     return DriftError(
         f"{header.config}, {split}, episode {episode}, step {step}:"
-        " the emulator does not give what was recorded.",
+        " the emulator does not reproduce the recording.",
         expected=f"the pixels, RAM and rewards of ale-py {header.ale_py}",
-        got=f"others, from ale-py {version('ale-py')}",
+        got=f"different ones from ale-py {version('ale-py')}",
         cure=f"pip install 'ale-py=={header.ale_py}'",
     )

@@ -1,4 +1,4 @@
-"""Verify: recompute the digests of a built config from what is on disk, and compare with the manifest."""
+"""Verify a built config: recompute its digests from the files, and compare them with the manifest."""
 
 from __future__ import annotations
 
@@ -11,48 +11,54 @@ import pyarrow as pa
 
 from atariari_data.errors import AtariariError, DataError
 from atariari_data.labels import labels as decode
-from builders.digest import NULL_ACTION, Row, episode_digest, split_digest
+from builders.digest import NULL_ACTION, Row, bytes_digest, episode_digest, frame_digest, split_digest
 from builders.manifest import PRETRAIN, load_manifest, load_recording
 from builders.png import from_png
+from builders.recording import LEFT_OUT
 
 _TABLE_ROWS = 1000
 
 
 def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
-    """Recompute the digest of every split of a built config.
+    """Recompute the digest of every split of a built config, and check the rows that are left out.
 
     Args:
         config: ``pong`` or ``pong_pretrain``.
         cache_dir: As in ``load_dataset``.
 
     Returns:
-        Split to digest; they are the manifest's.
+        The digests by split, which equal the manifest's.
 
     Raises:
         UnknownNameError: No such game.
-        DataError: The config is not built, or what is on disk is not what the manifest says; names split,
-            episode and step where that is known.
+        DataError: The config is not built, or the files differ from the manifest. The message names split,
+            episode and step if known.
     """
     import datasets
 
     import atariari_data
 
-    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
     builder = datasets.load_dataset_builder(atariari_data.dataset.NAME, config, cache_dir=cache_dir)
+    config = builder.config.name
+    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
     if not Path(builder.cache_dir, "dataset_info.json").is_file():
         raise DataError(
             f"{config} is not built in {builder.cache_dir}.", cure=f"atariari-data build {config}"
         )
     digests = {}
     cure = f"atariari-data build {config} --rebuild"
-    for name in frozen:
+    frames: set[bytes] = set()
+    for name in (*frozen, LEFT_OUT):
         try:
             table = builder.as_dataset(split=name).with_format("arrow")
             parts = (table[start : start + _TABLE_ROWS] for start in range(0, len(table), _TABLE_ROWS))
-            digests[name] = split_digest_of(config, name, parts, cure=cure)
+            if name == LEFT_OUT:
+                _check_left_out(config, parts, frames, cure=cure)
+            else:
+                digests[name] = split_digest_of(config, name, parts, cure=cure, frames=frames)
         except AtariariError:
             raise
-        except Exception as error:  # whatever pyarrow, datasets or zlib say of bytes that make no sense
+        except Exception as error:  # pyarrow, datasets and zlib raise all kinds of errors on damaged files
             raise DataError(
                 f"{config}, {name}: the Arrow files in {builder.cache_dir} cannot be read: {error}",
                 cure=cure,
@@ -60,31 +66,73 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
     return digests
 
 
-def split_digest_of(config: str, name: str, tables: Iterable[pa.Table], *, cure: str) -> str:
-    """Recompute the digest of a split from its rows, wherever they come from.
+def state_of(config: str, folder: Path) -> str:
+    """Digest the files of a built config, and the manifest that they are compared with."""
+    parts = [load_manifest(config.removesuffix(PRETRAIN)).to_bytes()]
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            parts += [file.name.encode(), file.read_bytes()]
+    return bytes_digest("".join(map(bytes_digest, parts)).encode())
+
+
+def _check_left_out(config: str, tables: Iterable[pa.Table], frames: set[bytes], *, cure: str) -> None:
+    """Compare the rows that are left out with the recording, and their frames with those of the splits."""
+    lanes = load_recording(config).lanes
+    expected = []
+    for lane in lanes:
+        for episode in np.unique(lane.episode[lane.episode >= 0]).tolist():
+            kept = lane.kept[lane.episode == episode]
+            expected += [(episode, step) for step in np.flatnonzero(~kept).tolist()]
+    found = []
+    for episode, row in _rows(config, LEFT_OUT, tables, cure):
+        if frame_digest(row.frame) not in frames:
+            raise DataError(
+                f"{config}, {LEFT_OUT}, episode {episode}, step {row.step}: the file was changed.",
+                expected="a frame that is also in a split",
+                cure=cure,
+            )
+        found.append((episode, row.step))
+    if found != expected:
+        raise DataError(
+            f"{config}, {LEFT_OUT}: rows are missing or out of order.",
+            expected=f"{len(expected)} rows",
+            got=f"{len(found)} rows",
+            cure=cure,
+        )
+
+
+def split_digest_of(
+    config: str, name: str, tables: Iterable[pa.Table], *, cure: str, frames: set[bytes] | None = None
+) -> str:
+    """Recompute the digest of a split from its rows.
 
     Args:
         config: ``pong`` or ``pong_pretrain``.
-        name: Of the split.
-        tables: Its rows, in order, in tables of the dataset's columns.
-        cure: What to do where they are wrong.
+        name: The split's name.
+        tables: Its rows in order, in tables with the dataset's columns.
+        cure: Advice for the error message.
+        frames: Takes the digest of every frame's pixels.
 
     Returns:
-        The digest; it is the manifest's.
+        The digest, which equals the manifest's.
 
     Raises:
-        DataError: The rows are not what the manifest says; names episode and step where that is known.
+        DataError: The rows differ from the manifest. The message names episode and step if known.
     """
     frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits[name]
     expected = {episode.number: episode for episode in frozen.episodes}
     found = []
     for number, group in groupby(_rows(config, name, tables, cure), key=lambda pair: pair[0]):
-        rows = [(row.step, row.digest()) for _, row in group]
+        rows = []
+        for _, row in group:
+            rows.append((row.step, row.digest()))
+            if frames is not None:
+                frames.add(frame_digest(row.frame))
         digest = episode_digest(d for _, d in rows)
         if number not in expected or digest != expected[number].digest:
             step = _step(config, number, rows)
             raise DataError(
-                f"{config}, {name}, episode {number}{step}: what is on disk was changed.",
+                f"{config}, {name}, episode {number}{step}: the file was changed.",
                 expected=expected[number].digest if number in expected else "no such episode",
                 got=digest,
                 cure=cure,
@@ -102,7 +150,7 @@ def split_digest_of(config: str, name: str, tables: Iterable[pa.Table], *, cure:
 
 
 def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
-    """Find the first step that is not as recorded, by the recording's check bytes."""
+    """Locate the first step that differs from the recording, by its check bytes."""
     for lane in load_recording(config).lanes:
         line = np.flatnonzero(lane.episode == episode)
         for step, digest in rows if line.size else ():
@@ -112,7 +160,7 @@ def _step(config: str, episode: int, rows: list[tuple[int, bytes]]) -> str:
 
 
 def _rows(config: str, name: str, tables: Iterable[pa.Table], cure: str) -> Iterator[tuple[int, Row]]:
-    """Read the rows, after comparing with one another what is there twice: flags and labels."""
+    """Read the rows, and check the labels and flags, which are redundant, for consistency."""
     fields = ("episode", "step", "action", "reward", "is_terminal", "lives", "is_first", "is_last")
     for part in tables:
         part.validate(full=True)

@@ -1,10 +1,12 @@
-"""Splits as an encoder sees them: pixels in batches."""
+"""Read splits as encoders see them: pixels in batches."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,13 +14,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from atariari_data.dataset import load_dataset
+from atariari_data.dataset import NAME
 from builders.png import gray, rgb
+from builders.recording import LEFT_OUT
+from builders.verify import state_of, verify
+from harness.cache import default_dir
 from harness.encoders.frame_spec import FrameSpec
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+FRAMES = 2
+"""Version of the frames that an encoder is given for a row; part of the key of kept features."""
 _BATCH = 512
 
 
@@ -30,8 +37,8 @@ class SplitRows:
         ram: uint8 [n, 128].
         episode: int32 [n].
         step: int32 [n], in the episode.
-        before: int64, for every row of the split the one before it in its episode; itself at the start.
-        png: bytes, the frames of every row of the split, also of those that are left out by a limit.
+        before: int64 [m], for each frame the one before it in the emulator, or itself if it is the first.
+        png: bytes [m], all frames of the split: of its rows, and of rows that are left out of it.
     """
 
     ram: npt.NDArray[np.uint8]
@@ -46,11 +53,7 @@ class SplitRows:
         return len(self._rows)
 
     def batches(self, spec: FrameSpec) -> Iterator[npt.NDArray[np.uint8]]:
-        """Decode the frames, in order.
-
-        Yields:
-            As `frames`.
-        """
+        """Decode the frames in order, in batches as from `frames`."""
         for start in range(0, len(self), _BATCH):
             yield self.frames(np.arange(start, min(start + _BATCH, len(self))), spec)
 
@@ -58,12 +61,13 @@ class SplitRows:
         """Decode the frames of some rows.
 
         Args:
-            rows: int64 [b], of 0 to n-1.
-            spec: What the encoder wants to see.
+            rows: int64 [b], from 0 to n-1.
+            spec: The encoder's input.
 
         Returns:
-            uint8 ``spec.raw_shape(b)``. A stacked input holds the frame last and those before it in its
-            episode; the first frame stands in for those before the episode began.
+            uint8 ``spec.raw_shape(b)``. Stacked frames are those before the row in the emulator, also where
+            they are no rows of the split, and the row's frame last. At the start of an episode its first
+            frame is repeated.
         """
         needed = [self._rows[rows]]
         for _ in range(spec.stack - 1):
@@ -83,40 +87,70 @@ def open_split(
     cache_dir: str | None = None,
     num_proc: int | None = None,
 ) -> SplitRows:
-    """Open a split, building the game if it is not there yet.
+    """Open a split, building the game if needed; the files are compared with the manifest first.
 
     Args:
-        game: As in the dataset's configs.
+        game: A config of the dataset.
         split: ``train``, ``validation`` or ``test``.
-        limit: Only this many rows, evenly spaced.
+        limit: Number of rows, evenly spaced; all by default.
         cache_dir: As in ``load_dataset``.
-        num_proc: Processes to build with.
+        num_proc: Number of processes to build with.
 
     Raises:
         UnknownNameError: No such game.
-        DataError: As `atariari_data.load_dataset`.
+        DataError: The copy on disk is not what the manifest says; or as for `atariari_data.load_dataset`.
     """
-    data = load_dataset(name=game, split=split, cache_dir=cache_dir, num_proc=num_proc)
-    n = len(data)
+    import datasets
+
+    builder = datasets.load_dataset_builder(NAME, game, cache_dir=cache_dir)
+    builder.download_and_prepare(num_proc=num_proc)
+    _verify_once(builder.config.name, Path(builder.cache_dir), cache_dir)
+    table, left_out = (builder.as_dataset(name).with_format("arrow")[:] for name in (split, LEFT_OUT))
+    n = table.num_rows
     some = None if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
-    return rows_of(data.with_format("arrow")[:], some)
+    return rows_of(table, some, left_out)
 
 
-def rows_of(table: pa.Table, some: npt.NDArray[np.int64] | None = None) -> SplitRows:
-    """Return the rows of a table of the dataset, or some of them: int64 [n], ascending."""
+def _verify_once(config: str, folder: Path, cache_dir: str | None) -> None:
+    """Verify a built copy, unless files with the same content were verified before."""
+    stamp = default_dir() / "verified" / state_of(config, folder)
+    if stamp.is_file():
+        return
+    verify(config, cache_dir=cache_dir)
+    with contextlib.suppress(OSError):
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
+
+
+def rows_of(
+    table: pa.Table, some: npt.NDArray[np.int64] | None = None, left_out: pa.Table | None = None
+) -> SplitRows:
+    """Return rows of a table of the dataset.
+
+    Args:
+        table: A split, or any rows.
+        some: int64 [n], the rows to return, ascending; all by default.
+        left_out: Rows of the same episodes, or of others, that only serve as the frames before a row.
+    """
     n = table.num_rows
     rows = np.arange(n) if some is None else some
-    episode = table["episode"].to_numpy()
-    before = np.maximum(np.arange(n) - 1, 0)
-    before = np.where(episode[before] == episode, before, np.arange(n))
-    png = pc.struct_field(table["frame"], "bytes").combine_chunks()
+    parts = [table.select(["episode", "step", "frame"])]
+    if left_out is not None:
+        ours = pc.is_in(left_out["episode"], value_set=pc.unique(table["episode"]))
+        parts.append(left_out.select(parts[0].column_names).filter(ours).cast(parts[0].schema))
+    frames = pa.concat_tables(parts)
+    episode, step = (frames[name].to_numpy() for name in ("episode", "step"))
+    order = np.lexsort((step, episode))
+    follows = (np.diff(episode[order]) == 0) & (np.diff(step[order]) == 1)
+    before = np.arange(len(order))
+    before[order[1:][follows]] = order[:-1][follows]
+    png = pc.struct_field(frames["frame"], "bytes").combine_chunks()
     ram = table["ram"].combine_chunks().flatten().to_numpy().reshape(n, -1)
-    step = table["step"].to_numpy()
     return SplitRows(ram[rows], episode[rows], step[rows], before, png, rows)
 
 
 def prefetch(items: Iterable[Item], make: Callable[[Item], Made]) -> Iterator[tuple[Item, Made]]:
-    """Give each item, in order, with what ``make`` makes of it; one is made ahead, in a thread."""
+    """Yield each item with ``make(item)``, in order, computing one ahead in a thread."""
     with ThreadPoolExecutor(1) as pool:
         waiting = None
         for item in items:

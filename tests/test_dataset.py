@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,14 +18,16 @@ import pyarrow as pa
 import pytest
 
 import atariari_data
-from atariari_data import load_dataset
-from atariari_data.errors import AtariariError, DataError, UnknownNameError
+from atariari_data import get_episodes, load_dataset
+from atariari_data.errors import AtariariError, DataError, UnknownNameError, UsageError
 from builders.atariari import CODE, FRESH_CODE, Atariari
 from builders.lane import build_lane, discard
-from builders.manifest import load_manifest
+from builders.manifest import load_manifest, load_recording
 from builders.png import from_png
 from builders.replay import replay
 from builders.verify import verify
+from harness.encoders.frame_spec import FrameSpec
+from harness.splits import open_split
 
 COLUMNS = [
     "frame",
@@ -178,7 +181,7 @@ def test_an_unknown_game_says_which_are_known_and_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'pong'") as raised:
         load_dataset("atariari", "pogn")
     assert "breakout" in str(raised.value)
-    with pytest.raises(UnknownNameError, match="no config"):
+    with pytest.raises(UnknownNameError, match="Unknown config"):
         load_dataset("atariari")
 
 
@@ -212,7 +215,7 @@ def test_a_changed_row_is_named_by_episode_and_step(copy: Path) -> None:
     with pa.ipc.new_stream(str(file), table.schema) as writer:
         writer.write_table(changed)
     episode, step = table["episode"][at].as_py(), table["step"][at].as_py()
-    with pytest.raises(DataError, match=f"pong, train, episode {episode}, step {step}: what is on disk"):
+    with pytest.raises(DataError, match=f"pong, train, episode {episode}, step {step}: the file was changed"):
         verify("pong", cache_dir=str(copy))
 
 
@@ -356,3 +359,174 @@ def test_the_command_s_errors(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["error"] == "DataError"
     assert _cli("build").returncode == 2
     assert _cli("nonsense").returncode == 2
+
+
+def test_the_rows_left_out_are_there_as_context_and_only_where_they_are_named(
+    tmp_path: Path,
+) -> None:
+    """Every stack is of the emulator's last frames, as a replay of everything shows them."""
+    folder = str(tmp_path)
+    whole = load_dataset("atariari", "breakout", cache_dir=folder)
+    assert set(whole) == {"train", "validation", "test"}
+    left_out = load_dataset("atariari", "breakout", cache_dir=folder, split="left_out")
+    splits = load_manifest("breakout").configs["breakout"].splits
+    assert len(left_out) == sum(s.left_out for s in splits.values()) > 0
+    everything = load_dataset("atariari", "breakout", cache_dir=folder, split="all")
+    assert len(everything) == sum(s.rows for s in splits.values())
+
+    shown = {
+        (r.episode, r.row.step): r.row
+        for lane in range(8)
+        for r in replay(load_recording("breakout"), lane, left_out=True)
+    }
+    jumps = 0
+    for name in whole:
+        rows = open_split("breakout", name, cache_dir=folder)
+        assert len(rows) == splits[name].rows
+        jumps += int((np.diff(rows.step)[np.diff(rows.episode) == 0] > 1).sum())
+        stacks = np.concatenate(list(rows.batches(FrameSpec(stack=4, color="rgb"))))
+        for episode, step, stack in zip(rows.episode.tolist(), rows.step.tolist(), stacks, strict=True):
+            for back, frame in enumerate(reversed(stack)):
+                assert np.array_equal(frame, shown[episode, max(step - back, 0)].frame.rgb())
+    assert jumps, "no row was left out within an episode, so this shows nothing"
+
+    _, val, *_, test, _ = get_episodes("breakout", num_frame_stack=4, color=True, cache_dir=folder)
+    for name, episodes in (("validation", val), ("test", test)):
+        number = whole[name]["episode"]
+        steps = whole[name]["step"]
+        frames = [frame for episode in episodes for frame in episode]
+        for episode, step, stack in zip(number, steps, frames, strict=True):
+            for back in range(4):
+                frame = stack[3 * (3 - back) : 3 * (4 - back)].permute(1, 2, 0).numpy()
+                assert np.array_equal(frame, shown[episode, max(step - back, 0)].frame.rgb())
+
+    streamed = load_dataset("atariari", "breakout", cache_dir=folder, streaming=True)
+    assert set(streamed) == set(whole)
+    again = load_dataset("atariari", "breakout", cache_dir=folder, streaming=True, split="left_out")
+    assert [(r["episode"], r["step"]) for r in again] == list(
+        zip(left_out["episode"], left_out["step"], strict=True)
+    )
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _fewer_rows(file: Path) -> None:
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(table.slice(1))
+
+
+@pytest.mark.parametrize("what", ["info", "train", "left_out"])
+@pytest.mark.parametrize("damage", [_cut, lambda f: f.write_bytes(b""), Path.unlink, _fewer_rows])
+def test_a_damaged_copy_is_built_again_whatever_reads_it(what: str, damage: Any, copy: Path) -> None:
+    if what == "info" and damage is _fewer_rows:
+        pytest.skip("the description has no rows")
+    folder = _arrow(copy, "train").parent
+    file = folder / "dataset_info.json" if what == "info" else _arrow(copy, what)
+    before = {f.name for f in folder.iterdir()}
+    damage(file)
+    if what != "info":
+        builder = datasets.load_dataset_builder("atariari", "pong", cache_dir=str(copy))
+        if damage is not _fewer_rows:
+            with pytest.raises(DataError, match=f"pong, {what}: the copy in .* is damaged") as raised:
+                builder.as_dataset(what)
+            assert raised.value.cure == "atariari-data build pong --rebuild"
+        with pytest.raises(DataError, match=f"pong, {what}"):
+            verify("pong", cache_dir=str(copy))
+    load_dataset("atariari", "pong", cache_dir=str(copy))
+    assert {f.name for f in folder.iterdir()} == before
+    verify("pong", cache_dir=str(copy))
+
+
+def test_an_evaluation_reads_what_the_manifest_says_or_nothing(copy: Path) -> None:
+    """Frames and RAM of two rows are exchanged: the same number of rows, and every file can be read."""
+    open_split("pong", "test", cache_dir=str(copy))  # verified once, under its content
+    file = _arrow(copy, "test")
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        table = reader.read_all()
+    order = np.arange(len(table))
+    order[[3, 60]] = order[[60, 3]]
+    for name in ("frame", "ram", "labels"):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), table[name].take(pa.array(order)))
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(table)
+    for split in ("test", "train"):
+        with pytest.raises(DataError, match=r"pong, test, episode .*: the file was changed") as raised:
+            open_split("pong", split, cache_dir=str(copy))
+        assert raised.value.cure == "atariari-data build pong --rebuild"
+
+
+def test_what_was_verified_is_not_verified_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_split("pong", "test", cache_dir=str(copy))
+    monkeypatch.setattr("harness.splits.verify", lambda *_, **__: pytest.fail("verified again"))
+    open_split("pong", "train", cache_dir=str(copy))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOLCK, errno.ENOSYS])
+def test_without_a_lock_a_built_game_is_read_and_nothing_is_built(
+    number: int, built: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("datasets.builder.FileLock", refused)
+    read_only = number in (errno.EROFS, errno.EACCES)
+    if read_only:
+        assert len(load_dataset("atariari", "pong", split="test", cache_dir=built)) > 0
+        monkeypatch.setattr("os.makedirs", refused)
+    match = "cannot be written" if read_only else "does not support locks"
+    with pytest.raises(DataError, match=match) as raised:
+        load_dataset("atariari", "pong", cache_dir=str(tmp_path / "new"))
+    assert "HF_DATASETS_CACHE" in str(raised.value.cure)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_rows_for_torch(streaming: bool, context: str, built: str) -> None:
+    from torch.utils.data import DataLoader
+
+    data = load_dataset(
+        "atariari", "pong", split="test", cache_dir=built, fill_last=True, streaming=streaming
+    ).with_format("torch")
+    loader = DataLoader(data, batch_size=32, num_workers=2, multiprocessing_context=context)
+    rows, ends = 0, 0
+    for batch in loader:
+        assert set(batch) == set(COLUMNS)
+        assert (str(batch["action"].dtype), str(batch["reward"].dtype)) == ("torch.int64", "torch.float32")
+        last = batch["is_last"]
+        assert not batch["action"][last].any()
+        assert not batch["reward"][last].any()
+        assert batch["action"][~last].all(), "the random policy never plays NOOP"
+        rows, ends = rows + len(last), ends + int(last.sum())
+    plain = load_dataset("atariari", "pong", split="test", cache_dir=built)
+    assert (rows, ends) == (len(plain), sum(plain["is_last"]))
+    assert plain["action"].count(None) == ends > 0
+
+
+def test_filled_rows_are_the_same_but_for_the_nulls(built: str) -> None:
+    plain = load_dataset("atariari", "pong", split="test[:300]", cache_dir=built)
+    filled = load_dataset("atariari", "pong", split="test[:300]", cache_dir=built, fill_last=True)
+    assert filled.features == plain.features
+    assert filled.column_names == plain.column_names
+    columns = [name for name in COLUMNS if name != "frame"]
+    for one, other in zip(plain.select_columns(columns), filled.select_columns(columns), strict=True):
+        assert other == one | {name: one[name] or 0 for name in ("action", "reward")}
+    with pytest.raises(UsageError, match="fill_last"):
+        load_dataset("atariari", "pong", cache_dir=built, fill_last="yes")
+
+
+@pytest.mark.parametrize("name", ["ALE/Pong-v5", "PongNoFrameskip-v4", "Pong"])
+def test_load_dataset_takes_the_names_that_game_takes(name: str, built: str) -> None:
+    data = load_dataset("atariari", name, split="test", cache_dir=built)
+    assert data.info.config_name == "pong"
+    assert Atariari(config_name=f"{name}_pretrain", cache_dir=built).config.name == "pong_pretrain"
+
+
+@pytest.mark.parametrize("num_proc", [0, -1, 2.5, "2", True])
+def test_a_number_of_processes_that_is_none_is_refused(num_proc: Any, built: str) -> None:
+    with pytest.raises(UsageError, match="Invalid num_proc"):
+        load_dataset("atariari", "pong", cache_dir=built, num_proc=num_proc)

@@ -267,7 +267,7 @@ def test_a_constant_feature_scores_as_the_majority() -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
         harness.evaluate(coarse, games=["pogn"])
-    with pytest.raises(UnknownNameError, match="no game with label set anand2019 'skiing'"):
+    with pytest.raises(UnknownNameError, match="Unknown game with label set anand2019: 'skiing'"):
         harness.evaluate(coarse, games=["skiing"], label_set="anand2019")
     with pytest.raises(UsageError, match="list of names"):
         harness.evaluate(coarse, games="pong")

@@ -71,7 +71,7 @@ def test_each_position_belongs_to_one_thing(name: str) -> None:
 
 
 def test_bytes_that_are_no_ram_are_refused() -> None:
-    with pytest.raises(UsageError, match="not the RAM"):
+    with pytest.raises(UsageError, match="Not the RAM"):
         positions(np.zeros(64, np.uint8), "pong")
 
 

@@ -148,7 +148,7 @@ def test_other_pixels_are_named_to_the_step(monkeypatch: pytest.MonkeyPatch) -> 
     ale_ram = emulator.Emulator.ram
     monkeypatch.setattr(emulator.Emulator, "ram", other)
     name = recording.header.splits[target.split]
-    where = f"pong, {name}, episode {target.episode}, step {target.row.step}: the emulator does not give"
+    where = f"pong, {name}, episode {target.episode}, step {target.row.step}: the emulator does not reproduce"
     with pytest.raises(DriftError, match=where):
         list(replay.replay(recording, 2))
 

@@ -22,7 +22,7 @@ def test_the_episode_is_the_longest_of_test_or_the_one_asked_for() -> None:
     episode = episode_of("pong", wanted.number)
     assert (episode.split, len(episode.rows)) == ("train", wanted.rows)
     assert len(episode.lane_ram) >= len(episode.rows)
-    with pytest.raises(UnknownNameError, match="no episode of pong '9999'"):
+    with pytest.raises(UnknownNameError, match="Unknown episode of pong: '9999'"):
         episode_of("pong", 9999)
 
 

@@ -16,10 +16,16 @@ import pytest
 from ale_py.env import AtariEnv
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, RecordEpisodeStatistics, TimeLimit
+from gymnasium.wrappers import (
+    AtariPreprocessing,
+    FrameStackObservation,
+    MaxAndSkipObservation,
+    RecordEpisodeStatistics,
+    TimeLimit,
+)
 
 import atariari_data
-from atariari_data import AtariARIWrapper, game, game_names, labels
+from atariari_data import AtariARIWrapper, game, game_names, labels, positions
 from atariari_data.errors import UnknownNameError, UsageError
 
 Env = gymnasium.Env[Any, Any]
@@ -192,14 +198,58 @@ def test_the_game_can_be_given() -> None:
 
 
 def test_other_environments_are_refused() -> None:
-    with pytest.raises(UsageError, match="needs an Atari environment") as error:
+    with pytest.raises(UsageError, match="Not an Atari environment") as error:
         AtariARIWrapper(gymnasium.make("CartPole-v1"))
     assert error.value.got == "CartPoleEnv"
 
 
 def test_no_environment_at_all_is_refused() -> None:
-    with pytest.raises(UsageError, match="needs an Atari environment"):
+    with pytest.raises(UsageError, match="Not an Atari environment"):
         AtariARIWrapper("ALE/Pong-v5")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("game_name", ["pong", "qbert"])
+@pytest.mark.parametrize("again", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])  # noqa: S301  our own
+def test_a_copy_has_no_labels_before_it_has_a_state(game_name: str, again: Callable[[Any], Any]) -> None:
+    env = AtariARIWrapper(atari(game_name))
+    env.reset(seed=1)
+    for _ in range(30):
+        env.step(2)
+    copied = again(FrameStackObservation(env, 2)).env
+    with pytest.raises(UsageError, match="new emulator without the original's state"):
+        copied.labels()
+    restored = again(env)
+    restored.unwrapped.restore_state(env.unwrapped.clone_state())  # type: ignore[attr-defined]
+    assert restored.labels() == env.labels()
+    copied.reset(seed=2)
+    assert copied.labels() == expected(copied, game_name)
+    env.reset()
+    assert env.labels() == expected(env, game_name)
+
+
+def test_pooling_shows_what_single_frames_do_not() -> None:
+    def seen(env: Env) -> int:
+        """Count the steps on which an enemy's shot is on pixels that are not black."""
+        env = AtariARIWrapper(env)
+        env.reset(seed=1)
+        found = shown = 0
+        generator = np.random.default_rng(0)
+        for _ in range(500):
+            screen, _, terminated, truncated, _ = env.step(int(generator.integers(6)))
+            places = positions(env.unwrapped.ale.getRAM(), "space_invaders")  # type: ignore[attr-defined]
+            x, y = places["enemy_missile_0"]
+            if not np.isnan(x) and 0 <= x < 158 and 40 <= y < 180:
+                found += 1
+                shown += bool(screen[int(y) : int(y) + 8, int(x) : int(x) + 2].any())
+            if terminated or truncated:
+                env.reset()
+        assert found > 100
+        return round(100 * shown / found)
+
+    bare = gymnasium.make("ALE/SpaceInvaders-v5", repeat_action_probability=0)
+    single = gymnasium.make("ALE/SpaceInvaders-v5", repeat_action_probability=0, frameskip=1)
+    assert seen(bare) < 60
+    assert seen(MaxAndSkipObservation(single, skip=4)) > 90
 
 
 @pytest.mark.parametrize("mode", ["sync", "vector_entry_point"])
@@ -213,13 +263,13 @@ def test_a_vector_environment_as_a_whole_is_refused(mode: str) -> None:
 
 
 def test_a_game_without_annotations_names_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="no game 'adventure'") as error:
+    with pytest.raises(UnknownNameError, match="Unknown game: 'adventure'") as error:
         AtariARIWrapper(gymnasium.make("ALE/Adventure-v5"))
     assert "venture" in str(error.value.cure)
 
 
 def test_an_unknown_label_set_is_refused_at_once() -> None:
-    with pytest.raises(UnknownNameError, match="label set of pong 'v7'"):
+    with pytest.raises(UnknownNameError, match="label set of pong: 'v7'"):
         AtariARIWrapper(atari(), label_set="v7")
 
 

@@ -26,7 +26,7 @@ from harness.probes.probe import ProbeRun
 from harness.protocol import protocol_digest
 from harness.results.predictions import Predictions
 from harness.results.provenance import Split, SplitName
-from harness.splits import SplitRows, open_split
+from harness.splits import FRAMES, SplitRows, open_split
 from harness.trivial.store import look_up
 
 
@@ -100,7 +100,7 @@ def evaluate_game(
     else:
         bar.set_description(f"Embedding {manifest.game}")
         known_as = {
-            str(s): f"{key}-{split.digest.removeprefix('blake3:')[:32]}-{options.limit}"
+            str(s): f"{key}-{split.digest.removeprefix('blake3:')[:32]}-{options.limit}-{FRAMES}"
             for s, split in splits.items()
         }
         features = _embed(encoder, known_as, rows, options, bar)
