@@ -104,8 +104,8 @@ def test_a_spec_is_read_from_a_command_line(text: str, spec: FrameSpec) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour=rgb", "(?s)no field of a frame spec 'colour'.*Did you mean 'color'"),
-        ("rgb", "no field of a frame spec 'rgb'"),
+        ("colour=rgb", "(?s)Unknown field of a frame spec: 'colour'.*Did you mean 'color'"),
+        ("rgb", "Unknown field of a frame spec: 'rgb'"),
         ("stack=four", "this stack"),
         ("stack=", "this stack"),
         ("stack=-1", "this stack"),
