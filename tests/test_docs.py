@@ -11,12 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-import harness
 from builders.cli import cli as data_cli
 from harness.cli.main import cli as harness_cli
-from harness.results.result_file import write
-from harness.results.sign import sign_result
-from harness.signing.keys import keygen
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,22 +34,30 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not (shutil.which("jq") and shutil.which("ssh-keygen")), reason="needs jq and ssh-keygen")
 def test_the_readme_s_check_without_our_code(tmp_path: Path) -> None:
+    (made,) = (b for b in _blocks("sh") if "harness keygen" in b)
     (block,) = (b for b in _blocks("sh") if "ssh-keygen -Y verify" in b)
-    public = keygen(tmp_path / "key")
-    (tmp_path / "allowed_signers").write_text(
-        f'ada@example.org namespaces="atariari-result-v1" {public.line}\n', encoding="utf-8"
-    )
-    result = harness.evaluate(
-        lambda x: x[:, 0, ::30, ::30].reshape(len(x), -1),
-        games=["pong"],
-        submitter={"principal": "ada@example.org"},
-        progress=False,
-    )
-    path = write(sign_result(result, tmp_path / "key"), tmp_path / "result.json")
+    code = "def encoder(x):\n    return x[:, 0, ::30, ::30].reshape(len(x), -1)\n"
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "my_encoder.py").write_text(code, encoding="utf-8")
+    path = tmp_path / "result.json"
+
+    def typed(commands: str) -> subprocess.CompletedProcess[str]:
+        commands = f'harness() {{ "{sys.executable}" -m harness "$@"; }}\n{commands}'
+        return subprocess.run(
+            ["sh", "-ec", commands],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def check() -> int:
-        return subprocess.run(["sh", "-ec", block], cwd=tmp_path, capture_output=True, check=False).returncode
+        return typed(block).returncode
 
+    done = typed(made)
+    assert done.returncode == 0, done.stderr
+    assert "result.json: verified" in done.stdout
     assert check() == 0
     text = path.read_text(encoding="utf-8")
     path.write_text(

@@ -372,8 +372,8 @@ def test_without_a_key_the_result_is_unsigned_and_says_so(tmp_path: Path) -> Non
         (["evaluate", "empty.py", "--games", "pong"], 1, "no encoder|encoder"),
         (["evaluate", "broken.py", "--games", "pong"], 1, "line 2"),
         (["evaluate", str(EXAMPLE), "--games", "pogn"], 2, "Did you mean 'pong'"),
-        (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "taken.json"], 2, "there already"),
-        (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "/proc/nope/r.json"], 2, "cannot be written"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "taken.json"], 2, "already exists"),
+        (["evaluate", str(EXAMPLE), "--games", "pong", "--out", "/proc/nope/r.json"], 2, "not writable"),
         (["evaluate", str(EXAMPLE), "--games", "pong", "--train-sizes", "0"], 2, "no number of training"),
         (["evaluate", str(EXAMPLE), "--games", "pong", "--probe", "liner"], 2, "liner"),
         (["evaluate", str(EXAMPLE), "--games", "pong", "--spec", "stack=99"], 2, "from 1 to 16"),
@@ -410,10 +410,10 @@ def test_a_missing_extra_names_the_command(tmp_path: Path) -> None:
 def test_a_result_that_cannot_be_written_is_not_lost(
     result: harness.Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from harness.cli.output import save
+    from harness.cli.output import write_result
 
     (tmp_path / "file").touch()
-    path, _ = save(result, tmp_path / "file" / "r.json", None)
+    path = write_result(result, tmp_path / "file" / "r.json")
     assert read(path).signed == result.signed
     assert "instead" in capsys.readouterr().err
     path.unlink()

@@ -101,7 +101,7 @@ def test_games_stand_beside_their_mean_if_there_is_one() -> None:
     assert "Small objects" in found
     found = {row.title: row for row in suite_panel(load([part]), [{}], FULL, ["breakout", "pong"]).rows}
     assert list(found) == ["Breakout", "Pong"]
-    assert "No mean over the games; not evaluated: asteroids" in render(load([part]))
+    assert "No mean over the games: not evaluated: asteroids" in render(load([part]))
 
 
 def test_the_page_shows_each_number(subjects: list[Subject], page: str) -> None:
@@ -157,7 +157,7 @@ def test_learning_curves_are_of_the_sizes_that_were_asked_for(subjects: list[Sub
     assert found.plots[0].svg.count("<circle") == len(found.sizes)
 
 
-def test_a_dry_run_has_no_curve_since_it_does_not_say_its_rows(built: str) -> None:
+def test_a_dry_run_shows_the_rows_that_it_had(built: str) -> None:
     result = harness.evaluate(
         coarse,
         games=["pong"],
@@ -166,10 +166,24 @@ def test_a_dry_run_has_no_curve_since_it_does_not_say_its_rows(built: str) -> No
         progress=False,
         cache_dir=built,
     )
-    assert curves(load([result]), [{}], "pong") == []
-    assert result.to_frame()["rows"].isna().all()
+    (found,) = curves(load([result]), [{}], "pong")
+    assert found.sizes == [20, 50, 150]
+    assert set(result.to_frame()["rows"]) == {20, 50, 150}
     page = render(load([result]))
     assert "dry run: 150 rows" in page
+    assert "linear, 150 rows" in page
+    assert "all rows" not in page
+
+
+def test_scores_on_the_same_rows_are_shown_once(built: str) -> None:
+    result = harness.evaluate(coarse, games=["pong"], limit=150, progress=False, cache_dir=built)
+    assert [str(run) for run in result.signed.distinct_runs] == ["linear, all rows"]
+    page = render(load([result]))
+    assert page.count('<div class="panel">') == 1
+    assert "linear, 150 rows" in page
+    assert "1k" not in page
+    (subject,) = load([result])
+    assert ("pong", ProbeRun("linear", 150), None) in mean_intervals(subject.signed, result.predictions or {})
     for scores in result.signed.games["pong"].scores:
         assert scores.trivial_reason is not None
         assert html.unescape(page).count(scores.trivial_reason) >= 3
@@ -189,14 +203,14 @@ def test_several_results_are_compared(folder: Path, page: str) -> None:
 def test_without_predictions_the_page_says_what_is_missing(folder: Path, tmp_path: Path) -> None:
     paths = [write(read(folder / f"{name}.json"), tmp_path / f"{name}.json") for name in ("a", "b")]
     text = render(load(paths))
-    assert "Without its predictions, so there are no intervals of means" in text
+    assert "No predictions, so no intervals of means" in text
     assert "not found" in text
     assert "Not compared." in text
     assert "Predicted against true</span>" not in text
     damaged = file_beside(paths[0])
     damaged.write_bytes(b"PAR1 and no more")
     assert "is damaged" in render(load(paths))
-    assert "The result came without its predictions." in render(load([read(paths[0])]))
+    assert "The result has no predictions." in render(load([read(paths[0])]))
 
 
 def test_nothing_is_loaded_and_nothing_runs(page: str) -> None:
@@ -253,14 +267,14 @@ def test_scores_that_are_not_of_the_predictions_are_refused(folder: Path) -> Non
     put(plain, "games__pong__scores__1__variables__2__f1", lambda f1: round(f1 + 0.001, 4))
     forged = Signed.build(**plain)
     mine = result.with_predictions(predictions.read(file_beside(path), result.signed))
-    with pytest.raises(ResultError, match="not that of the predictions"):
+    with pytest.raises(ResultError, match="does not match the predictions"):
         load([Result(signatures=[], signed=forged).with_predictions(mine.predictions)])
     assert load([mine])[0].missing is None
 
 
 def test_what_cannot_stand_together_is_refused() -> None:
     one = made()
-    with pytest.raises(UsageError, match="there twice"):
+    with pytest.raises(UsageError, match="Duplicate result"):
         load([one, one])
     with pytest.raises(UsageError, match="at least one"):
         load([])
@@ -282,7 +296,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     before = page.read_bytes()
     done = run(cli, ["report", result])
     assert done.exit_code == 2
-    assert "there already" in done.output
+    assert "already exists" in done.output
     assert run(cli, ["report", result, "--replace"]).exit_code == 0
     assert page.read_bytes() == before  # the same result gives the same page
     page.unlink()

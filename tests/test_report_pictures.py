@@ -99,11 +99,13 @@ def test_in_words() -> None:
     labels = np.array([5, 5, 5, 5, 9, 9, 200, 1], np.uint8)
     said = np.array([5, 5, 6, 6, 9, 5, 190, 1], np.uint8)
     assert in_words(labels, said, ordered=True, unit="px") == (
-        "Right 50.0%, within 1 75.0%, within 5 87.5%, mean error 2.00 px. "
-        "Most often mistaken (rows): 5 for 6 (2), 9 for 5 (1), 200 for 190 (1)."
+        "Correct 50.0%, within 1 75.0%, within 5 87.5%, mean error 2.00 px. "
+        "Most frequent mistakes (rows): 5 for 6 (2), 9 for 5 (1), 200 for 190 (1)."
     )
-    assert in_words(labels, said, ordered=False).startswith("Right 50.0%. Most often mistaken")
-    assert in_words(labels, labels, ordered=True, unit="px") == "Right 100.0%, mean error 0.00 px."
+    assert in_words(labels, said, ordered=False).startswith("Correct 50.0%. Most frequent mistakes")
+    assert in_words(labels, labels, ordered=True, unit="px") == "Correct 100.0%, mean error 0.00 px."
+    for unit, amount in (("2 px", "4.00 px"), ("code", "2.00"), ("", "2.00"), ("1/100 s", "2.00 1/100 s")):
+        assert f"mean error {amount}. Most" in in_words(labels, said, ordered=True, unit=unit)
 
 
 def test_a_title_stays_a_text() -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import harness
 from atariari_data.errors import UsageError
 from builders.manifest import load_manifest
+from harness.cli import output
 from harness.cli.main import cli
 from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.fresh import gaps, record_test
@@ -66,6 +67,27 @@ def test_a_result_is_reproduced_bit_for_bit_and_cosigned(
     cosigned = read(path)
     assert [signature.keyid for signature in cosigned.signatures] == [found["cosigned"]]
     assert cosigned.signed == result.signed
+
+
+def test_a_locked_key_is_asked_for_after_the_outcome_is_printed(
+    result: Result, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(result, tmp_path / "result.json")
+    keygen(tmp_path / "key", passphrase="open")  # noqa: S106
+    asked = ["reproduce", str(path), str(encoder), "--key", str(tmp_path / "key"), "--quiet"]
+    run = CliRunner().invoke(cli, asked)
+    assert run.exit_code == 1
+    assert "has a passphrase" in run.stderr  # without a terminal, before the rerun
+    assert run.stdout == ""
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
+    wrong = CliRunner().invoke(cli, asked, input="wrong\n")
+    assert wrong.exit_code == 1
+    assert "result.json: reproduced" in wrong.stdout
+    assert "Wrong passphrase" in wrong.stderr
+    assert not read(path).signatures
+    right = CliRunner().invoke(cli, [*asked, "--json"], input="open\n")
+    assert right.exit_code == 0, right.output
+    assert [signature.keyid for signature in read(path).signatures] == [json.loads(right.stdout)["cosigned"]]
 
 
 def test_another_encoder_or_other_scores_are_not(result: Result, tmp_path: Path) -> None:

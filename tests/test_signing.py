@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import os
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +106,29 @@ def test_keygen_makes_a_key_that_openssh_takes(home: Path) -> None:
             keys.keygen(home / "key")
         (home / name).rename(home / "new" / name)
     assert sorted(path.name for path in (home / "new").iterdir()) == ["key", "key.pub"]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_the_command_asks_in_a_terminal(tmp_path: Path) -> None:
+    import pty
+
+    keys.keygen(tmp_path / "key", passphrase="open")  # noqa: S106
+    code = (
+        "from harness.cli.output import ask_passphrase; from harness.signing import keys; "
+        f"print(keys.sign(b'x', 'n', {str(tmp_path / 'key')!r}, ask=ask_passphrase)[0].fingerprint)"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])  # noqa: S606
+    said = b""
+    with contextlib.suppress(OSError):  # how a closed terminal ends
+        while chunk := os.read(terminal, 1000):
+            said += chunk
+            if said.endswith(b": "):
+                os.write(terminal, b"open\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    assert b"Passphrase for" in said
+    assert b"SHA256:" in said
 
 
 def test_passphrases(home: Path) -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from atariari_data.errors import AtariariError
 from builders.manifest import DATASET_VERSION, load_manifest
+from harness.cli import output
 from harness.cli.main import cli
 from harness.results.canonical import ResultError, whole_as_integers
 from harness.results.consistency import check
@@ -197,7 +198,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert "alice@example.org" in done.stdout
     done = run(cli, ["verify", good])
     assert done.exit_code == 0
-    assert "Nobody vouches for whose key that is" in done.stderr
+    assert "The key's owner is not verified" in done.stderr
     done = run(cli, ["verify", good, "--allowed-signers", allowed, "--json"])
     assert json.loads(done.stdout)["signed_by_submitter"] is True
     bad = tmp_path / "bad.json"
@@ -210,7 +211,8 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["error"] == "SignatureError"
 
 
-def test_signing_by_command(tmp_path: Path) -> None:
+def test_signing_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     run = CliRunner().invoke
     path = write(Result(signatures=[], signed=make(games=("pong",))), tmp_path / "result.json")
     done = run(cli, ["verify", str(path)])
@@ -218,7 +220,8 @@ def test_signing_by_command(tmp_path: Path) -> None:
     assert "not signed" in done.stderr
     done = run(cli, ["keygen", str(tmp_path / "key")])
     assert done.exit_code == 0
-    assert done.stdout.startswith(f"{tmp_path / 'key'}: made, SHA256:")
+    assert done.stderr.startswith(f"{tmp_path / 'key'}: created, SHA256:")
+    assert done.stdout.startswith('you@example.org namespaces="atariari-result-v1" ssh-ed25519 AAAA')
     assert run(cli, ["keygen", str(tmp_path / "key")]).exit_code == 2
     locked = run(cli, ["keygen", str(tmp_path / "locked"), "--passphrase"], input="open\nopen\n")
     assert locked.exit_code == 0

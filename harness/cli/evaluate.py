@@ -113,13 +113,18 @@ def evaluate(
     harness evaluate my_encoder.py --games pong --probe linear --probe anand2019
     harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
     """  # noqa: D301  click keeps the lines after this mark
-    from harness.cli.output import check_writable, default_out, save
+    from harness.cli.output import check_key, check_writable, default_out, sign_saved, write_result
+    from harness.cli.tables import metric_note, print_gaps, print_result
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
+<<<<<<< HEAD
     from harness.report.table import metric_note, print_gaps, print_result
     from harness.results.result_file import read
+=======
+>>>>>>> 6366935 (Results are written and printed before they are signed; the terminal's tables, the library's print and the report say what was done)
 
     check_writable(out)
+    check_key(key)
     others |= {
         "games": options.items(games),
         "probes": probes or None,
@@ -131,9 +136,15 @@ def evaluate(
     }
     tested = None if fresh_of is None else read(fresh_of).signed.digest
     public = None if fresh_seed is None else run_evaluation(encoder, **others)
+<<<<<<< HEAD
     result = run_evaluation(encoder, fresh_seed=fresh_seed, fresh_of=tested, **others)
     path, signed = save(result, out or default_out(result), key)
+=======
+    result = run_evaluation(encoder, fresh_seed=fresh_seed, **others)
+    path = write_result(result, out or default_out(result))
+>>>>>>> 6366935 (Results are written and printed before they are signed; the terminal's tables, the library's print and the report say what was done)
     if as_json:
+        signed = sign_saved(result, path, key)
         more = {} if public is None else {"gaps": gaps(public, result)}
         print_json({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain, **more})
         return
@@ -144,6 +155,7 @@ def evaluate(
     if result.signed.unranked_reason:
         say(f"Not for ranking: {result.signed.unranked_reason}.")
     click.echo(f"\n{path}")
+    sign_saved(result, path, key)
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atariari_data.errors import UsageError
-from harness.cli.result import as_json
+from builders.console import json_option
 
 if TYPE_CHECKING:
     from harness.leaderboard.gate import Verdict
@@ -41,9 +41,9 @@ def leaderboard() -> None:
     type=click.Path(path_type=Path),
     help="Folder of signed results to start with, and their allowed_signers.",
 )
-@as_json
+@json_option
 def init(
-    folder: Path, title: str, maintainers: tuple[str, ...], results: Path | None, *, json_output: bool
+    folder: Path, title: str, maintainers: tuple[str, ...], results: Path | None, *, as_json: bool
 ) -> None:
     """Create a leaderboard for the installed dataset in FOLDER, which must be new or empty."""
     from harness.leaderboard.board import SIGNERS
@@ -57,7 +57,7 @@ def init(
     if results:
         begin_with(folder, first, results / SIGNERS)
     names = [protocol.name for protocol in protocols]
-    if json_output:
+    if as_json:
         click.echo(json.dumps({"folder": str(folder), "protocols": names, "results": len(first)}))
         return
     click.echo(f"{folder}: created with protocols {', '.join(names)} and {len(first)} results")
@@ -71,8 +71,8 @@ def init(
     "--base",
     help="Check a change, as of a pull request: HEAD merged into this revision, such as origin/main.",
 )
-@as_json
-def verify(board: Path, base: str | None, *, json_output: bool) -> None:
+@json_option
+def verify(board: Path, base: str | None, *, as_json: bool) -> None:
     """Check what is committed in BOARD.
 
     With --base, check a change: it adds results, or keys, or changes rules, and touches nothing else.
@@ -82,7 +82,7 @@ def verify(board: Path, base: str | None, *, json_output: bool) -> None:
     from harness.leaderboard import gate
 
     verdict = gate.verify(board, base)
-    if json_output:
+    if as_json:
         content = {
             "verified": not verdict.findings,
             "results": len(verdict.entries),
@@ -101,8 +101,8 @@ def verify(board: Path, base: str | None, *, json_output: bool) -> None:
 @leaderboard.command()
 @_board
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the site.  [default: BOARD/site]")
-@as_json
-def build(board: Path, out: Path | None, *, json_output: bool) -> None:
+@json_option
+def build(board: Path, out: Path | None, *, as_json: bool) -> None:
     """Check BOARD and build its site: static pages that need no server.
 
     Exit code 0: everything is shown. 1: something was wrong and is left out.
@@ -112,7 +112,7 @@ def build(board: Path, out: Path | None, *, json_output: bool) -> None:
     out = out or board / "site"
     verdict = gate.verify(board)
     pages = site.build(verdict, out)
-    if json_output:
+    if as_json:
         findings = [{"path": f.path, **f.error.as_dict()} for f in verdict.findings]
         click.echo(json.dumps({"out": str(out), "pages": pages, "findings": findings}))
     else:
@@ -126,8 +126,8 @@ def build(board: Path, out: Path | None, *, json_output: bool) -> None:
 @click.argument("name")
 @click.argument("key", type=click.Path(path_type=Path))
 @_to
-@as_json
-def admit(name: str, key: Path, board: Path, *, json_output: bool) -> None:
+@json_option
+def admit(name: str, key: Path, board: Path, *, as_json: bool) -> None:
     """Commit the public KEY of the person called NAME to a leaderboard's clone, on a branch of its own."""
     from harness.leaderboard.submit import admit as place
     from harness.signing.sshsig import PublicKey
@@ -139,22 +139,22 @@ def admit(name: str, key: Path, board: Path, *, json_output: bool) -> None:
         raise UsageError(
             f"{key} cannot be read: {error.strerror or error}.", cure="harness keygen makes a key."
         ) from error
-    _done(place(name, public, board), board, json_output=json_output)
+    _done(place(name, public, board), board, as_json=as_json)
 
 
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path))
 @_to
-@as_json
-def submit(result: Path, board: Path, *, json_output: bool) -> None:
+@json_option
+def submit(result: Path, board: Path, *, as_json: bool) -> None:
     """Check RESULT and commit it to a leaderboard's clone, on a branch of its own."""
     from harness.leaderboard.submit import submit as place
 
-    _done(place(result, board), board, json_output=json_output)
+    _done(place(result, board), board, as_json=as_json)
 
 
-def _done(done: Submitted, board: Path, *, json_output: bool) -> None:
-    if json_output:
+def _done(done: Submitted, board: Path, *, as_json: bool) -> None:
+    if as_json:
         click.echo(json.dumps({"path": done.path, "branch": done.branch}))
         return
     click.echo(f"{board / done.path}: committed on {done.branch}")

@@ -50,9 +50,12 @@ weights = click.option(
     "--weights", type=click.Path(path_type=Path), help="Weights to load: a state dict, .safetensors or .pt."
 )
 submitter = click.option(
-    "--submitter", help="Who submits the result: your name in a leaderboard's allowed_signers."
+    "--submitter", help="Who submits the result: your name in allowed_signers, such as you@example.org."
 )
 key = click.option("--key", help="SSH key to sign with.  [default: see harness sign --help]")
+key_to_sign_with = click.option(
+    "--key", help="SSH private key, or public key of one in the agent.  [default: your own]"
+)
 
 
 def items(text: str | None) -> list[str] | None:

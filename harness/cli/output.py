@@ -1,8 +1,8 @@
-"""Where a result goes: signed with the user's key, written whole, never lost for want of a folder."""
+"""Where a result goes: to disk first, then signed, so that computed scores are never lost."""
 
 from __future__ import annotations
 
-import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,19 +14,19 @@ from harness.results.predictions_file import file_beside
 from harness.results.result import Result
 from harness.results.result_file import write
 from harness.results.sign import sign_result
-from harness.signing.keys import default_key
+from harness.signing import keys
 from harness.signing.sshsig import SignatureError
 
 
 def check_writable(out: Path | None) -> None:
-    """Find out before the work, not after it, whether ``out`` can be written.
+    """Check before a run that its result can be written.
 
     Raises:
-        UsageError: It is there already, or its folder cannot be written.
+        UsageError: ``out`` exists, or its folder is not writable.
     """
     for path in () if out is None else (out, file_beside(out)):
         if path.exists():
-            raise UsageError(f"{path} is there already.", cure="Name another file, or delete it first.")
+            raise UsageError(f"{path} already exists.", cure="Choose another file, or delete it first.")
     folder = Path("results") if out is None else out.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,9 +34,20 @@ def check_writable(out: Path | None) -> None:
             pass
     except OSError as error:
         raise UsageError(
-            f"The folder {folder} cannot be written: {error.strerror or error}.",
-            cure="Name a file elsewhere with --out.",
+            f"The folder {folder} is not writable: {error.strerror or error}.",
+            cure="Choose a file elsewhere with --out.",
         ) from error
+
+
+def check_key(key: str | None) -> None:
+    """Check before a run that a key given with ``--key`` can sign.
+
+    Raises:
+        SignatureError: The key does not exist, has an unsupported type, or needs a passphrase that cannot be
+            asked for.
+    """
+    if key is not None:
+        keys.check(key, can_ask=has_terminal())
 
 
 def default_out(result: Result) -> Path:
@@ -47,47 +58,64 @@ def default_out(result: Result) -> Path:
     return Path("results") / f"{name}-{time}-{signed.run_id[:4]}.json"
 
 
-def save(result: Result, out: Path, key: str | None) -> tuple[Path, Result]:
-    """Sign and write a result.
-
-    Without a key it is written unsigned, with a key that fails too: computed numbers are never lost.
-
-    Args:
-        result: Unsigned.
-        out: Where.
-        key: As `harness.signing.keys.sign` takes it; the user's own, if None.
-
-    Returns:
-        The file, and the result as it was written.
+def write_result(result: Result, out: Path) -> Path:
+    """Write a result to ``out`` or, if that fails, to a temporary folder, and return its file.
 
     Raises:
-        SignatureError: ``key`` was named and does not sign. The result is on disk, unsigned.
-        ResultError: It cannot be written, not even in the folder for temporary files.
+        AtariariError: It cannot be written to the temporary folder either.
     """
-    failure: SignatureError | None = None
-    if key is None and default_key() is None:
-        say("Not signed: there is no SSH key. `harness keygen` makes one, `harness sign` signs later.")
-    else:
-        try:
-            result = sign_result(result, key, ask=_ask)
-        except SignatureError as error:
-            failure = error
-            say(f"Not signed: {error}")
     try:
-        path = write(result, out)
+        return write(result, out)
     except AtariariError as error:
         say(f"{error}")
-        folder = Path(tempfile.mkdtemp(prefix="atariari-"))
-        path = write(result, folder / out.name)
-        say(f"It is in {path} instead.")
-    if failure is not None and key is not None:
+        path = write(result, Path(tempfile.mkdtemp(prefix="atariari-")) / out.name)
+        say(f"The result is in {path} instead.")
+        return path
+
+
+def sign_saved(result: Result, path: Path, key: str | None) -> Result:
+    """Sign a result that is on disk in ``path``, and return it.
+
+    Without a usable key of the user's own, the result stays unsigned.
+
+    Args:
+        result: The unsigned result.
+        path: Its file.
+        key: As in `harness.signing.keys.sign`. Default: the user's own key.
+
+    Raises:
+        SignatureError: ``key`` was given and cannot sign.
+    """
+    if key is None and keys.default_key() is None:
+        say(f"Not signed: no SSH key. `harness keygen` creates one, `harness sign {path}` signs later.")
+        return result
+    try:
+        signed = sign_result(result, key, ask=ask_passphrase)
+    except SignatureError as error:
+        if key is None:
+            say(f"Not signed: {error}")
+            return result
         raise SignatureError(
-            f"The result is written to {path}, but not signed: {failure.what}", cure=f"harness sign {path}"
-        ) from failure
-    return path, result
+            f"The result is in {path}, but it is not signed: {error.what}", cure=f"harness sign {path}"
+        ) from error
+    write(Result(signatures=signed.signatures, signed=signed.signed), path, overwrite=True)
+    return signed
 
 
-def _ask(question: str) -> str:
-    if not os.isatty(0):
-        raise SignatureError("The key has a passphrase, and there is no terminal to ask for it.")
-    return str(click.prompt(question, hide_input=True, err=True))
+def has_terminal() -> bool:
+    """Return whether there is a terminal to ask for a passphrase."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def ask_passphrase(prompt: str, *, new: bool = False) -> str:
+    """Ask for a passphrase on the terminal, twice for a new one.
+
+    Raises:
+        SignatureError: There is no terminal.
+    """
+    if not has_terminal():
+        raise SignatureError(
+            "A passphrase is needed, and there is no terminal to ask for it.",
+            cure="Run this in a terminal, or add the key to your agent first: ssh-add KEY",
+        )
+    return str(click.prompt(prompt, hide_input=True, confirmation_prompt=new, err=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from atariari_data.errors import UsageError
-from builders.console import print_json
+from builders.console import json_option, print_json
 
 TRACKERS = ("tensorboard", "trackio", "wandb")  # as in harness.methods.trackers, which needs the extra
 
@@ -19,23 +19,23 @@ TRACKERS = ("tensorboard", "trackio", "wandb")  # as in harness.methods.trackers
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="HTML file.  [default: RESULT.report.html beside the first one; none where only --csv or --log ask]",
+    help="HTML file.  [default: RESULT.report.html next to the first result; none with only --csv or --log]",
 )
 @click.option(
     "--csv",
     "csv_file",
     type=click.Path(path_type=Path),
-    help="Write CSV, too: a row for each result, game, probe, training size and variable.",
+    help="Also write CSV: one row per result, game, probe, training size and variable.",
 )
 @click.option(
     "--log",
     "trackers",
     type=click.Choice(TRACKERS),
     multiple=True,
-    help="Log the scores there, too; may be given twice.",
+    help="Also log the scores there. Can be repeated.",
 )
-@click.option("--replace", is_flag=True, help="Write over files that are there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the files, or the error, as JSON.")
+@click.option("--replace", is_flag=True, help="Overwrite existing files.")
+@json_option
 def report(
     results: tuple[Path, ...],
     out: Path | None,
@@ -45,10 +45,10 @@ def report(
     replace: bool,
     as_json: bool,
 ) -> None:
-    """Write one HTML file that shows RESULTS, and compares them if they are several.
+    """Write RESULTS to one self-contained HTML file, and compare them if there are several.
 
-    It needs nothing but itself. The predictions that `harness evaluate` wrote beside each result give it the
-    intervals of means, the pictures of predicted against true, and the comparison; without them it says so.
+    Intervals of means, pictures of predictions and the comparison need the predictions that
+    `harness evaluate` wrote next to each result.
 
     \b
     harness report results/a.json
@@ -67,13 +67,13 @@ def report(
     for path in files:
         if path.exists() and not replace:
             raise UsageError(
-                f"{path} is there already.", cure="Name another file, or say --replace to write over it."
+                f"{path} already exists.", cure="Choose another file, or overwrite it with --replace."
             )
     if out is not None:
         write_html(out, results, replace=replace)
     if csv_file is not None:
         write_csv(csv_file, *results, replace=replace)
-    with redirect_stdout(sys.stderr):  # what trackers print is narration
+    with redirect_stdout(sys.stderr):  # trackers print messages
         for path in results if trackers else ():
             track(read(path), path.parent, trackers)
     if as_json:

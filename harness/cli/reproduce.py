@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from builders.console import print_json, say
+from builders.console import json_option, print_json, say
 from harness.cli import options
-from harness.cli.result import as_json
 
 
 @click.command()
@@ -19,39 +18,49 @@ from harness.cli.result import as_json
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
 @options.batch_size
 @options.num_proc
-@click.option("--key", help="Co-sign RESULT with this SSH key, if it agrees.")
+@click.option("--key", help="SSH key to co-sign RESULT with if it is reproduced.")
 @options.quiet
-@as_json
+@json_option
 def reproduce(
-    result: Path, encoder: str, key: str | None, *, quiet: bool, json_output: bool, **chosen: Any
+    result: Path, encoder: str, key: str | None, *, quiet: bool, as_json: bool, **chosen: Any
 ) -> None:
-    """Run RESULT again with ENCODER and say whether it agrees.
+    """Run RESULT again with ENCODER and compare.
 
-    Source and weights must be the same. Features are the same bit for bit on the same kind of machine; where
-    they are not, F1 of every variable must be within 0.02 and of every game within 0.005 (0.05 and 0.01 under
-    the probe of 2019).
+    Source and weights must be the same. On the same kind of machine, features are bit for bit the same. On
+    others, the F1 of every variable and the means of every game must agree within the tolerances in
+    docs/result.md.
 
-    Exit code 0: it agrees. 1: it does not.
+    Exit code 0 if the result is reproduced, 1 if it is not, 2 for wrong usage.
     """
+    from atariari_data.errors import AtariariError
+    from harness.cli.output import ask_passphrase, check_key
+    from harness.cli.tables import print_reproduction
     from harness.evaluation.reproduction import reproduce as run
-    from harness.report.table import print_reproduction
     from harness.results.result_file import read, write
     from harness.results.sign import sign_result
 
     claimed = read(result)
+    check_key(key)
     found = run(claimed, encoder, progress=not quiet, **chosen)
-    cosigned = None
-    if found.agrees and key is not None:
-        signed = sign_result(claimed, key)
+
+    def cosign() -> str | None:
+        if key is None or not found.agrees:
+            return None
+        signed = sign_result(claimed, key, ask=ask_passphrase)
         write(signed, result, overwrite=True)
-        cosigned = signed.signatures[-1].keyid
-    if json_output:
-        print_json({**found.as_dict(), "cosigned": cosigned})
+        return signed.signatures[-1].keyid
+
+    if as_json:
+        try:
+            print_json({**found.as_dict(), "cosigned": cosign()})
+        except AtariariError as error:
+            print_json({**found.as_dict(), "cosigned": None, **error.as_dict()})
+            raise click.exceptions.Exit(error.exit_code) from error
     else:
         print_reproduction(found)
         click.echo(f"\n{result}: " + ("reproduced" if found.agrees else "not reproduced"))
-        if cosigned:
-            say(f"Co-signed by {cosigned}.")
+        if keyid := cosign():
+            say(f"Co-signed by {keyid}.")
         elif key is not None:
             say("Not co-signed.")
     if not found.agrees:

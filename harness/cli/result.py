@@ -1,33 +1,34 @@
-"""Commands about result files: ``harness compare``, ``verify``, ``sign`` and ``keygen``."""
+"""Commands for result files: ``harness compare``, ``verify``, ``sign`` and ``keygen``."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON, errors too.")
+from builders.console import json_option, print_json, say
+from harness.cli import options
 
 
 @click.command()
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@as_json
-def compare(a: Path, b: Path, *, json_output: bool) -> None:
-    """Say which variables differ between the results A and B, by how much, and what is noise.
+@json_option
+def compare(a: Path, b: Path, *, as_json: bool) -> None:
+    """Compare the results A and B: which variables differ, by how much, and what is noise.
 
-    Needs the predictions beside both, which `harness evaluate` wrote (a.json: a.predictions.parquet).
+    Needs the predictions that `harness evaluate` wrote next to each result (a.predictions.parquet for
+    a.json).
     Differences in F1, A - B, have 95 % intervals from a paired bootstrap over the episodes of the test split.
     """
-    from harness.report import print_comparison
+    from harness.cli.tables import print_comparison
     from harness.results.comparison import compare as run
 
     comparison = run(a, b)
-    if json_output:
-        click.echo(json.dumps(comparison.as_dict()))
-        return
-    print_comparison(comparison)
+    if as_json:
+        print_json(comparison.as_dict())
+    else:
+        print_comparison(comparison)
 
 
 @click.command()
@@ -35,89 +36,104 @@ def compare(a: Path, b: Path, *, json_output: bool) -> None:
 @click.option(
     "--allowed-signers",
     type=click.Path(path_type=Path),
-    help="File that says whose key is whose, as `ssh-keygen -Y verify -f` takes it.",
+    help="File of people and their keys, as for `ssh-keygen -Y verify`; `harness keygen` prints its lines.",
 )
-@as_json
-def verify(result: Path, allowed_signers: Path | None, *, json_output: bool) -> None:
-    """Check the signatures of RESULT, and that its numbers follow from one another.
+@json_option
+def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None:
+    """Verify the signatures of RESULT and the consistency of its numbers.
 
-    Exit code 0: it holds. 1: it does not, or is not signed. 2: the command makes no sense.
+    Exit code 0 if the result is valid; 1 if it is not, or not signed; 2 for wrong usage.
     """
     from harness.results.verify import verify as check
 
     report = check(result, allowed_signers)
-    if json_output:
-        click.echo(json.dumps(report.as_dict()))
+    if as_json:
+        print_json(report.as_dict())
         return
     click.echo(f"{result}: verified")
     click.echo(f"  encoder    {report.encoder}")
-    click.echo(f"  submitter  {report.submitter or 'nobody'}")
+    click.echo(f"  submitter  {report.submitter or 'none'}")
     for signature in report.signed_by:
         click.echo(f"  signed by  {signature.keyid} {signature.principal or ''}".rstrip())
     click.echo(f"  sha256     {report.digest}")
     if not report.ranked:
-        click.echo("  not for ranking")
+        click.echo("  not ranked")
     if not report.dataset_known:
-        click.echo("  its dataset is not the installed version: rows and digests were not compared")
+        click.echo("  made on another dataset version: rows and digests were not compared")
     if allowed_signers is None:
-        click.echo(
-            "Nobody vouches for whose key that is: give --allowed-signers, or compare the fingerprint with "
-            "the one its owner shows.",
-            err=True,
+        say(
+            "The key's owner is not verified. Use --allowed-signers, or compare the fingerprint with the one "
+            "that its owner publishes."
         )
 
 
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path))
-@click.option("--key", help="SSH private key, or public key of one in the agent.  [default: your own]")
+@options.key_to_sign_with
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of adding to RESULT.")
-@as_json
-def sign(result: Path, key: str | None, out: Path | None, *, json_output: bool) -> None:
+@json_option
+def sign(result: Path, key: str | None, out: Path | None, *, as_json: bool) -> None:
     """Add a signature to RESULT.
 
-    The key is, unless --key says otherwise, the one of `harness keygen`, or what git signs with
-    (user.signingkey), or ~/.ssh/id_ed25519, id_ed25519_sk or id_rsa.
+    The default key is the one of `harness keygen`, else git's signing key (user.signingkey), else
+    ~/.ssh/id_ed25519, id_ed25519_sk or id_rsa.
     """
+    from harness.cli.output import ask_passphrase
     from harness.results.result_file import read, write
     from harness.results.sign import sign_result
 
-    signed = sign_result(read(result), key, ask=_ask)
+    signed = sign_result(read(result), key, ask=ask_passphrase)
     path = write(signed, out or result, overwrite=out is None)
     keyid = signed.signatures[-1].keyid
-    if json_output:
-        click.echo(json.dumps({"path": str(path), "keyid": keyid, "signatures": len(signed.signatures)}))
+    if as_json:
+        print_json({"path": str(path), "keyid": keyid, "signatures": len(signed.signatures)})
     else:
         click.echo(f"{path}: signed by {keyid}")
 
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--passphrase", is_flag=True, help="Ask for a passphrase to lock the key with.")
-@click.option("--comment", default="", help="Closes the public key's line.")
-@as_json
-def keygen(path: Path | None, *, passphrase: bool, comment: str, json_output: bool) -> None:
-    """Make an ed25519 key to sign results with.
+@click.option(
+    "--submitter",
+    default="you@example.org",
+    show_default=True,
+    help="Your name in allowed_signers, the same as in `harness evaluate --submitter`.",
+)
+@click.option("--show", is_flag=True, help="Print the line of your existing key instead of creating one.")
+@click.option("--passphrase", is_flag=True, help="Protect the key with a passphrase.")
+@click.option("--comment", default="", help="Comment in the public key file.")
+@json_option
+def keygen(
+    path: Path | None, *, submitter: str, show: bool, passphrase: bool, comment: str, as_json: bool
+) -> None:
+    """Create an ed25519 key to sign results with.
 
-    PATH is the private key's file, ~/.config/atariari/id_ed25519 if not given.
-    """
+    PATH is the private key's file, by default ~/.config/atariari/id_ed25519. The command prints a line for an
+    allowed_signers file, which says whose key this is:
+
+    \b
+    harness keygen --submitter you@example.org >> allowed_signers
+    harness evaluate my_encoder.py --submitter you@example.org --out result.json
+    harness verify result.json --allowed-signers allowed_signers
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from harness.cli.output import ask_passphrase
+    from harness.results.declared import check_submitter
+    from harness.results.result import NAMESPACE
     from harness.signing import keys
 
-    path = path or keys.own_key()
-    phrase = (
-        click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
-        if passphrase
-        else None
-    )
-    public = keys.keygen(path, passphrase=phrase, comment=comment)
-    if json_output:
-        click.echo(json.dumps({"path": str(path), "keyid": public.fingerprint, "public": public.line}))
+    check_submitter(submitter)
+    if show:
+        public = keys.public_key(path)
+    else:
+        path = path or keys.own_key()
+        phrase = ask_passphrase("New passphrase", new=True) if passphrase else None
+        public = keys.keygen(path, passphrase=phrase, comment=comment)
+    line = f'{submitter} namespaces="{NAMESPACE}" {public.line}'
+    if as_json:
+        found = {"path": None if path is None else str(path), "keyid": public.fingerprint}
+        print_json({**found, "public": public.line, "line": line})
         return
-    click.echo(f"{path}: made, {public.fingerprint}")
-    click.echo(
-        "A line for a leaderboard's allowed_signers, with your address in place of the first word:", err=True
-    )
-    click.echo(f'you@example.org namespaces="atariari-result-v1" {public.line}')
-
-
-def _ask(question: str) -> str:
-    return str(click.prompt(question, hide_input=True, err=True))
+    if not show:
+        say(f"{path}: created, {public.fingerprint}")
+        say("The line below belongs in an allowed_signers file (your own, or a leaderboard's):")
+    click.echo(line)

@@ -258,7 +258,7 @@ def _fill(
     as_json: bool,
 ) -> None:
     """Make the missing results of a table."""
-    from harness.cli.output import check_writable, save
+    from harness.cli.output import check_key, check_writable, sign_saved, write_result
     from harness.evaluation.evaluate import evaluate
     from harness.methods.table import Wanted, fill, summary
     from harness.protocol import choose_runs
@@ -273,9 +273,10 @@ def _fill(
                 _train(method=row.method, game_name=name, seed=row.seed, out=folder / name, **options)
             encoder = str(folder)
         made = evaluate(encoder, games, **evaluation)
-        save(made, path, key)
+        sign_saved(made, write_result(made, path), key)
         say(f"{path}, {time.monotonic() - start:,.0f} s: {summary(made.signed)}")
 
+    check_key(key)
     runs = choose_runs(evaluation["probes"])
     wanted = Wanted(games, runs, evaluation["label_set"], evaluation["limit"])
     done, failed = fill(rows, folders.results, wanted, make)

@@ -19,6 +19,7 @@ from harness.adapters import by_game, trained_on
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
+from harness.encoders.named import RAM
 from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
@@ -37,8 +38,10 @@ from harness.protocol import (
     suite,
     unranked_reason,
 )
-from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Protocol
-from harness.results.result import Result, Signed
+from harness.results.declared import check_declared
+from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Isolation, Protocol
+from harness.results.result import Probe, Result, Signed
+from harness.results.result_file import build_or_keep
 
 
 def evaluate(
@@ -173,6 +176,12 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) ->
     sources = _sources(encoder, own, chosen)
     if options.pretraining_data is None:
         options = replace(options, pretraining_data=trained_on(encoder, own))
+    check_declared(
+        name=options.loading.name,
+        submitter=options.submitter,
+        pretraining_data=options.pretraining_data,
+        sees_ram=isinstance(encoder, str) and encoder == RAM,
+    )
     manifests = {g: load_manifest(g) for g in chosen}
     if options.limit is None:
         check_sizes(options.runs, list(manifests.values()))
@@ -222,7 +231,7 @@ def _signed(done: _Done, options: Options) -> Signed:
         "the harness was changed since it was installed" if environment.as_released() is False else None,
     ]
     reason = "; ".join(filter(None, reasons)) or None
-    return Signed.build(
+    return build_or_keep(
         run_id=secrets.token_hex(16),
         submitter=None if options.submitter is None else {"name": None, "url": None, **options.submitter},
         ranked=reason is None,
@@ -242,9 +251,11 @@ def _signed(done: _Done, options: Options) -> Signed:
         harness=environment.harness_identity(),
         encoder=identity(done.encoders, str(options.pretraining_data)),
         environment=environment.describe(next(iter(done.encoders.values())).device),
-        isolation=None if is_bound else weakest(done.stood).as_fields(shuffled=True, second_pass=True),
+        isolation=None
+        if is_bound
+        else Isolation(**weakest(done.stood).as_fields(shuffled=True, second_pass=True)),
         seeds=seeds(run.probe for run in options.runs),
-        probes=[{**run._asdict(), "settings": settings(run.probe)} for run in options.runs],
+        probes=[Probe(**run._asdict(), settings=settings(run.probe)) for run in options.runs],
         games={g: {"embeddings": game.embeddings, "scores": game.scores} for g, game in done.games.items()},
     )
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from harness.encoders.encoder import EncoderError, LoadedEncoder
 from harness.isolation.process import Guards, IsolatedEncoder
+from harness.results.declared import printable_name
+from harness.results.provenance import Encoder
 
 Opened = LoadedEncoder | IsolatedEncoder
 
 
-def identity(encoders: Mapping[str, Opened], trained_on: str) -> dict[str, Any]:
+def identity(encoders: Mapping[str, Opened], trained_on: str) -> Encoder:
     """Return the part ``encoder`` of a result.
 
     Args:
@@ -41,7 +42,8 @@ def identity(encoders: Mapping[str, Opened], trained_on: str) -> dict[str, Any]:
         )
         weights = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
     per_game = several or any(encoder.per_game for encoder in encoders.values())
-    return {**first, "weights": weights, "per_game": per_game, "pretraining_data": trained_on}
+    own = {"weights": weights, "per_game": per_game, "pretraining_data": trained_on}
+    return Encoder(**{**first, **own})
 
 
 def weakest(guards: list[Guards]) -> Guards:
@@ -64,7 +66,7 @@ def _identity(encoder: Opened) -> dict[str, Any]:
         "size": list(spec.size),
     }
     return {
-        "name": re.sub(r"[^A-Za-z0-9 ._+()/-]+", " ", encoder.name).strip(" ._/-")[:64] or "encoder",
+        "name": printable_name(encoder.name, sees_ram=sees_ram(encoder)),
         "source": f"sha256:{encoder.source_digest}",
         "source_kind": encoder.source_kind,
         "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",

@@ -16,6 +16,7 @@ from atariari_data.errors import AtariariError
 from harness.leaderboard.names import skeleton, slug
 from harness.leaderboard.repository import EXECUTABLE, PLAIN, BoardError, Repository, Tree
 from harness.results.canonical import Digest, ResultError, Share, Text, Utc
+from harness.results.complaint import first_complaint
 from harness.results.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
 from harness.results.result import NAMESPACE, Setting, Signed, TrainRows
 from harness.results.variables import Columns
@@ -432,8 +433,7 @@ def _parse(model: type[M], data: bytes, name: str) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where, expected, _ = first_complaint(error)
         raise BoardError(
-            f"{name} does not have the right form at {printable(where) or 'its top'}.", got=first["msg"]
+            f"{name} does not have the right form at {printable(where) or 'its top'}.", got=expected
         ) from error

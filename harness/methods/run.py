@@ -27,6 +27,7 @@ from harness.encoders.features import first_line
 from harness.encoders.python_files import seeded
 from harness.methods import load_method
 from harness.methods.method import Network, parse_options
+from harness.results.complaint import first_complaint
 
 FORMAT: Final = 1
 CONFIG: Final = "config.json"
@@ -161,9 +162,8 @@ def make(model: type[_M], **values: Any) -> _M:
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"Invalid {name}: {first['msg']}.", got=repr(first["input"])) from error
+        name, expected, got = first_complaint(error)
+        raise UsageError(f"Invalid {name}: {expected}.", got=got) from error
 
 
 def complete(settings: Settings) -> Settings:

@@ -1,4 +1,4 @@
-"""Learning curves: F1 by the number of training rows, for results made with ``--train-sizes``."""
+"""Learning curves: F1 by number of training rows, for results made with ``--train-sizes``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.results.frame import rows_of
 _WIDTH, _HEIGHT = 340, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 10, 38
 _LEAST = 3
-"""Sizes that make a curve."""
+"""Smallest number of sizes in a curve."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Point:
     """One training size.
 
     Attributes:
-        rows: How many.
+        rows: Number of training rows.
         f1: Mean F1.
-        interval: 95 %, or None.
+        interval: Its 95 % interval, or None.
     """
 
     rows: int
@@ -39,7 +39,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One result's points, by rising number of rows."""
+    """One result's points, in order of their rows."""
 
     subject: Subject
     points: Sequence[Point]
@@ -54,8 +54,8 @@ class Plot:
     """The curves of one mean under one probe.
 
     Attributes:
-        title: Category, or the mean over them.
-        curves: Of the results that have one.
+        title: The category, or the mean over categories.
+        curves: One for each result with enough sizes.
     """
 
     title: str
@@ -63,7 +63,7 @@ class Plot:
 
     @property
     def svg(self) -> Markup:
-        """Draw it: rows on a logarithmic axis, F1 from 0 to 1."""
+        """The plot: rows on a logarithmic axis, F1 from 0 to 1."""
         every = [point.rows for curve in self.curves for point in curve.points]
         low, high = math.log10(min(every)), math.log10(max(every))
         pad = max((high - low) * 0.04, 0.02)
@@ -114,26 +114,26 @@ class Plot:
         return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
             _WIDTH,
             _HEIGHT,
-            f"{self.title}: F1 by training rows; the table holds the same numbers",
+            f"{self.title}: F1 by training rows; the table has the same numbers",
             Markup("").join(parts),
         )
 
 
 @dataclass(frozen=True)
 class Curves:
-    """A probe's curves on a game: one plot for the mean, and one for each category."""
+    """A probe's curves on a game: one plot for the mean and one for each category."""
 
     probe: str
     plots: Sequence[Plot]
 
     @property
     def sizes(self) -> list[int]:
-        """Return all training sizes, in rows."""
+        """All training sizes, in rows."""
         return sorted({p.rows for plot in self.plots for curve in plot.curves for p in curve.points})
 
 
 def curves(subjects: Sequence[Subject], intervals: Sequence[Intervals], game: str) -> list[Curves]:
-    """Return the learning curves of a game, by probe; a curve has at least three sizes."""
+    """Return the learning curves of a game, by probe. A curve has at least three sizes."""
     found = []
     for probe in dict.fromkeys(run.probe for subject in subjects for run in subject.runs):
         plots = []
@@ -159,15 +159,15 @@ def _points(
         scores = subject.scores(game, run)
         if run.probe != probe or scores is None:
             continue
-        rows = rows_of(subject.signed, game, run.train_rows)
+        rows = rows_of(subject.signed, game, run)
         mean = scores.means if category is None else category_of(scores.means, category)
-        if rows is not None and mean is not None and mean.f1 is not None:
+        if mean is not None and mean.f1 is not None:
             found[rows] = Point(rows, mean.f1, intervals.get((game, run, category)))
     return [found[rows] for rows in sorted(found)]
 
 
 def _decades(low: float, high: float) -> list[int]:
-    """Return round numbers of rows between two logarithms: powers of ten, or what there is between."""
+    """Return round numbers of rows between two logarithms, powers of ten if there are several."""
     powers = [10 ** round(power) for power in ticks(low, high, 4, whole=True)]
     if len(powers) > 1:
         return powers

@@ -1,4 +1,4 @@
-"""Intervals of means, which a result does not hold: from its predictions, by the bootstrap over episodes."""
+"""Intervals of means, computed from a result's predictions by a bootstrap over episodes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from harness.results.predictions import Predictions
 from harness.results.result import Signed
 
 Intervals: TypeAlias = Mapping[tuple[str | None, ProbeRun, str | None], tuple[float, float]]
-"""By game (None: the suite), probe, and category (None: the mean over them)."""
+"""Intervals by game (None: the suite), probe, and category (None: the mean over categories)."""
 
 
 def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> Intervals:
-    """Return 95 % intervals of the F1 of every category, game and suite mean that the result has.
+    """Return 95 % intervals of the F1 of every category, game and suite mean.
 
-    Variables of a game are drawn together, so that what one episode does to all of them is in the interval of
-    their mean; games are drawn independently. A game with a single test episode shows no spread, so it has
-    none.
+    The variables of a game are resampled together, so that the interval of their mean includes what one
+    episode does to all of them. Games are resampled independently. A game with a single test episode has no
+    interval.
     """
     found: dict[tuple[str | None, ProbeRun, str | None], tuple[float, float]] = {}
     for at, probe in enumerate(signed.probes):
-        run = probe.run
-        games = {name: _draws(signed, predictions[name], name, at, run) for name in signed.games}
+        run = signed.fitted(probe.run)
+        games = {name: _draws(signed, predictions[name], name, at, probe.run) for name in signed.games}
         means = {name: np.mean(list(draws.values()), axis=0) for name, draws in games.items() if draws}
         for name, mean in means.items():
             found[name, run, None] = interval(mean)
@@ -42,7 +42,7 @@ def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> In
 
 
 def _draws(signed: Signed, found: Predictions, game: str, at: int, run: ProbeRun) -> dict[str, Floats]:
-    """Return F1 in every draw, by category."""
+    """Return F1 in every bootstrap draw, by category."""
     truth = found.truth
     bootstrap = Bootstrap.over(truth.episode)
     if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing but itself, and in which nothing runs."""
+"""The report: one self-contained HTML file without scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from atariari_data.errors import UsageError
 from builders.files import new_file
 from harness.pages.environment import environment
 from harness.pages.words import game_title
@@ -23,7 +22,7 @@ from harness.results.comparison import MULTIPLICITY
 from harness.results.result import Result
 
 _OPEN = 2
-"""Most games whose parts are open to begin with."""
+"""Up to this many games, all parts are open at first."""
 _COLUMNS = {
     "majority_f1": "Majority",
     "pixels_pca_f1": "Pixels, PCA",
@@ -31,12 +30,12 @@ _COLUMNS = {
     "ceiling_f1": "Ceiling",
     "normalised_f1": "Normalised",
 }
-"""What F1 is read against, in the table of all numbers."""
+"""What F1 is compared with, in the table of all numbers."""
 
 
 @dataclass(frozen=True)
 class Game:
-    """What the page says of one game."""
+    """The parts of the page about one game."""
 
     name: str
     panels: Sequence[Panel]
@@ -47,26 +46,23 @@ class Game:
 def write_html(
     path: Path, sources: Sequence[Result | str | os.PathLike[str]], *, replace: bool = False
 ) -> Path:
-    """Write the report of results as one HTML file, whole or not at all.
+    """Write a report of results as one HTML file, atomically.
 
     Args:
-        path: Where.
-        sources: Result files, or what `harness.evaluate` returned. The predictions are taken from beside each
-            file; without them the report has no intervals of means, no pictures and no comparison, and says
-            so.
-        replace: Put it in the place of a file that is there.
+        path: The HTML file.
+        sources: Result files, or results from `harness.evaluate`. Predictions are read from next to each
+            file; without them the report has no intervals of means, no pictures and no comparison.
+        replace: Overwrite an existing file.
 
     Raises:
-        ResultError: A file is no result, or contradicts itself.
-        SignatureError: A signature does not hold.
-        UsageError: No result, too many, one twice, or made under different rules; or the file is there.
-        DataError: It cannot be written.
+        ResultError: A file is not a result, or is inconsistent.
+        SignatureError: A signature is invalid.
+        UsageError: No result, too many, a duplicate, different protocols, or the file exists.
+        DataError: The file cannot be written.
     """
-    if path.exists() and not replace:
-        raise UsageError(f"{path} is there already.", cure="Name another file, or remove this one yourself.")
-    text = render(load(sources))
+    subjects = load(sources)
     with new_file(path, replace=replace) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(render(subjects), encoding="utf-8")
     return path
 
 
@@ -107,7 +103,7 @@ def render(subjects: Sequence[Subject]) -> str:
 
 
 def _notes(panels: Iterable[Panel]) -> list[tuple[str, str]]:
-    """Return why scores are null, and what to know about others."""
+    """Return the notes on scores: why they are null, and other remarks."""
     found = []
     for panel in panels:
         for row in panel.rows:
@@ -119,7 +115,7 @@ def _notes(panels: Iterable[Panel]) -> list[tuple[str, str]]:
 
 
 def _without_trivial(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
-    """Return why no trivial encoders stand beside a score."""
+    """Return why scores have no trivial encoders to compare with."""
     return [
         (f"{game_title(name)}: {scores.probe}, {scores.train_rows}, {s.name}", scores.trivial_reason)
         for s in subjects
@@ -135,12 +131,12 @@ def _suite_reasons(subjects: Sequence[Subject]) -> list[tuple[Subject, str]]:
 
 
 def breakable(name: str) -> Markup:
-    """Let a long name break after an underscore."""
+    """Allow line breaks after underscores."""
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def coded(text: str) -> Markup:
-    """Set what stands between backticks as code."""
+    """Format text between backticks as code."""
     code = Markup("<code>{}</code>")
     parts = [code.format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))]
     return Markup("").join(parts)

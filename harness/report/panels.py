@@ -1,4 +1,4 @@
-"""The scores side by side: a panel for each probe, in it a row for each mean and variable, a bar a result."""
+"""Scores side by side: one panel per probe, one row per mean or variable, one bar per result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.results.variables import VariableScores
 _Scored = VariableScores | CategoryMeans | Means
 
 MARKS = {"majority": "majority_f1", "trivial": "trivial_f1", "ceiling": "ceiling_f1"}
-"""What a bar is read against: class of the mark, and the field that says where it stands."""
+"""Marks on a bar: CSS class and field."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Bar:
     """One result in a row.
 
     Attributes:
-        subject: Whose.
-        scored: Its scores; None where the result has none.
-        interval: 95 %, of F1.
+        subject: The result.
+        scored: Its scores; None if the result has none.
+        interval: The 95 % interval of F1, or None.
     """
 
     subject: Subject
@@ -38,23 +38,23 @@ class Bar:
 
     @property
     def svg(self) -> Markup:
-        """Draw it."""
+        """The bar as SVG."""
         marks = {mark: getattr(self.scored, field, None) for mark, field in MARKS.items()}
         f1 = None if self.scored is None else self.scored.f1
         return bar(f1, self.interval, marks, f"c{self.subject.number}")
 
     @property
     def note(self) -> str | None:
-        """Why a score is null, or what to know about it."""
+        """Why a score is null, or a remark about it."""
         return getattr(self.scored, "note", None) or getattr(self.scored, "reason", None)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is scored, and a bar for each result.
+    """A mean or variable, with one bar for each result.
 
     Attributes:
-        title: For people.
+        title: The row's title.
         level: ``mean``, ``category``, ``game`` or ``variable``.
         bars: In the order of the results.
     """
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """All rows of a game, or of all games, under one probe."""
+    """All rows of a game, or of the suite, under one probe."""
 
     about: str
     run: ProbeRun
@@ -76,8 +76,8 @@ class Panel:
 def suite_panel(
     subjects: Sequence[Subject], intervals: Sequence[Intervals], run: ProbeRun, games: Sequence[str]
 ) -> Panel:
-    """Return the means over the games, and every game's."""
-    suites = [_suite(subject, run) for subject in subjects]
+    """Return the means over the games and the mean of every game."""
+    suites = [subject.suite(run) for subject in subjects]
     rows = []
     if any(means is not None and means.f1 is not None for means in suites):
         rows = _means(subjects, intervals, run, None, suites)
@@ -91,7 +91,7 @@ def suite_panel(
 def game_panel(
     subjects: Sequence[Subject], intervals: Sequence[Intervals], run: ProbeRun, game: str
 ) -> Panel:
-    """Return a game's mean, its categories and in each the variables."""
+    """Return the mean of a game and its categories with their variables."""
     found = [_means_of(subject, run, game) for subject in subjects]
     mean, *categories = _means(subjects, intervals, run, game, found)
     by_title = {row.title: row for row in categories}
@@ -107,7 +107,7 @@ def game_panel(
 
 
 def variables_of(subjects: Sequence[Subject], game: str) -> dict[str, Sequence[str]]:
-    """Return the categories of every variable of a game; they are the same in all results that have it."""
+    """Return the categories of every variable of a game; they are the same in all results."""
     for subject in subjects:
         if game in subject.signed.games:
             variables = subject.signed.games[game].scores[0].variables
@@ -116,7 +116,7 @@ def variables_of(subjects: Sequence[Subject], game: str) -> dict[str, Sequence[s
 
 
 def variable_row(subjects: Sequence[Subject], run: ProbeRun, game: str, name: str) -> Row:
-    """Return a variable's row."""
+    """Return the row of a variable."""
     bars = []
     for subject in subjects:
         scores = subject.scores(game, run)
@@ -131,10 +131,6 @@ def _means_of(subject: Subject, run: ProbeRun, game: str) -> Means | None:
     return None if scores is None else scores.means
 
 
-def _suite(subject: Subject, run: ProbeRun) -> Means | None:
-    return subject.signed.suite[subject.runs.index(run)].means if run in subject.runs else None
-
-
 def _means(
     subjects: Sequence[Subject],
     intervals: Sequence[Intervals],
@@ -142,7 +138,7 @@ def _means(
     game: str | None,
     means: Sequence[Means | None],
 ) -> list[Row]:
-    """Return the row of the mean, and those of the categories."""
+    """Return the row of the mean and the rows of the categories."""
     found: dict[str | None, list[Bar]] = {None: []}
     for subject, mean, known in zip(subjects, means, intervals, strict=True):
         found[None].append(_bar(subject, mean, known, (game, run, None)))
@@ -161,7 +157,7 @@ def _means(
 
 
 def category_of(means: Means | None, category: str) -> CategoryMeans | None:
-    """Return the mean of a category, None where there is none."""
+    """Return the mean of a category, or None."""
     categories = [] if means is None else means.categories
     return next((item for item in categories if item.category == category), None)
 
@@ -177,11 +173,11 @@ def _bar(
 
 
 def legend(panels: Iterable[Panel]) -> list[tuple[str, str]]:
-    """Return the marks that occur, and what each says."""
+    """Return the marks that occur, with their meanings."""
     said = {
-        "majority": "F1 of always saying the class that is commonest in training.",
-        "trivial": "F1 of the best of majority, PCA and random projection of the pixels, same probe.",
-        "ceiling": "The best F1 that a function of the single frame reaches.",
+        "majority": "F1 of always predicting the most frequent training class.",
+        "trivial": "F1 of the best of majority, pixel PCA and random projection, under the same probe.",
+        "ceiling": "Best F1 of any function of a single frame.",
     }
     scored = [bar.scored for panel in panels for row in panel.rows for bar in row.bars]
     return [(m, said[m]) for m, f in MARKS.items() if any(getattr(s, f, None) is not None for s in scored)]

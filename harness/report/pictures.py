@@ -1,7 +1,7 @@
-"""What a probe said against what was there: the confusion of a variable, and predicted against true.
+"""Pictures of predicted against true values: a confusion matrix for few values, an image for many.
 
-In every picture the true value goes across and the predicted one up, and a column is shaded by how its rows
-divide among the predictions.
+True values are on the x axis, predictions on the y axis. Each column is shaded by the distribution of its
+predictions.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from harness.report.subject import Subject
 from harness.results.predictions import Labels
 
 _NUMBERED = 10
-"""Most classes of a matrix whose cells hold numbers."""
+"""Most classes of a matrix with numbers in its cells."""
 _SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 216, 46, 8, 10, 40
-_COLOUR = (122, 108, 240)  # to be seen on white and on black
+_COLOUR = (122, 108, 240)  # visible on white and on black
 _MOST_CELLS = 96
-"""Along an axis of an image: more values than that share cells, which would be too small to be seen."""
+"""Most cells along an axis; more values than that share cells."""
 _FAINTEST = 0.12
-_DARKEST = 0.65  # of a cell with a number on it
+_DARKEST = 0.65  # for cells with a number
 _MISTAKES = 3
 _NEAR = (1, 5)
+
+_NO_UNITS = ("bit map", "code", "column", "count", "digit")
 
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
@@ -46,8 +48,8 @@ class Picture:
 
     Attributes:
         subject: The result.
-        run: The probe.
-        svg: Predicted against true.
+        run: The probe and its training rows.
+        svg: The picture.
         said: The same in words.
     """
 
@@ -62,9 +64,9 @@ class Pictures:
     """All pictures of a variable.
 
     Attributes:
-        name: Of the variable.
-        what: What it is, in words, where that is known.
-        pictures: The results under each probe.
+        name: The variable's name.
+        what: Its description, if known.
+        pictures: One for each probe and result.
     """
 
     name: str
@@ -73,7 +75,7 @@ class Pictures:
 
 
 def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -> list[Pictures]:
-    """Return the pictures of a game's variables, from the results that have their predictions."""
+    """Return the pictures of a game's variables, for the results with predictions."""
     there = [s for s in subjects if s.predictions is not None and name in s.predictions]
     if not there:
         return []
@@ -93,7 +95,7 @@ def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -
 
 
 def _described(name: str, label_set: str) -> dict[str, Variable]:
-    """Return what the annotations say; nothing of a game or label set that is not in this version."""
+    """Return the annotated variables by name; empty for an unknown game or label set."""
     try:
         return {variable.name: variable for variable in game(name).variables(label_set)}
     except UnknownNameError:
@@ -101,9 +103,7 @@ def _described(name: str, label_set: str) -> dict[str, Variable]:
 
 
 def _picture(subject: Subject, run: ProbeRun, name: str, variable: str, about: Variable | None) -> Picture:
-    found = (subject.predictions or {})[name]
-    at = found.truth.names.index(variable)
-    labels, predicted = found.truth.labels[:, at], found.by_run[run][:, at]
+    labels, predicted = subject.predicted(name, run, variable)
     ordered, unit = (False, "") if about is None else (about.ordered, about.unit)
     said = in_words(labels, predicted, ordered=ordered, unit=unit)
     title = f"{variable}, {run}, {subject.name}: predicted against true. {said}"
@@ -111,34 +111,42 @@ def _picture(subject: Subject, run: ProbeRun, name: str, variable: str, about: V
 
 
 def in_words(labels: Labels, predicted: Labels, *, ordered: bool, unit: str = "") -> str:
-    """Say how often a probe is right, how far off it is, and what it mistakes for what.
+    """Describe how often predictions are correct, how far off they are, and the most frequent mistakes.
 
     Args:
         labels: uint8 [n].
         predicted: uint8 [n].
         ordered: Whether neighbouring values mean neighbouring states.
-        unit: Of the values.
+        unit: The unit of the values, such as ``px``, or ``2 px`` for steps of two.
     """
     distance = np.abs(labels.astype(np.int16) - predicted)
-    said = f"Right {np.mean(distance == 0):.1%}"
+    said = f"Correct {np.mean(distance == 0):.1%}"
     if ordered:
         near = [f"within {most} {np.mean(distance <= most):.1%}" for most in _NEAR if distance.max() > most]
-        said = ", ".join([said, *near, f"mean error {distance.mean():.2f} {unit}".rstrip()])
+        said = ", ".join([said, *near, f"mean error {_amount(distance.mean(), unit)}"])
     wrong = distance > 0
     pairs = np.bincount(labels[wrong].astype(np.int64) * VALUES + predicted[wrong], minlength=VALUES**2)
     most = [int(at) for at in np.argsort(-pairs, kind="stable")[:_MISTAKES] if pairs[at]]
     mistakes = [f"{at // VALUES} for {at % VALUES} ({pairs[at]:,})" for at in most]
-    return f"{said}. Most often mistaken (rows): {', '.join(mistakes)}." if mistakes else f"{said}."
+    return f"{said}. Most frequent mistakes (rows): {', '.join(mistakes)}." if mistakes else f"{said}."
+
+
+def _amount(mean: float, unit: str) -> str:
+    """Return a mean of differences in its unit: 6.36 steps of ``2 px`` are ``12.72 px``."""
+    size, _, name = unit.partition(" ")
+    if unit in _NO_UNITS:
+        return f"{mean:.2f}"
+    return f"{mean * int(size):.2f} {name}" if size.isdecimal() else f"{mean:.2f} {unit}".rstrip()
 
 
 def draw(labels: Labels, predicted: Labels, title: str, *, ordered: bool) -> Markup:
-    """Draw predicted against true as SVG: cells with numbers for few classes, else a shaded image.
+    """Draw predicted against true values as SVG: numbered cells for few classes, else a shaded image.
 
     Args:
         labels: uint8 [n].
         predicted: uint8 [n].
-        title: What it is, for who does not see it.
-        ordered: Whether the axes are the values, also those between the classes.
+        title: Description for screen readers.
+        ordered: Whether the axes include values that do not occur.
     """
     values = np.union1d(labels, predicted).astype(np.int64)
     few = len(values) <= _NUMBERED
@@ -157,7 +165,7 @@ def draw(labels: Labels, predicted: Labels, title: str, *, ordered: bool) -> Mar
 
 
 def _pooled(counts: Counts, width: int) -> Counts:
-    """Add up square blocks of so many values; the last ones may be cut."""
+    """Sum square blocks of ``width`` values; the last ones may be smaller."""
     size = math.ceil(len(counts) / width)
     padded = np.zeros((size * width, size * width), np.int64)
     padded[: len(counts), : len(counts)] = counts
@@ -182,7 +190,7 @@ def _cells(shares: Shares) -> Iterator[Markup]:
 
 
 def _image(shares: Shares) -> Iterator[Markup]:
-    """Yield the matrix as a PNG, a pixel a cell, whose index is its opacity; and the line of no error."""
+    """Yield the matrix as a PNG, one pixel per cell with the index as opacity, and the diagonal."""
     opacity = np.where(shares > 0, _FAINTEST + (1 - _FAINTEST) * np.sqrt(shares), 0)
     pixels = np.round(opacity * (VALUES - 1)).astype(np.uint8).T[::-1]
     image = Image.fromarray(np.ascontiguousarray(pixels)).convert("P")
@@ -199,7 +207,7 @@ def _image(shares: Shares) -> Iterator[Markup]:
 
 
 def _axes(values: Counts, extent: int, *, few: bool, ordered: bool) -> Iterator[Markup]:
-    """Yield frame and labels; ``extent`` is how many values an axis has room for."""
+    """Yield frame and labels; ``extent`` is the number of values along an axis."""
     yield Markup('<rect class="frame" x="{}" y="{}" width="{}" height="{}"/>').format(
         _LEFT, _TOP, _SIDE, _SIDE
     )

@@ -1,4 +1,4 @@
-"""What a report is of: results that hold, each with its predictions, or why those are missing."""
+"""The results in a report: verified, each with its predictions or the reason why they are missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.results import predictions_file
 from harness.results.canonical import ResultError
 from harness.results.comparison import check_same_rules
 from harness.results.consistency import check
-from harness.results.predictions import Predictions
-from harness.results.result import ProbeScores, Result, Signed
+from harness.results.predictions import Labels, Predictions
+from harness.results.result import Means, ProbeScores, Result, Signed
 from harness.results.result_file import read
 from harness.results.verify import check_signatures
 
@@ -31,10 +31,10 @@ class Subject:
     """A result in a report.
 
     Attributes:
-        number: From 0; decides its letter and its colour.
-        file: Name of its file; None for a result that was not read from one.
-        result: It.
-        predictions: By game, or None.
+        number: From 0; determines its letter and colour.
+        file: Name of its file; None if it was not read from a file.
+        result: The result.
+        predictions: Predictions by game, or None.
         missing: Why there are no predictions, or None.
     """
 
@@ -46,47 +46,70 @@ class Subject:
 
     @property
     def letter(self) -> str:
-        """Return what stands for it where its name has no room: A, B, C..."""
+        """The short name: A, B, C..."""
         return chr(ord("A") + self.number)
 
     @property
     def name(self) -> str:
-        """Return the encoder's name."""
+        """The encoder's name."""
         return self.signed.encoder.name
 
     @property
     def signed(self) -> Signed:
-        """Return what is signed."""
+        """The signed part of the result."""
         return self.result.signed
 
     @property
     def runs(self) -> list[ProbeRun]:
-        """Return its probes and training sizes."""
-        return [p.run for p in self.signed.probes]
+        """Its probes and training sizes; in a dry run, each with the rows that it really had, once."""
+        return [self.signed.fitted(run) for run in self.signed.distinct_runs]
+
+    def _at(self, run: ProbeRun) -> int | None:
+        """Return the place of one of its runs in the result, or None."""
+        fitted = [self.signed.fitted(probe.run) for probe in self.signed.probes]
+        return fitted.index(run) if run in fitted else None
 
     def scores(self, game: str, run: ProbeRun) -> ProbeScores | None:
-        """Return a game's scores under a probe, None where there are none."""
-        if game not in self.signed.games or run not in self.runs:
-            return None
-        return self.signed.games[game].scores[self.runs.index(run)]
+        """Return a game's scores under one of its runs, or None."""
+        at = self._at(run)
+        return None if at is None or game not in self.signed.games else self.signed.games[game].scores[at]
+
+    def suite(self, run: ProbeRun) -> Means | None:
+        """Return the suite's means under one of its runs, or None."""
+        at = self._at(run)
+        return None if at is None else self.signed.suite[at].means
+
+    def predicted(self, game: str, run: ProbeRun, variable: str) -> tuple[Labels, Labels]:
+        """Return labels and predictions of a variable on the test rows, both uint8 [n]."""
+        found = (self.predictions or {})[game]
+        column = found.truth.names.index(variable)
+        theirs = self.signed.probes[self._at(run) or 0].run
+        return found.truth.labels[:, column], found.by_run[theirs][:, column]
 
 
 def load(sources: Sequence[Result | str | os.PathLike[str]]) -> list[Subject]:
-    """Read results and their predictions, and check that they hold.
+    """Read and verify results and their predictions.
 
     Raises:
-        ResultError: A file is no result, its numbers contradict each other, or they are not those of its
+        ResultError: A file is not a result, its numbers are inconsistent, or they do not match its
             predictions.
-        SignatureError: It is signed, and a signature does not hold.
-        UsageError: None or too many, one is there twice, or they were made under different rules.
+        SignatureError: A signature is invalid.
+        UsageError: No result, too many, a duplicate, or different protocols.
     """
     if not 1 <= len(sources) <= MOST:
-        raise UsageError("A report is of at least one result.", expected=f"1 to {MOST}", got=len(sources))
+        raise UsageError(
+            f"A report shows at most {MOST} results." if sources else "A report needs at least one result.",
+            expected=f"1 to {MOST} results",
+            got=len(sources),
+            cure="Choose fewer results; `harness report --csv FILE RESULTS...` takes any number."
+            if sources
+            else None,
+        )
     found = [_load(number, source) for number, source in enumerate(sources)]
     digests = [subject.signed.digest for subject in found]
     for subject in found[1:]:
         if subject.signed.digest in digests[: subject.number]:
-            raise UsageError(f"The result {subject.file or subject.name} is there twice.")
+            raise UsageError(f"Duplicate result: {subject.file or subject.name}.")
         titles = (found[0].file or found[0].name, subject.file or subject.name)
         check_same_rules(found[0].signed, subject.signed, titles)
     return found
@@ -102,7 +125,7 @@ def _load(number: int, source: Result | str | os.PathLike[str]) -> Subject:
         if not isinstance(source, Result):
             found = predictions_file.read(predictions_file.file_beside(source), result.signed)
         elif result.predictions is None:
-            return Subject(number, file, result, None, "The result came without its predictions.")
+            return Subject(number, file, result, None, "The result has no predictions.")
         else:
             found = dict(result.predictions)
     except DataError as error:
@@ -112,7 +135,7 @@ def _load(number: int, source: Result | str | os.PathLike[str]) -> Subject:
 
 
 def _check_scores(signed: Signed, found: Mapping[str, Predictions]) -> None:
-    """Check that the scores are those of the predictions: the digests bind both, not one to the other."""
+    """Check that the scores match the predictions: the digests cover both, but not their relation."""
     for name, game in signed.games.items():
         truth = found[name].truth
         for scores in game.scores:
@@ -121,18 +144,20 @@ def _check_scores(signed: Signed, found: Mapping[str, Predictions]) -> None:
                 f1 = weighted_f1(truth.labels[:, v].copy(), found[name].by_run[run][:, v].copy())
                 if variable.f1 is not None and abs(variable.f1 - f1) > _ROUNDING:
                     raise ResultError(
-                        f"A score is not that of the predictions: {name}, {run}, {variable.name}.",
+                        f"A score does not match the predictions: {name}, {run}, {variable.name}.",
                         expected=f"F1 {f1:.4f}",
                         got=variable.f1,
                     )
 
 
 def games_of(subjects: Iterable[Subject]) -> list[str]:
-    """Return the games of all results, in order."""
+    """Return the games of all results, sorted."""
     return sorted({game for subject in subjects for game in subject.signed.games})
 
 
-def runs_of(subjects: Iterable[Subject]) -> list[ProbeRun]:
-    """Return what stands side by side: the protocol's scores, or else the first three that there are."""
+def runs_of(subjects: Sequence[Subject]) -> list[ProbeRun]:
+    """Return the runs to show side by side: the protocol's, or else the first three."""
     there = list(dict.fromkeys(run for subject in subjects for run in subject.runs))
-    return [run for run in (*RANKED, *SHOWN) if run in there] or there[:_MOST_RUNS]
+    dry = [run for s in subjects if s.signed.dry_run_rows is not None for run in s.runs][:_MOST_RUNS]
+    found = [*(run for run in (*RANKED, *SHOWN) if run in there), *dry]
+    return list(dict.fromkeys(found)) or there[:_MOST_RUNS]

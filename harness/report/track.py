@@ -1,4 +1,4 @@
-"""A result's scores in TensorBoard, trackio or Weights & Biases, with the trackers that training has."""
+"""Log a result's scores to TensorBoard, trackio or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def track(result: Result, folder: Path, trackers: Sequence[str]) -> None:
     """Log the scores of a result, under the name of its encoder.
 
     Args:
-        result: It.
-        folder: Where a tracker that writes files puts them: TensorBoard's events in
+        result: The result.
+        folder: Folder for trackers that write files; TensorBoard's events go to
             ``folder/tensorboard/ENCODER-RUN``.
-        trackers: Names in `harness.methods.trackers.TRACKERS`.
+        trackers: Names from `harness.methods.trackers.TRACKERS`.
 
     Raises:
-        UnknownNameError: No such tracker.
-        MissingExtraError: Its package is not installed.
+        UnknownNameError: An unknown tracker.
+        MissingExtraError: A tracker's package is not installed.
     """
     signed = result.signed
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in signed.encoder.name)
@@ -45,9 +45,9 @@ def track(result: Result, folder: Path, trackers: Sequence[str]) -> None:
 def records(result: Result) -> Iterator[Record]:
     """Yield a record for each probe and training size.
 
-    ``split`` is the probe and its rows (``linear_full``), ``step`` 0, and the numbers are named by what they
-    are of: ``suite/f1``, ``pong/f1``, ``pong/small_object_localization/f1``, ``pong/ball_x/f1``, and
-    ``accuracy`` likewise. What is null is left out.
+    ``split`` is the probe and its rows (``linear_full``) and ``step`` is 0. Scores are named ``suite/f1``,
+    ``pong/f1``, ``pong/small_object_localization/f1`` or ``pong/ball_x/f1``, and ``accuracy`` likewise. Null
+    scores are left out.
     """
     signed = result.signed
     for at, probe in enumerate(signed.probes):

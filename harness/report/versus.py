@@ -1,4 +1,4 @@
-"""The first result of a report against another: what differs, and what is noise."""
+"""Compare the first result of a report with another: what differs, and what is noise."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _VERDICTS = ("differs", "unclear", "noise")
 
 @dataclass(frozen=True)
 class Versus:
-    """Two results.
+    """The comparison of two results.
 
     Attributes:
-        first: The first.
-        other: The other.
-        comparison: What differs; None where they cannot be compared.
-        reason: Why not.
+        first: The first result.
+        other: The other result.
+        comparison: Their differences; None if they cannot be compared.
+        reason: Why they cannot be compared, or None.
     """
 
     first: Subject
@@ -34,16 +34,16 @@ class Versus:
 
     @property
     def rows(self) -> Sequence[Compared]:
-        """Return everything that was compared."""
+        """All rows of the comparison."""
         return () if self.comparison is None else self.comparison.rows
 
     def means(self) -> list[Compared]:
-        """Return the rows of the means over games and over categories, game by game, the suite first."""
+        """Return the means, the suite first, then by game."""
         found = [row for row in self.rows if row.level in {"game", "suite"}]
         return sorted(found, key=lambda row: row.game or "")
 
     def games(self) -> list[tuple[str, list[tuple[ProbeRun, list[Compared]]]]]:
-        """Return for each game the rows of its categories and variables, by probe."""
+        """Return the rows of each game's categories and variables, by probe."""
         found: dict[str, dict[ProbeRun, list[Compared]]] = {}
         for row in self.rows:
             if row.game is not None and row.level in {"category", "variable"}:
@@ -52,7 +52,7 @@ class Versus:
         return [(game, list(found[game].items())) for game in sorted(found)]
 
     def counts(self) -> list[tuple[ProbeRun, dict[str, int]]]:
-        """Return for each probe how many variables have each verdict."""
+        """Return the number of variables with each verdict, by probe."""
         found: dict[ProbeRun, dict[str, int]] = {}
         for row in self.rows:
             if row.level == "variable":
@@ -62,7 +62,7 @@ class Versus:
 
 
 def against(first: Subject, other: Subject) -> Versus:
-    """Compare two results, or say why they cannot be compared."""
+    """Compare two results, or give the reason why they cannot be compared."""
     for side in (first, other):
         if side.predictions is None:
             return Versus(first, other, None, f"{side.letter}, {side.name}: {side.missing}")
@@ -74,7 +74,7 @@ def against(first: Subject, other: Subject) -> Versus:
 
 
 def compared_title(row: Compared) -> str:
-    """Return what a row is of, for people."""
+    """Return the title of a row."""
     if row.level == "category":
         return CATEGORY_TITLES.get(row.name, row.name)
     if row.level == "suite":
@@ -83,7 +83,7 @@ def compared_title(row: Compared) -> str:
 
 
 def difference_bar(row: Compared) -> Markup:
-    """Return a difference with its interval on an axis from -0.5 to 0.5, cut where it goes beyond."""
+    """Return a bar with a difference and its interval, clipped to -0.5 to 0.5."""
 
     def at(value: float, most: float = 0.5) -> str:
         return f"{50 + 100 * max(-most, min(most, value)):.1f}"

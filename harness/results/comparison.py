@@ -162,7 +162,7 @@ def _load(source: Result | str | os.PathLike[str]) -> _Side:
 
 
 def _runs(side: _Side) -> list[ProbeRun]:
-    return [p.run for p in side.signed.probes]
+    return side.signed.distinct_runs
 
 
 def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> None:
@@ -252,7 +252,9 @@ def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scor
         variable = level == "variable"
         verdict = verdicts[str(game), name] if variable else "noise" if d.noise else "differs"
         p = d.p if variable else None
-        return Compared(*run, game, level, name, item.a, item.b, d.value, d.low, d.high, p, verdict)
+        return Compared(
+            *signed.fitted(run), game, level, name, item.a, item.b, d.value, d.low, d.high, p, verdict
+        )
 
     games = {}
     for game, variables in scored.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from builders.files import new_file
+from harness.probes.probe import ProbeRun
 from harness.results.result import ProbeScores, Result, Signed
 from harness.results.result_file import read
 
@@ -18,13 +19,10 @@ _HEAD: Final = ("encoder", "submitter", "run_id", "result", "label_set", "datase
 _FIRST: Final = (*_HEAD, "game", "probe", "train_rows", "rows", "variable", "categories")
 
 
-def rows_of(signed: Signed, game: str, train_rows: str | int) -> int | None:
-    """Return the number of training rows of a probe on a game; None for a dry run."""
-    if signed.dry_run_rows is not None:
-        return None
-    if train_rows == "full":
-        return signed.dataset.splits[game]["train"].rows
-    return 1000 if train_rows == "1k" else int(train_rows)
+def rows_of(signed: Signed, game: str, run: ProbeRun) -> int:
+    """Return the number of training rows of a run on a game."""
+    rows, size = signed.dataset.splits[game]["train"].rows, signed.fitted(run).train_rows
+    return {"full": rows, "1k": 1000}.get(str(size), 0) or int(size)
 
 
 def rows(result: Result) -> Iterator[dict[str, Any]]:
@@ -53,7 +51,7 @@ def _variables(signed: Signed, game: str, scores: ProbeScores) -> Iterator[dict[
         yield {
             "probe": scores.probe,
             "train_rows": str(scores.train_rows),
-            "rows": rows_of(signed, game, scores.train_rows),
+            "rows": rows_of(signed, game, scores.run),
             "variable": name,
             "categories": " ".join(categories),
             "n": values.pop("n"),
@@ -73,7 +71,7 @@ def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
 
     Returns:
         One row per result, game, probe, training size and variable. ``train_rows`` is ``full``, ``1k`` or a
-        number, as text; ``rows`` is the number of training rows (missing for a dry run); ``f1_low`` and
+        number, as text; ``rows`` is the number of training rows; ``f1_low`` and
         ``f1_high`` are the ends of the 95 % interval. The other columns are the fields of
         `harness.results.variables.VariableScores`. Null values become missing values.
 

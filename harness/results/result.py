@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypedDict, Unpack, cast
 
 from pydantic import (
     Field,
@@ -30,6 +30,7 @@ from harness.results.canonical import (
     to_plain,
     whole_as_integers,
 )
+from harness.results.complaint import first_complaint
 from harness.results.means import fill
 from harness.results.provenance import (
     DRY_RUN,
@@ -147,6 +148,27 @@ class SuiteMeans(_OfRun, Model):
     """Means over the games; null if a game is missing."""
 
 
+class RunFields(TypedDict):
+    """What a run knows of its result; see `Signed`, which adds the means."""
+
+    run_id: str
+    submitter: Submitter | Mapping[str, str | None] | None
+    ranked: bool
+    unranked_reason: str | None
+    started: str
+    finished: str
+    elapsed_seconds: float
+    protocol: Protocol
+    dataset: Dataset
+    harness: Harness
+    encoder: Encoder
+    environment: Environment
+    isolation: Isolation | None
+    seeds: Mapping[str, int]
+    probes: Sequence[Probe]
+    games: Mapping[str, Any]
+
+
 class Signed(Model):
     """The signed content; signatures cover its RFC 8785 form."""
 
@@ -188,12 +210,12 @@ class Signed(Model):
     """Scores by game."""
 
     @classmethod
-    def build(cls, **fields: Any) -> Self:
+    def build(cls, **fields: Unpack[RunFields]) -> Self:
         """Build the signed part from plain Python and NumPy values, and compute its means.
 
-        Floats are rounded to four places. ``variables`` may be rows or columns. Leave out the games'
-        ``means``, ``suite``, and the variables' ``trivial_f1`` and ``normalised_f1``: they are computed from
-        the rounded scores (see :mod:`harness.results.means`).
+        Floats are rounded to four places. ``games`` has the fields of `GameScores` except those that are
+        computed from the rounded scores (see :mod:`harness.results.means`): ``means``, and the variables'
+        ``trivial_f1`` and ``normalised_f1``. The variables may be rows or columns.
 
         Raises:
             ResultError: A value is NaN, out of range or missing.
@@ -221,6 +243,22 @@ class Signed(Model):
         """The number of rows of each split if this is a dry run, else None."""
         found = _DRY_RUN.search(self.unranked_reason or "")
         return None if found is None else int(found[1])
+
+    def fitted(self, run: ProbeRun) -> ProbeRun:
+        """Return a run with the training rows it really had: in a dry run, at most those of the dry run."""
+        limit = self.dry_run_rows
+        if limit is None:
+            return run
+        size = {"full": limit, "1k": 1000}.get(str(run.train_rows), run.train_rows)
+        return ProbeRun(run.probe, min(limit, int(size)))
+
+    @property
+    def distinct_runs(self) -> list[ProbeRun]:
+        """The runs, without those of a dry run that were fitted to the same rows as an earlier one."""
+        found: dict[ProbeRun, ProbeRun] = {}
+        for probe in self.probes:
+            found.setdefault(self.fitted(probe.run), probe.run)
+        return list(found.values())
 
     @property
     def is_bound(self) -> bool:
@@ -277,6 +315,22 @@ class Result(Model):
         same.__dict__["predictions"] = predictions
         return same
 
+    def __str__(self) -> str:
+        """Return a table of a few lines: encoder, games, signatures, and mean scores by probe."""
+        from harness.results.summary import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        state = "signed" if self.signatures else "not signed"
+        return f"<Result of {self.signed.encoder.name} on {', '.join(self.signed.games)}, {state}>"
+
+    def _repr_html_(self) -> str:
+        from harness.results.summary import html
+
+        return html(self)
+
     def to_frame(self) -> pd.DataFrame:
         """Return the scores as a pandas DataFrame; see :func:`harness.report.to_frame`."""
         from harness.results.frame import to_frame
@@ -291,12 +345,7 @@ class Result(Model):
 
 
 def explain(error: ValidationError) -> ResultError:
-    """Return the first of pydantic's complaints as an error of ours."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    """Return a validation error as a `ResultError`."""
+    where, expected, got = first_complaint(error)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ResultError(
-        f"The result does not fit its schema at {ascii(where)[1:-1]}{more}.",
-        expected=first["msg"],
-        got=ascii(first["input"])[:80],
-    )
+    return ResultError(f"The result does not match its schema at {where}{more}.", expected=expected, got=got)

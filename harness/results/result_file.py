@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import ValidationError
 
 from builders.files import new_file
 from builders.recording import refuse_newer
-from harness.results.canonical import MAX_BYTES, ResultError, parse, parse_strictly
-from harness.results.result import SCHEMA_VERSION, Result, explain
+from harness.results.canonical import MAX_BYTES, ResultError, parse, parse_strictly, to_plain
+from harness.results.result import SCHEMA_VERSION, Result, RunFields, Signed, explain
 
 
 def loads(data: bytes) -> Result:
@@ -88,6 +90,23 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
             beside = predictions.file_beside(path)
             predictions.write(result.predictions, result.signed, beside, replace=overwrite)
     return path
+
+
+def build_or_keep(**fields: Unpack[RunFields]) -> Signed:
+    """Build the signed part of a run's result; if that fails, keep its values in a file.
+
+    Raises:
+        ResultError: As `Signed.build`; says where the values are.
+    """
+    try:
+        return Signed.build(**fields)
+    except ResultError as error:
+        path = Path(tempfile.mkdtemp(prefix="atariari-"), "scores.json")
+        text = json.dumps(to_plain(fields), default=str, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
+        raise ResultError(
+            error.what, expected=error.expected, got=error.got, cure=f"The scores are in {path}."
+        ) from error
 
 
 def _check_version(content: Any) -> None:

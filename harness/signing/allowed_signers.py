@@ -13,7 +13,10 @@ from pathlib import Path
 from harness.signing.sshsig import PublicKey, SignatureError
 
 MAX_BYTES = 5_000_000
-_HOW_TO_MAKE = "Ask the submitter for their line, which `harness keygen` printed, and save it as {}."
+_HOW_TO_MAKE = (
+    "`harness keygen --show --submitter YOU >> {}` writes the line of your own key; ask other submitters for "
+    "theirs."
+)
 _OTHER_KINDS = ("ecdsa-", "sk-ecdsa-", "ssh-dss", "webauthn-")
 _OPTION = re.compile(r'(?i)(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)")?(,|[ \t]+)')
 

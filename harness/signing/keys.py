@@ -25,6 +25,7 @@ from harness.signing.sshsig import PublicKey, SignatureError, armour, signature_
 
 AskPassphrase = Callable[[str], str]
 _LITERALS = ("key::", "ssh-", "sk-")
+_PUBLIC = (b"ssh-", b"sk-", b"ecdsa-")
 _SSH_DEFAULTS = ("id_ed25519", "id_ed25519_sk", "id_rsa")
 _MAX_KEY_BYTES = 100_000
 
@@ -78,10 +79,60 @@ def keygen(path: str | os.PathLike[str], *, passphrase: str | None = None, comme
         _create(public_path, f"{public.line} {comment}".strip().encode() + b"\n", 0o644)
         _create(path, secret, 0o600)
     except FileExistsError as error:
-        raise UsageError(f"A key already exists at {path}.", cure="Choose another file.") from error
+        raise UsageError(
+            f"A key already exists at {path}.", cure="Choose another file, or print its line with --show."
+        ) from error
     except OSError as error:
         raise SignatureError(f"{path} cannot be written: {error.strerror or error}.") from error
     return public
+
+
+def public_key(path: str | os.PathLike[str] | None = None) -> PublicKey:
+    """Return the public key that belongs to a key file or public key; by default of the user's own key.
+
+    Raises:
+        SignatureError: There is no key, or it cannot be read.
+    """
+    if (key := path or default_key()) is None:
+        raise SignatureError("You have no SSH key.", cure="harness keygen creates one.")
+    if str(key).startswith(_LITERALS):
+        return PublicKey.from_line(str(key).removeprefix("key::"))
+    path = Path(key)
+    public_path = path.with_name(path.name + ".pub")
+    data = _read(public_path if public_path.is_file() else path)
+    if data.startswith(_PUBLIC):
+        return PublicKey.from_line(data.decode("ascii", "replace"))
+    try:
+        return _public_of(_load(data, None))
+    except TypeError:  # raised by cryptography if the key has a passphrase
+        raise _locked(path) from None
+
+
+def check(key: str | os.PathLike[str], *, can_ask: bool) -> None:
+    """Check that a key can probably sign, without signing.
+
+    Args:
+        key: As in `sign`.
+        can_ask: Whether a passphrase can be asked for.
+
+    Raises:
+        SignatureError: The key does not exist, has an unsupported type, or has a passphrase that cannot be
+            asked for.
+    """
+    if str(key).startswith(_LITERALS):
+        PublicKey.from_line(str(key).removeprefix("key::"))
+        return
+    data = _read(Path(key))
+    if data.startswith(_PUBLIC):
+        PublicKey.from_line(data.decode("ascii", "replace"))
+        return
+    try:
+        _public_of(_load(data, None)).check()
+    except TypeError:  # raised by cryptography if the key has a passphrase
+        if not can_ask and not _in_agent(Path(key)):
+            raise _locked(Path(key)) from None
+    except UnsupportedAlgorithm:  # a security key: only ssh-keygen can talk to the device
+        _ssh_keygen()
 
 
 def sign(
@@ -110,25 +161,35 @@ def sign(
 
 def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | None) -> str:
     data = _read(path)
-    if data.startswith((b"ssh-", b"sk-", b"ecdsa-")):
+    if data.startswith(_PUBLIC):
         return _with_agent(message, namespace, PublicKey.from_line(data.decode("ascii", "replace")))
     try:
         private = _load(data, None)
     except TypeError:  # raised by cryptography if the key has a passphrase
-        public_path = path.with_name(path.name + ".pub")
-        if public_path.is_file():
-            public = PublicKey.from_line(_read(public_path).decode("ascii", "replace"))
-            if _agent_holds(public):
-                return _with_agent(message, namespace, public)
+        if (public := _in_agent(path)) is not None:
+            return _with_agent(message, namespace, public)
         if ask is None:
-            raise SignatureError(
-                f"The key {path} has a passphrase.",
-                cure=f"Run this in a terminal, or add the key to your agent first: ssh-add {path}",
-            ) from None
+            raise _locked(path) from None
         private = _load(data, ask(f"Passphrase for {path}").encode())
     except UnsupportedAlgorithm:  # a security key: only ssh-keygen can talk to the device
         return _with_ssh_keygen(message, namespace, path)
     return _sign(message, namespace, private)
+
+
+def _in_agent(path: Path) -> PublicKey | None:
+    """Return the public key of a private key's file if an agent holds it."""
+    public_path = path.with_name(path.name + ".pub")
+    if not public_path.is_file():
+        return None
+    public = PublicKey.from_line(_read(public_path).decode("ascii", "replace"))
+    return public if _agent_holds(public) else None
+
+
+def _locked(path: Path) -> SignatureError:
+    return SignatureError(
+        f"The key {path} has a passphrase.",
+        cure=f"Run this in a terminal, or add the key to your agent first: ssh-add {path}",
+    )
 
 
 def _sign(message: bytes, namespace: str, private: Ed25519PrivateKey | rsa.RSAPrivateKey) -> str:
