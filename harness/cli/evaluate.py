@@ -117,11 +117,7 @@ def evaluate(
     from harness.cli.tables import metric_note, print_gaps, print_result
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
-<<<<<<< HEAD
-    from harness.report.table import metric_note, print_gaps, print_result
     from harness.results.result_file import read
-=======
->>>>>>> 6366935 (Results are written and printed before they are signed; the terminal's tables, the library's print and the report say what was done)
 
     check_writable(out)
     check_key(key)
@@ -136,13 +132,8 @@ def evaluate(
     }
     tested = None if fresh_of is None else read(fresh_of).signed.digest
     public = None if fresh_seed is None else run_evaluation(encoder, **others)
-<<<<<<< HEAD
     result = run_evaluation(encoder, fresh_seed=fresh_seed, fresh_of=tested, **others)
-    path, signed = save(result, out or default_out(result), key)
-=======
-    result = run_evaluation(encoder, fresh_seed=fresh_seed, **others)
     path = write_result(result, out or default_out(result))
->>>>>>> 6366935 (Results are written and printed before they are signed; the terminal's tables, the library's print and the report say what was done)
     if as_json:
         signed = sign_saved(result, path, key)
         more = {} if public is None else {"gaps": gaps(public, result)}
@@ -153,7 +144,7 @@ def evaluate(
         print_gaps(public, result)
     say(metric_note(result))
     if result.signed.unranked_reason:
-        say(f"Not for ranking: {result.signed.unranked_reason}.")
+        say(f"Not ranked: {result.signed.unranked_reason}.")
     click.echo(f"\n{path}")
     sign_saved(result, path, key)
 

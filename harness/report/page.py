@@ -117,11 +117,11 @@ def _notes(panels: Iterable[Panel]) -> list[tuple[str, str]]:
 def _without_trivial(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
     """Return why scores have no trivial encoders to compare with."""
     return [
-        (f"{game_title(name)}: {scores.probe}, {scores.train_rows}, {s.name}", scores.trivial_reason)
+        (f"{game_title(name)}: {run}, {s.name}", scores.trivial_reason)
         for s in subjects
-        for name, game in s.signed.games.items()
-        for scores in game.scores
-        if scores.trivial_reason is not None
+        for name in s.signed.games
+        for run in s.runs
+        if (scores := s.scores(name, run)) is not None and scores.trivial_reason is not None
     ]
 
 
