@@ -66,7 +66,7 @@ def _identity(encoder: Opened) -> dict[str, Any]:
         "size": list(spec.size),
     }
     return {
-        "name": printable_name(encoder.name, sees_ram=sees_ram(encoder)),
+        "name": printable_name(encoder.name, sees_ram=encoder.sees == "ram"),
         "source": f"sha256:{encoder.source_digest}",
         "source_kind": encoder.source_kind,
         "weights": None if encoder.weights_digest is None else f"sha256:{encoder.weights_digest}",
