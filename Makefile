@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. Each makes .venv if it is not there.
+# `make demo` and `make test` do all the set-up: they create .venv if it does not exist.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 
 .PHONY: demo board test test-slow lint format dist clean help
 
-help:  ## Say what there is
+help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Build Pong, evaluate examples/my_encoder.py, sign the result and verify it
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-board: $(READY)  ## Make a leaderboard of the results in docs/results, and its site: build/board/site/index.html
+board: $(READY)  ## Make a leaderboard of docs/results and its site, build/board/site/index.html
 	rm -rf build/board
 	$(BIN)/harness leaderboard init build/board --maintainer atariari --results docs/results
 	$(BIN)/harness leaderboard build build/board
@@ -25,20 +25,20 @@ board: $(READY)  ## Make a leaderboard of the results in docs/results, and its s
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: $(READY)  ## Run the tests that take minutes, too
+test-slow: $(READY)  ## Run all tests, including those that take minutes
 	$(BIN)/python -m pytest --slow $(PYTEST_ARGS)
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## Run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)  ## Let ruff mend what it can
+format: $(READY)  ## Fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 dist: $(READY)  ## Build the wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean:  ## Remove the environment and what was built
+clean:  ## Remove the environment and all build outputs
 	rm -rf $(VENV) build dist

@@ -1,8 +1,8 @@
-"""The linear probe against scikit-learn's `LogisticRegression`: same features, same L2, tight tolerance.
+"""Compare the linear probe with scikit-learn's `LogisticRegression` on the same features and penalty.
 
     python benchmarks/agreement.py [GAME] [--rows 5000]
 
-Prints for every probed variable the F1 of both on the test split, and the largest difference.
+It prints the test F1 of both for every probed variable, and the largest difference.
 """
 
 from __future__ import annotations

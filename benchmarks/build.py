@@ -1,10 +1,10 @@
-"""Build configs, against the bare time of emulating the same actions with `ALEInterface.act`.
+"""Time building configs, compared with only emulating the same actions with `ALEInterface.act`.
 
     python benchmarks/build.py [CONFIG ... | --all] [--num-proc 1 2] [--turns 3] [--keep DIR]
 
-All in one run and in turns, of which the median is told, since only ratios mean something on a shared
-machine. With `--num-proc 2` the bare emulation and the reading run in two processes as well. `--keep`
-leaves what was built in DIR, a cache that `HF_DATASETS_CACHE=DIR atariari-data verify --all` reads.
+Both alternate in one run and the medians are printed, because only ratios are meaningful on a shared
+machine. With `--num-proc 2`, emulation and reading use two processes, too. `--keep` keeps the built data in
+DIR; check it with `HF_DATASETS_CACHE=DIR atariari-data verify --all`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from builders.manifest import PRETRAIN, load_manifest, load_recording, recorded_
 
 
 def emulate(config: str, lane: int) -> None:
-    """Do a lane's actions and nothing else."""
+    """Emulate the actions of a lane."""
     import ale_py
 
     recording = load_recording(config)
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="all games, both configs")
     parser.add_argument("--num-proc", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--turns", type=int, default=1)
-    parser.add_argument("--keep", metavar="DIR", help="keep what is built")
+    parser.add_argument("--keep", metavar="DIR", help="keep the built data")
     options = parser.parse_args()
     if options.all:
         options.configs = [game + end for end in ("", PRETRAIN) for game in recorded_games()]
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def turn(config: str, processes: int, rows: int, keep: str | None) -> tuple[float, float, float, float]:
-    """Return seconds of emulating, seconds of building, bytes a row, and rows read a second."""
+    """Return seconds of emulation, seconds of building, bytes per row, and rows read per second."""
     lanes = range(len(load_recording(config).lanes))
     with Parallel(processes) as pool:
         pool(delayed(int)() for _ in range(processes))  # start the processes before the clock
@@ -103,7 +103,7 @@ def turn(config: str, processes: int, rows: int, keep: str | None) -> tuple[floa
 
 
 def read(config: str, folder: str, processes: int) -> float:
-    """Decode the train split to gray in so many processes; return rows a second."""
+    """Decode the train split to gray in several processes, and return rows per second."""
     table = load_dataset("atariari", config, split="train", cache_dir=folder).with_format("arrow")
     with Parallel(processes) as pool:
         pool(delayed(int)() for _ in range(processes))

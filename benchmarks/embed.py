@@ -1,4 +1,4 @@
-"""CPU seconds of ``embed`` over those of a bare forward pass of the same frames, in one run, turn by turn.
+"""Compare ``embed`` with a bare forward pass of the same frames, in CPU seconds.
 
 python benchmarks/embed.py [my_encoder.py] [--frames 512]
 """

@@ -1,12 +1,12 @@
-"""`harness evaluate`, against one bare forward pass of the same encoder over the same frames in memory.
+"""Compare `harness evaluate` with a bare forward pass of the same encoder over the same frames in memory.
 
-The bare pass is that of the module as its file makes it, and again as the harness lays it out (channels
-last). Machines change their speed while one looks: the two take turns, a block of frames each, and every
-other block comes before the evaluation and the rest after it.
+The bare pass is measured with the module as its file makes it, and in the layout of the harness (channels
+last). Because the speed of a machine varies, the two alternate block by block, half of the blocks before
+the evaluation and half after it.
 
     python benchmarks/evaluate.py [--games pong]
 
-The game is built before the clock starts; nothing is taken from the cache of features.
+The game is built in advance, and the cache of features is not used.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def bare(passes: Mapping[str, Any], blocks: Iterable[Any]) -> dict[str, float]:
-    """Return the seconds that each pass took over the frames."""
+    """Return the seconds of each pass over the frames."""
     seconds = dict.fromkeys(passes, 0.0)
     for block in blocks:
         png = block.combine_chunks().field("bytes")

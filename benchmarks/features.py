@@ -1,4 +1,4 @@
-"""Features of a game, by the random CNN of the paper or otherwise, for the benchmarks of probes."""
+"""Features of a game for the benchmarks of probes, from the paper's random CNN or another encoder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Embedded:
     """A game's splits, embedded.
 
     Attributes:
-        game: Its name.
-        names: Of the v variables that are probed.
-        splits: ``train``, ``validation`` and ``test`` to features [n, d] and labels [n, v].
-        episode: Likewise, to int32 [n].
-        few: The 1,000 frozen training rows; evenly spaced ones, where rows were left out.
+        game: The game's name.
+        names: Names of the v probed variables.
+        splits: Features [n, d] and labels [n, v] of ``train``, ``validation`` and ``test``.
+        episode: Episode of each row, int32 [n], of the same splits.
+        few: The 1,000 frozen training rows, or evenly spaced ones if rows were dropped.
     """
 
     game: str
@@ -37,13 +37,13 @@ class Embedded:
     few: np.ndarray
 
     def across_categories(self, scores: list[float]) -> float:
-        """Return the mean over the categories of their means over variables."""
+        """Return the mean over categories of the means over variables."""
         categories = {v.name: v.categories for v in annotated(self.game).variables()}
         return game_mean(dict(zip(self.names, scores, strict=True)), categories) or 0.0
 
 
 def by_random_cnn(seed: int = 0) -> Callable[[SplitRows], Features]:
-    """Return what gives the features [n, 256] of a split by the random CNN."""
+    """Return a function that computes a split's features [n, 256] with the random CNN."""
     encoder = harness.load_encoder(random_cnn(seed))
     return lambda split: np.concatenate([encoder.embed(batch) for batch in split.batches(encoder.spec)])
 
@@ -54,7 +54,7 @@ def embed(
     variables: Sequence[str] | None = None,
     by: Callable[[SplitRows], Features] | None = None,
 ) -> Embedded:
-    """Embed a game, or so many evenly spaced rows of each of its splits, with all variables or some."""
+    """Embed a game, optionally with evenly spaced rows of each split and with some of the variables."""
     by, manifest = by or by_random_cnn(), load_manifest(game)
     names, splits, episode = list(variables or manifest.probed("v1")), {}, {}
     for name in ("train", "validation", "test"):

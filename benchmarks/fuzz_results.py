@@ -1,4 +1,4 @@
-"""Mutate signed results and look for one that is accepted though it is not the original, or for a traceback.
+"""Mutate signed results, and look for a mutation that is accepted or that causes a traceback.
 
 python -m benchmarks.fuzz_results [--files 100000] [--seed 0] [--processes 2]
 """

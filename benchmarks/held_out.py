@@ -1,13 +1,13 @@
-"""Places of label set v1 against the objects that OC_Atari reads from the same RAM, on the test splits.
+"""Compare positions of label set v1 with those that OC_Atari reads from the same RAM, on the test splits.
 
     pip install ocatari
     python benchmarks/held_out.py [GAME ...] [--rows 3000]
 
-OC_Atari (arXiv 2306.08649) was made by other people in another way. Of its objects, each of our things is
-compared with the one, with the nearest of the kind, or (a slot that holds now this, now that) with the
-nearest of all, that agrees on most rows; what they call an object's place may differ by a constant, which is
-told and then left out. Only columns and rows that a variable holds are compared. r is the correlation of the
-column and of the row; the error is the mean distance along the worse axis.
+OC_Atari (arXiv 2306.08649) was developed independently. Each of our objects is compared with the
+counterpart that agrees on most rows: a single object, the nearest of a kind, or, for slots with changing
+contents, the nearest of all. A constant offset between the two conventions is printed and removed. Only
+coordinates that a variable encodes are compared. r is the correlation of columns and of rows; the error is
+the mean distance along the worse axis.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEAST_ROWS, MANY_ROWS, NEAR, FOLLOWS = 30, 100, 2, 0.95
 
 
 class Match(NamedTuple):
-    """How well a thing agrees with an object, or with the nearest of some."""
+    """The agreement of one of our objects with a counterpart."""
 
     what: str
     rows: int
@@ -42,7 +42,7 @@ class Match(NamedTuple):
 
 
 def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], Places]:
-    """Return the kind of each of OC_Atari's objects, and their places, float64 [rows, objects, 2]."""
+    """Return the kinds of OC_Atari's objects, and their positions, float64 [rows, objects, 2]."""
     known: list[Any] = module._init_objects_ram(True)  # noqa: SLF001  there is no public way
     detect = module._detect_objects_ram  # noqa: SLF001
     rows: list[list[Any]] = []
@@ -59,7 +59,7 @@ def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], 
 
 
 def match(what: str, ours: Places, theirs: Places) -> Match | None:
-    """Compare places [rows, axes] with the nearest on each row of objects [rows, objects, axes]."""
+    """Compare positions [rows, axes] with the nearest of the objects [rows, objects, axes] in each row."""
     difference = theirs - ours[:, None]
     seen = difference[np.isfinite(difference).all(-1)]
     if len(seen) == 0:
@@ -83,7 +83,7 @@ def match(what: str, ours: Places, theirs: Places) -> Match | None:
 
 
 def _agrees(found: Match) -> tuple[bool, float]:
-    """Say how good a counterpart is: first of all one that follows the thing wherever both are there."""
+    """Return the sort key of a counterpart; the best one follows our object wherever both are present."""
     follows = found.near >= FOLLOWS and found.rows >= MANY_ROWS and any(r > FOLLOWS for r in found.r)
     return follows and found.what != "any", found.near * min(1, found.share + 0.1)
 

@@ -1,9 +1,9 @@
-"""What a process of its own costs an encoder: embedding the same rows in this process and in one apart.
+"""Measure the cost of isolation: embed the same rows in this process and in a separate one.
 
 python -m benchmarks.isolation [--encoder examples/my_encoder.py] [--rows 6000] [--times 3]
 
-Both go through `harness.evaluation.embedding.embed`, in turn, so that a busy machine slows both; starting the
-process is timed apart.
+Both use `harness.evaluation.embedding.embed` and alternate, so that other load affects both. The start of
+the process is timed separately.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A leaderboard of generated results: wall time of ``verify`` and ``build``, on one core.
+"""Time ``verify`` and ``build`` of a leaderboard of generated results, on one core.
 
 python -m benchmarks.leaderboard [--results 1000] [--keep FOLDER]
 """

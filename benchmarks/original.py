@@ -1,11 +1,11 @@
-"""The linear probe against the ProbeTrainer of 2019: the code itself, on the same features, in one run.
+"""Compare the linear probe with the original ProbeTrainer of 2019, on the same features in one run.
 
     git clone https://github.com/mila-iqia/atari-representation-learning ORIGINAL
     python benchmarks/original.py ORIGINAL [--game pong] [--threads 1]
 
-Its code runs as it is, but for an argument that torch no longer takes (``verbose`` of a schedule). On
-ready-made vectors it trains to its end. As it is used by default, with the encoder inside the loop, it would
-take hours: a few batches are timed, and multiplied by those that it drew when it trained on the vectors.
+The original code runs unchanged, except for an argument that torch has removed (``verbose`` of a schedule).
+On precomputed features it trains to the end. With the encoder in the loop, as by default, it would take
+hours, so the time of a few batches is multiplied by the number of batches that training on features needed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def told(embedded: Embedded, scores: list[float]) -> str:
-    """Return both means of scores, in words."""
+    """Format both means of scores."""
     return f"{np.mean(scores):.3f} over variables, {embedded.across_categories(scores):.3f} across categories"
 
 
@@ -78,7 +78,7 @@ def theirs(embedded: Embedded) -> tuple[float, int, list[float]]:
     """Train and test the original on vectors.
 
     Returns:
-        CPU seconds, batches of single variables that it worked on, and its probes' F1 on all test rows.
+        CPU seconds, batches of single variables, and F1 on all test rows.
     """
     parts = {name: episodes(embedded, name) for name in embedded.splits}
     trainer = trainer_of(None)
@@ -112,10 +112,10 @@ def with_encoder(embedded: Embedded) -> float:
 
 
 class Module(torch.nn.Module):
-    """A loaded encoder where the original expects a module."""
+    """A loaded encoder as a torch module."""
 
     def __init__(self, encoder: harness.LoadedEncoder) -> None:
-        """Keep it."""
+        """Store the encoder."""
         super().__init__()
         self.call = encoder.call
 
@@ -125,16 +125,16 @@ class Module(torch.nn.Module):
 
 
 class Schedule(torch.optim.lr_scheduler.ReduceLROnPlateau):
-    """With the argument of 2019."""
+    """The schedule, with the argument of 2019."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, verbose: bool, **options: Any) -> None:
-        """Leave ``verbose`` out."""
+        """Drop ``verbose``."""
         del verbose
         super().__init__(optimizer, **options)
 
 
 def trainer_of(encoder: torch.nn.Module | None) -> Any:
-    """Return the original's trainer with its script's settings, counting what its probes are asked."""
+    """Return the original trainer with the settings of its script; it counts the batches of its probes."""
     torch.optim.lr_scheduler.ReduceLROnPlateau = Schedule
     from atariari.benchmark.probe import ProbeTrainer
 
@@ -151,7 +151,7 @@ def trainer_of(encoder: torch.nn.Module | None) -> Any:
 
 
 def episodes(embedded: Embedded, name: str) -> tuple[list[list[torch.Tensor]], list[list[dict[str, int]]]]:
-    """Return a split as the original takes it; it divides vectors by 255, so they come multiplied."""
+    """Return a split in the original format, with vectors times 255, because the original divides them."""
     split: Split = embedded.splits[name]
     vectors, states = [], []
     for episode in np.unique(embedded.episode[name]):

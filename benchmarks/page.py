@@ -1,4 +1,4 @@
-"""The front page of a leaderboard in headless Chromium: when it can be used, and how long a sort takes.
+"""Time the front page of a leaderboard in headless Chromium: until it is usable, and for a sort.
 
 python -m benchmarks.leaderboard --keep FOLDER && python -m benchmarks.page FOLDER/board/site
 """

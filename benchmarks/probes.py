@@ -1,13 +1,13 @@
-"""How long the probes take on a random CNN's features of a game, and what comes out.
+"""Time the probes on a random CNN's features of a game, and print their scores.
 
     python benchmarks/probes.py [GAME] [--threads 2]                 # linear, full and 1k
     python benchmarks/probes.py [GAME] --adam [--seeds 3]            # anand2019
     python benchmarks/probes.py [GAME] --as-published [--seeds 3]    # with its sampling mistakes
     python benchmarks/probes.py [GAME] --as-published --scale 0.0039 # features 255 times smaller
-    python benchmarks/probes.py [GAME] --adam --variables player_y   # of these alone
+    python benchmarks/probes.py [GAME] --adam --variables player_y   # only these variables
 
-A "full pass" is loss and gradient of all variables over all training rows, so that runs on machines of
-different speed can be compared. Means are over variables, and across categories as published.
+A "full pass" is the loss and gradient of all variables over all training rows; it allows a comparison
+between machines. Means are over variables, and across categories as published.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--adam", action="store_true")
     parser.add_argument("--as-published", action="store_true")
-    parser.add_argument("--scale", type=float, default=1.0, help="multiply the features by this")
-    parser.add_argument("--learning-rate", type=float, default=SCRIPT_LEARNING_RATE, help="of Adam")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, of the probe")
-    parser.add_argument("--variables", nargs="+", help="of the game; all, if not given")
-    parser.add_argument("--encoder-seed", type=int, default=0, help="of the random CNN's weights")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for the features")
+    parser.add_argument(
+        "--learning-rate", type=float, default=SCRIPT_LEARNING_RATE, help="learning rate of Adam"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="number of probe seeds")
+    parser.add_argument("--variables", nargs="+", help="variables to probe; default: all")
+    parser.add_argument("--encoder-seed", type=int, default=0, help="seed of the random CNN's weights")
     options = parser.parse_args()
 
     import torch
@@ -84,7 +86,7 @@ def linear(embedded: Embedded) -> None:
 
 
 def adam(embedded: Embedded, settings: AdamSettings, *, as_published: bool) -> None:
-    """Train the published probe, or what it was."""
+    """Train the published probe, with its sampling fixed or as published."""
     train, validation, test = embedded.splits.values()
     drawn = (embedded.episode["train"], embedded.episode["validation"]) if as_published else None
     cpu = time.process_time()

@@ -1,9 +1,9 @@
-"""What the linear probe reads from the RAM, as bits and as bytes, and from a variable's own byte alone.
+"""Probe the RAM: as bits, as bytes, and only the byte of a variable.
 
-    python benchmarks/ram.py pong --limit 2000              # all variables, so many rows of each split
-    python benchmarks/ram.py video_pinball score_1s --own   # of all rows, from the eight bits of its byte
+    python benchmarks/ram.py pong --limit 2000              # all variables, 2,000 rows of each split
+    python benchmarks/ram.py video_pinball score_1s --own   # all rows, the eight bits of its byte
 
-F1 is of the test split, for all training rows and for 1,000 of them; means are across categories.
+F1 is on the test split, with all training rows and with 1,000; means are across categories.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("game")
-    parser.add_argument("variables", nargs="*", help="all that are probed, if not given")
-    parser.add_argument("--limit", type=int, help="evenly spaced rows of each split")
-    parser.add_argument("--own", action="store_true", help="from the variable's own byte alone")
+    parser.add_argument("variables", nargs="*", help="variables to probe; default: all")
+    parser.add_argument("--limit", type=int, help="number of evenly spaced rows of each split")
+    parser.add_argument("--own", action="store_true", help="use only the byte of the variable")
     options = parser.parse_args()
 
     names = options.variables or load_manifest(options.game).probed("v1")

@@ -1,10 +1,10 @@
-"""A training step of ST-DIM, loading included, over the bare forward and backward pass of its encoder.
+"""Compare a training step of ST-DIM with the bare forward and backward pass of its encoder.
 
-Both work on the same batch of 64 samples, that is 128 whole frames, turn by turn in one run, in CPU seconds.
-The bare pass has its floats ready, and the same layout (channels last) as the step; the step reads uint8 from
-a memory-mapped file, and has the loss, its backward pass and the optimiser besides. For comparison, the
-same step as it is often written: frames in a list of tensors, the default layout, one small product for each
-of the 88 positions.
+Both use the same batch of 64 samples (128 full-size frames), alternate in one run, and are timed in CPU
+seconds. The bare pass starts from floats in the layout of the step (channels last). The step also reads
+uint8 from a memory-mapped file and includes the loss, its backward pass and the optimiser. A third variant
+is a step as it is often written: frames in a list of tensors, the default layout, and a small product for
+each of the 88 positions.
 
 python benchmarks/train.py [--rounds 9] [--profile]
 """
@@ -40,7 +40,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def made_rows(folder: str) -> Rows:
-    """Frames in a file, as `harness.methods.rows.open_rows` maps it."""
+    """Make rows with frames in a file, as `harness.methods.rows.open_rows` maps it."""
     path = Path(folder) / "frames.npy"
     frames = np.lib.format.open_memmap(path, "w+", np.uint8, (ROWS, 210, 160))
     some = sample_frames(FrameSpec(), 256)[:, 0]
@@ -59,7 +59,7 @@ def endless(rows: Rows) -> Iterator[Batch]:
 
 
 def by_loops(rows: Rows) -> Callable[[], object]:
-    """Make the step as it is often written."""
+    """Make a step with loops and lists."""
     method = SpatioTemporalDIM(NatureCNN())
     optimizer = torch.optim.Adam(method.parameters(), lr=3e-4, eps=1e-5)
     frames = [torch.from_numpy(np.array(frame))[None] for frame in rows.frames[:1024]]
@@ -88,7 +88,7 @@ def by_loops(rows: Rows) -> Callable[[], object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--profile", action="store_true", help="show where a step's time goes")
+    parser.add_argument("--profile", action="store_true", help="print a profile of the step")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = made_rows(folder)

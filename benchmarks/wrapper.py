@@ -1,11 +1,11 @@
-"""Steps per second with the wrapper over those without, in one run.
+"""Compare the speed of an environment with and without the wrapper.
 
     python benchmarks/wrapper.py [GAME ...]
 
-The hardest case by far is an environment that steps one frame only (NoFrameskip), since little emulation
-hides the wrapper there. One emulator is stepped in short turns with and without the wrapper, so that both
-meet the same game and the machine's moods. Figures are over single steps: their 10th percentile is what a
-quiet machine gives, the median what this one gave.
+The hardest case is an environment that steps a single frame (NoFrameskip), because there is little
+emulation to hide the wrapper. One emulator alternates between short turns with and without the wrapper, so
+that both see the same game and the same load. Figures are per step: the 10th percentile is that of a quiet
+machine, the median includes other load.
 """
 
 import sys
@@ -24,7 +24,7 @@ TURNS, STEPS = 400, 25  # an odd number, since some games draw every second fram
 
 
 def step_microseconds(env_id: str, label_set: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the 10th and 50th percentile of a step: of the bare environment, and of the wrapped one."""
+    """Return the 10th and 50th percentile of a step, for the bare and for the wrapped environment."""
     bare: gymnasium.Env[Any, Any] = gymnasium.make(env_id)
     envs = bare, AtariARIWrapper(bare, label_set=label_set)
     rng = np.random.default_rng(0)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job, end to end: what README's first lines do by hand.
+# An evaluation from end to end: make a key, build Pong, evaluate, sign, verify.
 set -eu
 here=$(dirname "$0")
 out=${ATARIARI_DEMO_OUT:-results/demo}
