@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from atariari_data.errors import UsageError
 from harness.encoders.encoder import EncoderError, Features, Frames, FrameSpec, LoadedEncoder, sample_frames
-from harness.encoders.features import as_features, describe, rounding, to_numpy
+from harness.encoders.features import as_features, describe, excess, to_numpy
 
 Status = Literal["passed", "failed", "skipped", "info"]
 
@@ -263,7 +263,7 @@ class _Trial:
         others = self.features(np.concatenate([self.frames[: self.half], self.frames[::-1]]))[: self.half]
         says = "features depend on the other frames of the batch"
         return self.differ(
-            "batch", says, alone=self.features(self.frames[:1]), together=whole[:1]
+            "batch", says, like=whole, alone=self.features(self.frames[:1]), together=whole[:1]
         ) or self.differ("batch", says, together=whole[: self.half], with_others=others)
 
     def order(self) -> Finding | None:
@@ -276,19 +276,19 @@ class _Trial:
                 return found
         return None
 
-    def differ(self, rule: str, says: str, **pair: Features) -> Finding | None:
-        """A failure where two sets of features differ by more than rounding does."""
+    def differ(self, rule: str, says: str, like: Features | None = None, **pair: Features) -> Finding | None:
+        """A failure where two sets of features differ by more than rounding does; see `excess`."""
         (left_name, left), (right_name, right) = pair.items()
-        tolerance = rounding(left, self.encoder.precision)
-        distance = np.abs(left.astype(np.float64) - right)
-        if distance.max() <= tolerance:
+        times, tolerance = excess(left, right, self.encoder.precision, like)
+        if times.max() <= 1:
             return None
-        row, column = (int(i) for i in np.unravel_index(distance.argmax(), distance.shape))
+        row, column = (int(i) for i in np.unravel_index(times.argmax(), times.shape))
+        distance = abs(float(left[row, column]) - float(right[row, column]))
         return Finding(
             rule,
             "failed",
-            f"{says}: by up to {_number(distance.max())} (row {row}, feature {column}); "
-            f"rounding explains {_number(tolerance)}",
+            f"{says}: by up to {_number(distance)} (row {row}, feature {column}); "
+            f"rounding explains {_number(tolerance[column])}",
             _excerpt(
                 column, {left_name.replace("_", " "): left[row], right_name.replace("_", " "): right[row]}
             ),

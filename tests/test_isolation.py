@@ -17,6 +17,7 @@ import pytest
 import harness
 from atariari_data import load_dataset
 from atariari_data.errors import AtariariError, UsageError
+from harness.conformance import check
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec, sample_frames
 from harness.encoders.objects import Request
@@ -303,6 +304,47 @@ def encode(frames):
         EncoderError, match=r"other features(.|\n)*rows differ: (train|validation|test) \d+ by"
     ):
         embed(encoder, rows, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "hides",
+    [
+        "np.full((len(x), 1), 1e9)",  # beside one large constant
+        "np.full((len(x), 400), 1e9)",  # beside many
+        "np.full((len(x), 1), 1e9) * (1 + x[:, :1])",  # beside one that is large and varies
+    ],
+)
+def test_batch_statistics_are_not_hidden_by_large_columns(tmp_path: Path, hides: str) -> None:
+    path = tmp_path / "my_encoder.py"
+    path.write_text(
+        f"""
+import numpy as np
+
+def encoder(frames):
+    x = frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+    return np.concatenate([x - 0.05 * x.mean(0), {hides}], axis=1).astype(np.float32)
+""",
+        encoding="utf-8",
+    )
+    encoder = harness.load_encoder(path)
+    rows = {"test": open_split("pong", "test")}
+    with pytest.raises(EncoderError, match=r"rows differ: test \d+ by .* in feature \d+"):
+        embed(encoder, rows, lambda _: None)
+    broken = [finding.rule for finding in check(path, seconds=0) if finding.status == "failed"]
+    assert broken == ["batch"]
+
+
+def test_one_that_fails_on_a_single_frame_always_fails(tmp_path: Path) -> None:
+    path = tmp_path / "my_encoder.py"
+    path.write_text(
+        "def encoder(frames):\n    return frames[:, :, ::10, ::10].reshape(len(frames), -1).squeeze()\n",
+        encoding="utf-8",
+    )
+    rows = {"test": open_split("pong", "test", limit=300)}
+    for _ in range(5):
+        with pytest.raises(EncoderError, match="wrong shape"):
+            embed(harness.load_encoder(path), rows, lambda _: None)
+    assert [f.rule for f in check(path, seconds=0) if f.status == "failed"] == ["shape"]
 
 
 def test_rows_come_back_in_order(start: Start) -> None:

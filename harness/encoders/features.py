@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,16 @@ from harness.encoders.frame_spec import Layout
 Features = npt.NDArray[np.float32]
 Pool = Literal["flatten", "mean", "cls"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
-_HALF = ("float16", "bfloat16")
-_HALF_ROUNDS = 16
+_TOLERANCE = {"float32": (1e-3, 2**-20), "float16": (1.6e-2, 2**-9), "bfloat16": (1.6e-2, 2**-6)}
+"""By precision: relative to a column's deviation and to its size (8 units in the last place, 2 if half)."""
+_SINGLE = 10
+
+
+class Excess(NamedTuple):
+    """How two computations of features differ; see `excess`."""
+
+    times: npt.NDArray[np.float64]
+    tolerance: npt.NDArray[np.float64]
 
 
 class EncoderError(AtariariError):
@@ -117,17 +125,31 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def rounding(features: Features, precision: str) -> float:
-    """Return how far two computations of the same features may lie apart.
+def excess(before: Features, after: Features, precision: str, like: Features | None = None) -> Excess:
+    """Compare two computations of the same features, each column on its own scale.
 
-    Kernels for another batch size add up in another order. What that changes goes with the size of the
-    numbers; what an error of the encoder changes goes with how much its features vary.
+    Kernels for another batch size add up in another order, which changes the last digits of a feature. An
+    error of the encoder is large compared with how much the column varies, and a probe would see it. The root
+    mean square of a column's differences must be within its tolerance, a single difference within ten times
+    that.
 
     Args:
-        features: float32 [n, d]; a single row does not vary, so a thousandth of its size stands for it.
-        precision: As in `harness.encoders.encoder.LoadedEncoder`.
+        before: float32 [n, d].
+        after: float32 [n, d].
+        precision: The encoder's, as in `harness.encoders.encoder.LoadedEncoder`.
+        like: float32 [m, d] of other rows that show how the columns vary; ``before``, if not given.
+
+    Returns:
+        Every difference as a multiple of the largest that rounding explains, float64 [n, d]: over 1 it is an
+        error. The tolerance of each column, float64 [d].
     """
-    vary = float(np.sqrt(features.var(axis=0, dtype=np.float64).mean()))
-    size = float(np.sqrt(np.square(features, dtype=np.float64).mean()))
-    tolerance = 1e-3 * (vary if len(features) > 1 else size) + 1e-5 * size
-    return tolerance * _HALF_ROUNDS if precision in _HALF else tolerance
+    known = np.asarray(before if like is None else like, np.float64)
+    vary, size = known.std(axis=0), np.sqrt(np.square(known).mean(axis=0))
+    relative, units = _TOLERANCE.get(precision, _TOLERANCE["float32"])
+    alive = vary > units * size
+    # A unit that is almost always zero is as noisy as the others. A constant column must not hide them.
+    typical = float(np.median(np.abs(known[:, alive]).max(axis=0))) if alive.any() else 0.0
+    tolerance = relative * vary + units * (size + typical) + np.finfo(np.float32).tiny
+    distance = np.abs(np.asarray(after, np.float64) - before)
+    spread = np.sqrt(np.square(distance).mean(axis=0)) > tolerance
+    return Excess(distance / np.where(spread, tolerance, _SINGLE * tolerance), tolerance)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from atariari_data.errors import UsageError
 from atariari_data.labels import RAM_BYTES
-from harness.encoders.features import EncoderError, Features, rounding
+from harness.encoders.features import EncoderError, Features, excess
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.splits import SplitRows, prefetch
 
@@ -155,11 +155,11 @@ def _plan(missing: Rows, total: int, generator: np.random.Generator) -> list[_Ba
         fill = generator.choice(total, -len(rows) % _FILL)
         first.append(_Batch(np.concatenate([rows, fill]), len(rows), again=False))
     sample = generator.choice(total, min(_SAMPLE, total), replace=False)
-    again = []
+    again, size = [], 1  # an encoder that fails on a single frame always does so here
     while len(sample):
-        size = int(generator.integers(1, _FILL))
         again.append(_Batch(sample[:size], 0, again=True))
         sample = sample[size:]
+        size = int(generator.integers(1, _FILL))
     # The first batch is a first look, so that nobody can tell the second from its place.
     mixed = [*first[1:], *again]
     return [*first[:1], *(mixed[i] for i in generator.permutation(len(mixed)))]
@@ -174,19 +174,22 @@ def _compare(
 ) -> None:
     rows = np.concatenate([rows for rows, _ in second])
     before, after = features[rows], np.concatenate([found for _, found in second])
-    tolerance = rounding(before, precision)
-    distance = np.abs(before.astype(np.float64) - after).max(axis=1)
-    worst = np.argsort(-distance)[:_SHOWN]
-    bad = int((distance > tolerance).sum())
+    times, tolerance = excess(before, after, precision)
+    by_row = times.max(axis=1)
+    bad = int((by_row > 1).sum())
     if not bad:
         return
     shown = []
-    for i in worst[: min(bad, _SHOWN)]:
+    for i in np.argsort(-by_row)[: min(bad, _SHOWN)]:
+        column = int(times[i].argmax())
+        by = abs(float(before[i, column]) - float(after[i, column]))
         split = int(np.searchsorted(starts, rows[i], side="right") - 1)
-        shown.append(f"{names[split]} {rows[i] - starts[split]} by {distance[i]:.3g}")
+        shown.append(f"{names[split]} {rows[i] - starts[split]} by {by:.3g} in feature {column}")
+    worst = int(times.max(axis=0).argmax())
     raise EncoderError(
         "The encoder gives other features for the same frames when it sees them again.",
-        expected=f"the same within {tolerance:.3g}, whatever came before and beside them",
+        expected="the same but for rounding, whatever came before and beside them: for feature "
+        f"{worst} within {tolerance[worst]:.3g} on average",
         got=f"{bad} of {len(rows)} rows differ: {', '.join(shown)}" + (", ..." if bad > _SHOWN else ""),
         cure="No state between calls, no dropout, no batch statistics: harness check says more.",
     )
