@@ -65,12 +65,13 @@ class UsageError(AtariariError):
 
 
 class UnknownNameError(UsageError, LookupError):
-    """An unknown name. The message lists the known names and suggests the nearest."""
+    """An unknown name. The message lists the known names and suggests a similar one."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         """Build the message from the known names."""
         known = list(known)
-        near = difflib.get_close_matches(str(name).lower(), known, n=1)
+        # 0.7 matches "pnog" with "pong", but not "tetris" with "tennis".
+        near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.7)
         super().__init__(
             f"Unknown {kind}: {name!r}.",
             expected="one of " + ", ".join(known),

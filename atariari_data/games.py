@@ -28,8 +28,11 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 LABEL_SETS: tuple[LabelSet, ...] = get_args(LabelSet)
 DEFAULT_LABEL_SET: LabelSet = "v1"
 
-# An environment id around the game's name: module, namespace, RAM observations, frame skip, version.
-_ID = re.compile(r"(?:[\w.]+:)?(?:\w+/)?(?:atari_)?(.*?)(?:-ram)?(?:NoFrameskip|Deterministic)?(?:-v\d+)?")
+# Module, namespace and suffixes around a game's name in the ids of Gymnasium, Gym and EnvPool; ROM files.
+_ENV_ID = re.compile(
+    r"(?:[\w.]+:)?(?:ALE/|atari_)?(?P<game>.*?)(?:-ram)?(?:NoFrameskip|Deterministic)?(?:-v\d+)?(?:\.bin)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -132,22 +135,34 @@ def game(name: str) -> Game:
     """Return a game by its name or by an environment id.
 
     Args:
-        name: ``ms_pacman``, ``Ms. Pac-Man``, ``ALE/MsPacman-v5``, ``ale_py:ALE/MsPacman-ram-v5``,
-            ``MsPacmanNoFrameskip-v4``, ``MsPacman-ramDeterministic-v0``, ``atari_mspacman``...
+        name: ``ms_pacman``, ``Ms. Pac-Man``, ``ALE/MsPacman-v5``, ``MsPacmanNoFrameskip-v4``; docs/wrapper.md
+            lists all forms.
 
     Raises:
-        UnknownNameError: No such game. The message lists the known games and suggests the nearest.
+        UnknownNameError: No such game. The message lists the known games and suggests a similar name.
         DataError: The annotation file is damaged.
     """
-    if isinstance(name, str):
-        match = _ID.fullmatch(name.strip())
-        base = match[1] if match else name
-        squashed = re.sub(r"[^a-z0-9]", "", base.lower())
-        for known in game_names():
-            if known.replace("_", "") == squashed:
-                return _read(known)
-        name = base
-    raise UnknownNameError("game", name, game_names())
+    if not isinstance(name, str):
+        raise UnknownNameError("game", name, game_names())
+    return _read(_canonical(name))
+
+
+@cache
+def _canonical(name: str) -> str:
+    match = _ENV_ID.fullmatch(name.strip())
+    base = match["game"] if match else name
+    letters = _letters(base)
+    for known in game_names():
+        if _letters(known) == letters:
+            return known
+    for known in game_names():
+        if _letters(_read(known).title) == letters:
+            return known
+    raise UnknownNameError("game", base, game_names())
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 @cache

@@ -159,9 +159,8 @@ def values_of(variable: Variable) -> npt.NDArray[np.uint8]:
     return np.array(value // 16 * 10 + value % 16 if variable.bcd else -(-value // variable.step), np.uint8)
 
 
-@cache
 def decoder(game_name: str, label_set: str = DEFAULT_LABEL_SET) -> Decoder:
-    """Return the decoder of a game and label set.
+    """Return the decoder of a game and label set; always the same object for the same two.
 
     Args:
         game_name: A game, or an environment id.
@@ -170,8 +169,15 @@ def decoder(game_name: str, label_set: str = DEFAULT_LABEL_SET) -> Decoder:
     Raises:
         UnknownNameError: No such game or label set.
     """
+    found = game(game_name)
+    found.variables(label_set)  # before the cache, which needs something hashable
+    return _decoder(found.name, label_set)
+
+
+@cache
+def _decoder(game_name: str, label_set: str) -> Decoder:
     variables = game(game_name).variables(label_set)
     values = np.array([values_of(variable) for variable in variables], np.uint8).reshape(-1, 256)
     addresses = np.array([variable.address for variable in variables], np.intp)
     names = tuple(variable.name for variable in variables)
-    return Decoder(game(game_name).name, label_set, names, addresses, values)
+    return Decoder(game_name, label_set, names, addresses, values)

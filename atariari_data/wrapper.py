@@ -63,12 +63,18 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         self._decoder = decoder(game or _rom_name(env), label_set)
         self._atari = env.unwrapped
         self._ram = np.empty(RAM_BYTES, np.uint8)
-        self._is_copy = False
+        # RAM at which a copy's new emulator started, until it has a state of its own.
+        self._unset: tuple[int, bytes] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle (or deep-copy) with a note of the RAM, which the copy's emulator will not have."""
+        return {**vars(self), "_unset": self._present()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickle or a deep copy, whose emulator is a new one that was never reset."""
+        """Restore a pickle or a deep copy; ale-py gives it a new emulator without the original's state."""
         vars(self).update(state)
-        self._is_copy = True
+        present = self._present()
+        self._unset = present if present != self._unset else None
 
     @property
     def game(self) -> str:
@@ -85,7 +91,7 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
     ) -> tuple[ObsType, dict[str, Any]]:
         """Reset the environment; ``info["labels"]`` describes the first observation."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._is_copy = False
+        self._unset = None
         info["labels"] = self.labels()
         return observation, info
 
@@ -101,16 +107,20 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         """Return the labels of the emulator's current RAM.
 
         Raises:
-            UsageError: This is a copy that was neither reset nor restored. Copying an ale-py environment
-                gives a new emulator, not the state of the old one.
+            UsageError: This is a copy or a pickle that was neither reset nor restored: ale-py gives it a new
+                emulator, without the original's state.
         """
-        if self._is_copy and self._atari.ale.getFrameNumber() == 0:  # type: ignore[attr-defined]
+        if self._unset is not None and self._unset == self._present():
             raise UsageError(
                 "This copy of the environment has a new emulator without the original's state.",
-                cure="Call reset(), or copy.unwrapped.restore_state(env.unwrapped.clone_state()).",
+                cure="Call copy.reset(), or copy.unwrapped.restore_state(env.unwrapped.clone_state()).",
             )
         self._atari.ale.getRAM(self._ram)  # type: ignore[attr-defined]
         return self._decoder.scalars(self._ram.tobytes())
+
+    def _present(self) -> tuple[int, bytes]:
+        ale = self._atari.ale  # type: ignore[attr-defined]
+        return ale.getFrameNumber(), ale.getRAM().tobytes()
 
 
 def _check_atari(env: object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from atariari_data import game, game_names, labels, positions
-from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.errors import UsageError
 from atariari_data.games import Variable
 from atariari_data.labels import decoder
 
@@ -104,80 +104,6 @@ def test_arithmetic_wraps_unless_another_type_is_asked_for() -> None:
 def test_a_type_that_cannot_hold_the_labels_is_refused(dtype: Any) -> None:
     with pytest.raises(UsageError, match="dtype cannot hold the labels"):
         labels(RAM, "pong", dtype=dtype)
-
-
-# Names of Gymnasium (past and present ids), the original, EnvPool and Sample Factory.
-MS_PACMAN = [
-    "ms_pacman",
-    "MsPacman",
-    "mspacman",
-    "MSPACMAN",
-    "ALE/MsPacman-v5",
-    "ALE/MsPacman-ram-v5",
-    "ale_py:ALE/MsPacman-v5",
-    "ale_py.env:ALE/MsPacman-ram-v5",
-    "MsPacman-v5",
-    "MsPacman-v0",
-    "MsPacman-v4",
-    "MsPacmanDeterministic-v0",
-    "MsPacmanDeterministic-v4",
-    "MsPacmanNoFrameskip-v0",
-    "MsPacmanNoFrameskip-v4",
-    "MsPacmanNoFrameskip",
-    "MsPacman-ram-v0",
-    "MsPacman-ram-v4",
-    "MsPacman-ramDeterministic-v4",
-    "MsPacman-ramNoFrameskip-v4",
-    "MsPacman-ramNoFrameskip-v0",
-    "ale_py:MsPacmanNoFrameskip-v4",
-    "atari_mspacman",
-    "atari_ms_pacman",
-]
-
-
-@pytest.mark.parametrize("name", [*MS_PACMAN, "Ms. Pac-Man", " ms_pacman "])
-def test_every_name_in_use_is_understood(name: str) -> None:
-    assert game(name).name == "ms_pacman"
-
-
-@pytest.mark.parametrize("name", game_names())
-def test_every_game_is_known_by_its_title_and_by_every_id_of_gymnasium(name: str) -> None:
-    import gymnasium
-
-    import atariari_data.wrapper  # noqa: F401  registers the ids
-
-    assert game(game(name).title).name == name
-    ids = [
-        spec.id
-        for spec in gymnasium.registry.values()
-        if str(spec.entry_point).startswith("ale_py") and spec.kwargs.get("game") == name
-    ]
-    assert len(ids) >= 5
-    assert {game(each).name for each in ids} == {name}
-    assert {game(f"ale_py:{each}").name for each in ids} == {name}
-
-
-@pytest.mark.parametrize("name", [None, 3, "", "-v4", "ALE/", "NoFrameskip-v4", b"pong"])
-def test_what_is_no_name_is_refused(name: Any) -> None:
-    with pytest.raises(UnknownNameError, match="Unknown game"):
-        game(name)
-
-
-def test_only_a_near_name_is_suggested() -> None:
-    with pytest.raises(UnknownNameError) as raised:
-        game("assault")
-    assert raised.value.cure is None
-
-
-@pytest.mark.parametrize("label_set", [None, 1, "v0"])
-def test_an_unknown_label_set_is_refused(label_set: Any) -> None:
-    with pytest.raises(UnknownNameError, match=f"Unknown label set of pong: {label_set!r}"):
-        labels(RAM, "pong", label_set)
-
-
-def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
-        labels(RAM, "pnog")
 
 
 def test_a_pickled_decoder_is_two_names() -> None:

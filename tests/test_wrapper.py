@@ -176,7 +176,10 @@ def test_spec_makes_it_again() -> None:
     assert again.reset(seed=0)[1] == env.reset(seed=0)[1]
 
 
-@pytest.mark.parametrize("again", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])  # noqa: S301  our own
+COPIES: list[Callable[[Env], Any]] = [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy]  # noqa: S301
+
+
+@pytest.mark.parametrize("again", COPIES, ids=["pickle", "deepcopy"])
 def test_copies_have_an_emulator_of_their_own(again: Callable[[Env], Env]) -> None:
     env = AtariARIWrapper(atari(), label_set="anand2019")
     env.reset(seed=0)
@@ -208,9 +211,9 @@ def test_no_environment_at_all_is_refused() -> None:
         AtariARIWrapper("ALE/Pong-v5")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("game_name", ["pong", "qbert"])
-@pytest.mark.parametrize("again", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])  # noqa: S301  our own
-def test_a_copy_has_no_labels_before_it_has_a_state(game_name: str, again: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("game_name", ["pong", "qbert", "yars_revenge"])
+@pytest.mark.parametrize("again", COPIES, ids=["pickle", "deepcopy"])
+def test_a_copy_has_no_labels_before_it_has_a_state(game_name: str, again: Callable[[Env], Any]) -> None:
     env = AtariARIWrapper(atari(game_name))
     env.reset(seed=1)
     for _ in range(30):
@@ -218,13 +221,21 @@ def test_a_copy_has_no_labels_before_it_has_a_state(game_name: str, again: Calla
     copied = again(FrameStackObservation(env, 2)).env
     with pytest.raises(UsageError, match="new emulator without the original's state"):
         copied.labels()
-    restored = again(env)
-    restored.unwrapped.restore_state(env.unwrapped.clone_state())  # type: ignore[attr-defined]
-    assert restored.labels() == env.labels()
     copied.reset(seed=2)
     assert copied.labels() == expected(copied, game_name)
-    env.reset()
-    assert env.labels() == expected(env, game_name)
+    restored = again(env)
+    restored.unwrapped.restore_state(env.unwrapped.clone_state())  # type: ignore[attr-defined]
+    assert restored.labels() == env.labels() == expected(env, game_name)
+    stepped = again(env)
+    assert stepped.step(0)[4]["labels"] == stepped.labels() == expected(stepped, game_name)
+
+
+def test_a_copy_of_a_game_that_has_just_begun_has_its_labels() -> None:
+    env = AtariARIWrapper(atari())
+    _, info = env.reset(seed=1)
+    copied = copy.deepcopy(env)
+    copied.unwrapped.restore_state(env.unwrapped.clone_state())  # type: ignore[attr-defined]
+    assert copied.labels() == info["labels"]
 
 
 def test_pooling_shows_what_single_frames_do_not() -> None:

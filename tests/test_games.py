@@ -1,0 +1,109 @@
+"""Names of games, in all forms in use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import ale_py
+import gymnasium
+import numpy as np
+import pytest
+
+from atariari_data import game, game_names, labels
+from atariari_data.errors import UnknownNameError
+
+PAGE = (Path(__file__).parents[1] / "docs" / "wrapper.md").read_text(encoding="utf-8")
+SECTION = PAGE.split("## Names of games")[1].split("\n## ")[0]
+LISTED = [
+    name
+    for row in re.findall(r"^\| .*? \| (`.*) \|$", SECTION, re.MULTILINE)
+    for name in re.findall("`(.*?)`", row)
+]
+FORMS = (
+    "{0}",
+    "ALE/{0}-v5",
+    "ale_py:ALE/{0}-v5",
+    "{0}-v5",
+    *(
+        f"{{0}}{ram}{skip}-{v}"
+        for ram in ("", "-ram")
+        for skip in ("", "NoFrameskip", "Deterministic")
+        for v in ("v0", "v4")
+    ),
+    "ALE/{0}-ram-v5",
+    "atari_{1}",
+    "{1}.bin",
+    " {1} ",
+    "{0}NoFrameskip",
+    "ale_py.env:{0}NoFrameskip-v4",
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_game_is_known_by_every_form(form: str) -> None:
+    for name in game_names():
+        assert game(form.format(name.title().replace("_", ""), name)).name == name
+
+
+@pytest.mark.parametrize("name", game_names())
+def test_a_game_is_known_by_its_title(name: str) -> None:
+    assert game(game(name).title).name == name
+
+
+def test_every_registered_id_of_a_game_is_known() -> None:
+    gymnasium.register_envs(ale_py)
+    known = 0
+    for spec in gymnasium.registry.values():
+        rom: Any = spec.kwargs.get("game")
+        if rom in game_names() and "ale_py" in str(spec.entry_point):
+            assert game(spec.id).name == rom
+            known += 1
+    assert known >= len(game_names()) * 5
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_the_names_on_the_page_are_known(name: str) -> None:
+    assert game(name).name in {"pong", "ms_pacman", "montezuma_revenge", "hero", "qbert", "private_eye"}
+
+
+def test_the_page_lists_them() -> None:
+    assert len(LISTED) > 20
+
+
+@pytest.mark.parametrize("name", [None, 3, b"pong", ["pong"], "", "-ram", "ALE/", "Pongv5", "other/Pong-v5"])
+def test_other_names_are_refused(name: Any) -> None:
+    with pytest.raises(UnknownNameError, match="Unknown game"):
+        game(name)
+    with pytest.raises(UnknownNameError, match="Unknown game"):
+        labels(np.zeros(128, np.uint8), name)
+
+
+@pytest.mark.parametrize("label_set", [None, 1, ["v1"], "V1"])
+def test_other_label_sets_are_refused(label_set: Any) -> None:
+    with pytest.raises(UnknownNameError, match="Unknown label set of pong"):
+        game("pong").variables(label_set)
+    with pytest.raises(UnknownNameError, match="Unknown label set of pong"):
+        labels(np.zeros(128, np.uint8), "pong", label_set)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("pnog", "pong"),
+        ("brekout", "breakout"),
+        ("ALE/Pacman-v5", "ms_pacman"),
+        ("montezumasrevenges", "montezuma_revenge"),
+    ],
+)
+def test_a_name_that_is_near_is_suggested(name: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"Did you mean '{near}'"):
+        game(name)
+
+
+@pytest.mark.parametrize("name", ["assault", "enduro", "gopher", "alien", "video_cube", "x", ""])
+def test_a_name_that_is_not_near_suggests_none(name: str) -> None:
+    with pytest.raises(UnknownNameError) as error:
+        game(name)
+    assert error.value.cure is None
