@@ -5,19 +5,21 @@ For your own tests: ``assert_conforms(MyEncoder())``. On the command line: ``har
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import AtariariError, UsageError
 from harness.encoders.encoder import EncoderError, Features, Frames, FrameSpec, LoadedEncoder, sample_frames
 from harness.encoders.features import as_features, describe, excess, to_numpy
 
@@ -34,6 +36,8 @@ RULES = {
     "order": "the features of a frame do not depend on its place in the batch",
 }
 LEAST_FRAMES = 8
+TIMEOUT = 600.0
+"""Default limit in seconds for a check in a process of its own."""
 _EXCERPT = 6
 
 
@@ -101,26 +105,55 @@ def check(
     return findings
 
 
-def check_apart(encoder: str, **options: Any) -> list[Finding]:
-    """Try an encoder as `check` does, in a process of its own, so that one which ends its process is told.
+def check_apart(encoder: str, *, timeout: float = TIMEOUT, **options: Any) -> list[Finding]:
+    """Check an encoder as `check` does, in a process of its own that may crash, exit or hang.
 
     Args:
         encoder: A file, a folder of a run, or a name.
+        timeout: Seconds for loading and all rules together.
         options: As for ``check``.
 
     Raises:
-        EncoderError: It cannot be loaded, or the process ended before it was tried.
+        EncoderError: The encoder cannot be loaded, ended its process, or took too long.
         UsageError: As ``check``.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        try:
-            return process.submit(check, encoder, **options).result()
-        except BrokenProcessPool as error:
+    context = get_context("spawn")
+    findings, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_findings, args=(sender, encoder, options))
+    process.start()
+    sender.close()
+    try:
+        if not wait([findings, process.sentinel], timeout):
             raise EncoderError(
-                "The encoder ended the process in which it was tried.",
-                expected="that it comes back with features, or raises",
-                cure="No exit in it; a library that crashes says more under `python -X faulthandler`.",
-            ) from error
+                "The encoder did not finish the check.",
+                expected=f"at most {timeout:g} s",
+                cure="Give it more time: --timeout.",
+            )
+        found = findings.recv()
+    except EOFError as error:
+        raise EncoderError(
+            "The encoder ended the process in which it was tried.",
+            expected="that it comes back with features, or raises",
+            cure="No exit in it; a library that crashes says more under `python -X faulthandler`.",
+        ) from error
+    finally:  # its threads and what it started may never end by themselves
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.name == "posix" and process.pid is not None:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
+    if isinstance(found, AtariariError):
+        raise found
+    return list(found)
+
+
+def _send_findings(sender: Connection, encoder: str, options: dict[str, Any]) -> None:
+    if os.name == "posix":
+        os.setsid()
+    try:
+        sender.send(check(encoder, **options))
+    except AtariariError as error:
+        sender.send(error)
 
 
 def conforms(findings: list[Finding]) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 
 from atariari_data.errors import UsageError
 from harness.cli.main import cli
-from harness.conformance import RULES, ConformanceError, assert_conforms, check, conforms, report
+from harness.conformance import RULES, ConformanceError, assert_conforms, check, check_apart, conforms, report
 from harness.encoders.encoder import EncoderError, FrameSpec, sample_frames
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "my_encoder.py"
@@ -211,3 +211,17 @@ def test_on_the_command_line_findings_and_errors_come_back(tmp_path: Path) -> No
     assert [f["rule"] for f in json.loads(said.stdout)][: len(RULES)] == list(RULES)
     said = CliRunner().invoke(cli, ["check", str(tmp_path / "nowhere.py")])
     assert (said.exit_code, "no encoder file" in said.stderr) == (1, True)
+
+
+def test_a_check_ends_although_the_encoder_does_not(tmp_path: Path) -> None:
+    works = "def encoder(x):\n    return x[:, 0, ::10, ::10].reshape(len(x), -1)\n"
+    file = tmp_path / "my_encoder.py"
+    file.write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()\n" + works
+    )
+    assert conforms(check_apart(str(file), seconds=0))
+    file.write_text("while True: pass\n" + works)
+    said = CliRunner().invoke(cli, ["check", str(file), "--timeout", "3"])
+    assert said.exit_code == 1
+    assert "did not finish the check" in said.stderr
+    assert "at most 3 s" in said.stderr

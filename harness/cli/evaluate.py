@@ -156,6 +156,13 @@ def evaluate(
 @_pool
 @_spec
 @_autocast
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Seconds that the whole check may take.",
+)
 @json_option
 def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
     """Check an encoder before a long run.
