@@ -8,6 +8,7 @@ passes every other name through.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -47,11 +48,19 @@ def load_dataset(path: str = NAME, name: str | None = None, **kwargs: Any) -> da
 
 
 def announce() -> None:
-    """Register ``datasets.load_dataset("atariari", ...)``, now or as soon as `datasets` is imported."""
+    """Register the dataset with `datasets` and Atari with `gymnasium`, once they are imported."""
+    wrapt.register_post_import_hook(_register_atari, "gymnasium")
     for module in ("datasets.load", "datasets.inspect"):
         wrapt.register_post_import_hook(_answer_for_our_name, module)
         if module in sys.modules:
             _answer_for_our_name(sys.modules[module])
+
+
+def _register_atari(gymnasium: ModuleType) -> None:
+    with contextlib.suppress(ImportError, OSError):
+        import ale_py
+
+        gymnasium.register_envs(ale_py)
 
 
 def _answer_for_our_name(module: ModuleType) -> None:

@@ -90,3 +90,19 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("name", ["wrapper", "dataset"])
+def test_the_python_of_a_page_runs(name: str) -> None:
+    text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    space: dict[str, object] = {"__name__": name}
+    for block in blocks:
+        exec(compile(block, f"{name}.md", "exec"), space)  # noqa: S102  our own page
+    if name == "dataset":
+        assert {row["game"] for row in space["both"]} == {"pong", "breakout"}  # type: ignore[attr-defined]
+        mixed = [row["game"] for row in space["mixed"].take(10)]  # type: ignore[attr-defined]
+        assert mixed == ["pong", "breakout"] * 5
+    else:
+        env, again = space["env"], space["again"]
+        assert again.labels() == env.labels()  # type: ignore[attr-defined]

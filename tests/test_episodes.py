@@ -149,6 +149,17 @@ def test_the_dataset_takes_a_seed_too(folder: str) -> None:
         assert np.array_equal(gray, frame[0])
 
 
+def test_the_dataset_and_get_episodes_record_the_same_rows(folder: str) -> None:
+    data = load_dataset("atariari", "breakout", seed=7, steps=900, lanes=2, cache_dir=folder)
+    found = get_episodes("breakout", seed=7, steps=900, num_processes=2, color=True, cache_dir=folder)
+    for split, episodes in zip(("train", "validation", "test"), (found[0], found[1], found[4]), strict=True):
+        frames = [frame for episode in episodes for frame in episode]
+        assert len(frames) == len(data[split])
+        for at in (0, len(frames) // 2, -1):
+            png = data[split][at]["frame"]
+            assert np.array_equal(frames[at].permute(1, 2, 0), np.asarray(png.convert("RGB")))
+
+
 def test_rows_recorded_here_are_not_those_that_are_frozen_under_the_same_seed(folder: str) -> None:
     # The small frozen Breakout has seed 7, and the first of its lanes stands first.
     wanted: dict[str, Any] = {"seed": 7, "steps": 130, "lanes": 1, "unsplit": True, "cache_dir": folder}

@@ -301,3 +301,33 @@ print(sorted(wrapper(gymnasium.make("ALE/Pong-v5")).reset()[1]["labels"]))
 def test_names_that_are_not_there_say_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'AtariAriWrapper'"):
         _ = atariari_data.AtariAriWrapper
+
+
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+def test_importing_the_package_is_enough_in_every_process(context: str, tmp_path: Any) -> None:
+    """Environments that are made in workers need no import of ale-py or of the wrapper."""
+    program = f"""
+import atariari_data, gymnasium
+
+def make():
+    return gymnasium.make("ALE/Pong-v5")
+
+def main():
+    assert make().reset()
+    envs = gymnasium.vector.AsyncVectorEnv([make, make], context={context!r})
+    print(envs.reset(seed=0)[0].shape)
+    envs.close()
+    wrap = [atariari_data.AtariARIWrapper]
+    envs = gymnasium.make_vec("ALE/Pong-v5", num_envs=2, vectorization_mode="async",
+                              vector_kwargs={{"context": {context!r}}}, wrappers=wrap)
+    print(envs.reset(seed=0)[1]["labels"]["ball_x"].shape)
+    envs.close()
+
+if __name__ == "__main__":
+    main()
+"""
+    file = tmp_path / "program.py"
+    file.write_text(program)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["(2, 210, 160, 3)", "(2,)"]
