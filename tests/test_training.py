@@ -216,6 +216,14 @@ def test_a_tracker_that_is_not_installed_names_its_extra(
         train(_settings(), tmp_path, Budget(steps=1), around, rows=dots)
 
 
+def test_a_tracker_that_is_not_known_is_refused_before_frames_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.methods.train.open_rows", pytest.fail)
+    with pytest.raises(UnknownNameError, match=r"tensorbord.*\n.*\n.*'tensorboard'"):
+        train(_settings(), tmp_path, Budget(steps=1), Surroundings(trackers=("tensorbord",)))
+
+
 def test_mixed_precision_learns_the_same_but_for_rounding(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
     found = []
     for mixed in (False, True):

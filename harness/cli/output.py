@@ -24,6 +24,8 @@ def check_writable(out: Path | None) -> None:
     Raises:
         UsageError: ``out`` exists, or its folder is not writable.
     """
+    if out is not None and out.is_dir():
+        raise UsageError(f"{out} is a folder.", cure=f"Name a file, such as {out / 'result.json'}.")
     for path in () if out is None else (out, file_beside(out)):
         if path.exists():
             raise UsageError(f"{path} already exists.", cure="Choose another file, or delete it first.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -127,6 +128,20 @@ TRACKERS: Final[Mapping[str, Callable[[Path, str], Tracker]]] = {
 }
 
 
+def check_trackers(names: Collection[str]) -> None:
+    """Check before a run that its trackers can be used.
+
+    Raises:
+        UnknownNameError: No such tracker.
+        MissingExtraError: Its package is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownNameError("tracker", name, TRACKERS)
+        if find_spec(name) is None:
+            raise MissingExtraError(name, name)
+
+
 class Trackers:
     """All trackers of a run."""
 
@@ -137,9 +152,7 @@ class Trackers:
             UnknownNameError: No such tracker.
             MissingExtraError: Its package is not installed.
         """
-        for other in others:
-            if other not in TRACKERS:
-                raise UnknownNameError("tracker", other, TRACKERS)
+        check_trackers(others)
         more = [TRACKERS[other](folder, name) for other in others]
         self._all: list[Tracker] = [JsonLines(folder, step), *more]
 

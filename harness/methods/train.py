@@ -35,7 +35,7 @@ from harness.methods.run import (
     write_weights,
 )
 from harness.methods.sampling import draw_epoch, validation_batches
-from harness.methods.trackers import Trackers
+from harness.methods.trackers import Trackers, check_trackers
 
 _log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ def train(
     kind = load_method(settings.method)
     options = parse_options(kind, settings.options)
     kind.check_options(options)
+    check_trackers(around.trackers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         encoder = kind.make_encoder(settings.network, options)
