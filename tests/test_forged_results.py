@@ -452,7 +452,7 @@ def test_a_key_outside_its_time(made: TestBoard, board: Board, options: str, mat
     keys_now = KeyList(made.line(ALICE, options), frozenset(), NOW)
     result = loads(signed_by(made.key(ALICE), built()))
     with pytest.raises(AtariariError, match=match):
-        check_entry(board, None, result, [keys_now], new=NOW)
+        check_entry(board, None, result, lambda _: keys_now, new=NOW)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ _NEAR_MAJORITY = 0.002
 _NEARLY_PERFECT = 0.999
 
 NO_CELL = -1
+
+KeysAt: TypeAlias = Callable[[PublicKey], KeyList]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def check_entry(
     board: Board,
     path: str | None,
     result: Result,
-    keys: Sequence[KeyList] | None = None,
+    keys: KeysAt | None = None,
     *,
     new: datetime | None = None,
     order: int = 0,
@@ -150,8 +152,8 @@ def check_entry(
         board: The rules.
         path: Where it lies; None for a result that is not on a leaderboard yet.
         result: The result.
-        keys: Lists of keys, any of which may cover a signature: those of the commits that added or changed
-            the file. The leaderboard's present list, if not given.
+        keys: Returns the list that a key must be in: that of the commit that added its signature. The
+            leaderboard's present list, if not given.
         new: The time now, for a result that is about to come in: its protocol must be open and its run over.
         order: Number of the commit in which it came in.
 
@@ -163,7 +165,7 @@ def check_entry(
     signed = result.signed
     place = path_of(signed)
     submitter = signed.submitter.principal if signed.submitter else ""
-    cosigners = _check_signatures(result, submitter, [board.keys] if keys is None else keys)
+    cosigners = _check_signatures(result, submitter, keys or (lambda _: board.keys))
     check(signed)
     protocol = board.protocols.get(signed.protocol.digest)
     if protocol is None:
@@ -245,13 +247,23 @@ def _check_fresh(signed: Signed) -> None:
         )
 
 
-def _check_signatures(result: Result, submitter: str, keys: Sequence[KeyList]) -> tuple[str, ...]:
+def _check_signatures(result: Result, submitter: str, keys: KeysAt) -> tuple[str, ...]:
     """Return the maintainers who co-signed."""
     maintainers: set[str] = set()
 
     def owner(key: PublicKey) -> str:
-        person, is_maintainer = _owner(key, keys)
-        maintainers.update({person} if is_maintainer else ())
+        known = keys(key)
+        entry = known.owner(key)
+        refusal = "it is not in the list of keys"
+        if entry is not None:
+            refusal = (known.at and entry.refusal(NAMESPACE, known.at)) or ""
+        if entry is None or refusal:
+            raise SignatureError(
+                f"The key {key.fingerprint} is not accepted: {refusal}.",
+                cure="A new key is merged first, in a change of its own: harness leaderboard admit",
+            )
+        (person,) = entry.principals
+        maintainers.update(known.maintainers & {person})
         return person
 
     found = signers_of(result, owner)
@@ -262,24 +274,3 @@ def _check_signatures(result: Result, submitter: str, keys: Sequence[KeyList]) -
     if result.signed.dataset.fresh_seed is not None and submitter not in maintainers:
         raise SignatureError("Only maintainers submit results on a fresh split.", got=submitter)
     return tuple(others)
-
-
-def _owner(key: PublicKey, keys: Sequence[KeyList]) -> tuple[str, bool]:
-    """Return whose key it is, and whether that was a maintainer."""
-    refusal = "it is not in the list of keys"
-    people: set[tuple[str, bool]] = set()
-    for known in keys:
-        entry = known.owner(key)
-        if entry is None:
-            continue
-        reason = None if known.at is None else entry.refusal(NAMESPACE, known.at)
-        if reason is None:
-            people.add((entry.principals[0], entry.principals[0] in known.maintainers))
-        else:
-            refusal = reason
-    if not people:
-        raise SignatureError(
-            f"The key {key.fingerprint} is not accepted: {refusal}.",
-            cure="A new key is merged first, in a change of its own: harness leaderboard admit",
-        )
-    return max(people, key=lambda each: each[1])

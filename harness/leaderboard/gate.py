@@ -5,7 +5,8 @@ A change is judged by the tip of the branch that it goes to, and by the files th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +26,13 @@ from harness.leaderboard.board import (
     read_rules,
 )
 from harness.leaderboard.change import Change, Finding, check_change, must_stay, stem
-from harness.leaderboard.entry import Entry, check_entry, uncollected
+from harness.leaderboard.entry import Entry, KeysAt, check_entry, uncollected
 from harness.leaderboard.notices import doubts, replacements, returns
 from harness.leaderboard.repository import Blob, BoardError, Past, Repository, RulesAt, Tree
 from harness.leaderboard.together import check_together
 from harness.results.canonical import MAX_BYTES, ResultError
 from harness.results.result_file import loads
+from harness.signing.sshsig import PublicKey
 
 _LAST = 1 << 60
 """Order of a result that is about to come in: after all others."""
@@ -91,9 +93,9 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
             new = path in change.added
             try:
                 result = loads(data)
-                covering = keys.covering(path, changed=path in change.paths)
+                listed = keys.of(path, changed=path in change.paths)
                 order = _LAST if new else past.order.get(path, 0)
-                entry = check_entry(board, path, result, covering, new=now if new else None, order=order)
+                entry = check_entry(board, path, result, listed, new=now if new else None, order=order)
             except AtariariError as error:
                 if stem(path) not in gone:
                     found.add(path, error)
@@ -140,10 +142,26 @@ class _KeyLists:
         now = self._at(RulesAt(*(tip[path].oid if path in tip else "" for path in (SIGNERS, RULES))))
         self._now = KeyList(now.text, now.maintainers, datetime.now(UTC))
 
-    def covering(self, path: str, *, changed: bool) -> Sequence[KeyList]:
-        """Return those that cover a file: of all commits that touched it, and today's for a change to it."""
-        found = [self._at(rules) for rules in dict.fromkeys(self._past.rules.get(path, ()))]
-        return [*found, self._now] if changed else found
+    def of(self, path: str, *, changed: bool) -> KeysAt:
+        """Return the list that each signature of a file must be in: of the commit that added the signature.
+
+        Args:
+            path: The file.
+            changed: Whether the change touches it, so that a signature which is not in it yet is new.
+        """
+        touched = self._past.touched.get(path, ())
+        if len(touched) == 1 and not changed:
+            return lambda _: self._at(touched[0].rules)
+        since: dict[str, RulesAt] = {}
+        for rules, oid in touched:
+            with suppress(AtariariError):
+                for signature in loads(self._repository.content(oid)).signatures:
+                    since.setdefault(signature.keyid, rules)
+
+        def keys(key: PublicKey) -> KeyList:
+            return self._at(since[key.fingerprint]) if key.fingerprint in since else self._now
+
+        return keys
 
     def _at(self, rules: RulesAt) -> KeyList:
         if rules not in self._known:

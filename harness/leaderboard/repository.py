@@ -53,18 +53,25 @@ class RulesAt(NamedTuple):
     board: str
 
 
+class Touched(NamedTuple):
+    """A commit that added or changed a file: the rules at it, and the object name of the file."""
+
+    rules: RulesAt
+    oid: str
+
+
 @dataclass(frozen=True)
 class Past:
     """What the first-parent history says of the files in a folder.
 
     Attributes:
         order: Number of the commit in which each file came in.
-        rules: The rules at each commit that added or changed the file.
+        touched: The commits that added or changed each file, the first one first.
         removed: Object names of files that were there once.
     """
 
     order: Mapping[str, int]
-    rules: Mapping[str, Sequence[RulesAt]]
+    touched: Mapping[str, Sequence[Touched]]
     removed: Mapping[str, str]
 
 
@@ -225,7 +232,7 @@ class Repository:
             *(revision, "--", under, signers, board),
         )
         order: dict[str, int] = {}
-        rules: defaultdict[str, list[RulesAt]] = defaultdict(list)
+        touched: defaultdict[str, list[Touched]] = defaultdict(list)
         removed: dict[str, str] = {}
         now = RulesAt("", "")
         for number, step in enumerate(log.split(b"\x01")[1:]):
@@ -240,12 +247,12 @@ class Repository:
                 if status == b"D":
                     removed[path] = before.decode()
                     order.pop(path, None)
-                    rules.pop(path, None)
+                    touched.pop(path, None)
                     continue
                 removed.pop(path, None)
                 order.setdefault(path, number)
-                rules[path].append(now)
-        return Past(order, rules, removed)
+                touched[path].append(Touched(now, after[path]))
+        return Past(order, touched, removed)
 
     def uncommitted(self) -> list[str]:
         """Return paths that differ between HEAD, the index and the working tree, untracked ones included."""
