@@ -106,11 +106,13 @@ class Game:
         name: Name of the dataset config and of ale-py's ROM: ``ms_pacman``.
         title: Display name: ``Ms. Pac-Man``.
         label_sets: Variables by label set, in the order of the file.
+        modes: What is known of modes and difficulties other than the default ones.
     """
 
     name: str
     title: str
     label_sets: Mapping[LabelSet, tuple[Variable, ...]]
+    modes: str = ""
 
     def variables(self, label_set: str = DEFAULT_LABEL_SET) -> tuple[Variable, ...]:
         """Return the variables of a label set.
@@ -185,7 +187,7 @@ def parse(name: str, content: bytes, *, cure: str) -> Game:
     try:
         found = tomllib.loads(content.decode())
         sets = {s: _variables(s, found[s]) for s in LABEL_SETS if s in found}
-        return Game(name=name, title=found["title"], label_sets=sets)
+        return Game(name=name, title=found["title"], label_sets=sets, modes=found.get("modes", ""))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"The annotation file of {name} cannot be read: {error}", cure=cure) from error
 

@@ -5,6 +5,7 @@ Importing this module registers the Atari environments of ale-py with Gymnasium.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, SupportsFloat
 
 import ale_py
@@ -16,6 +17,7 @@ from gymnasium.vector import VectorEnv
 
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET
+from atariari_data.games import game as game_of
 from atariari_data.labels import RAM_BYTES, decoder
 
 gymnasium.register_envs(ale_py)
@@ -56,6 +58,9 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         Raises:
             UsageError: ``env`` is not a single ale-py environment.
             UnknownNameError: No annotations for this game, or no such label set.
+
+        Warns:
+            UserWarning: The environment runs a mode or difficulty in which the labels were not checked.
         """
         _check_atari(env)
         RecordConstructorArgs.__init__(self, label_set=label_set, game=game)
@@ -63,6 +68,7 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         self._decoder = decoder(game or _rom_name(env), label_set)
         self._atari = env.unwrapped
         self._ram = np.empty(RAM_BYTES, np.uint8)
+        _check_mode(self._atari, self._decoder.game)
         # RAM at which a copy's new emulator started, until it has a state of its own.
         self._unset: tuple[int, bytes] | None = None
 
@@ -113,7 +119,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         if self._unset is not None and self._unset == self._present():
             raise UsageError(
                 "This copy of the environment has a new emulator without the original's state.",
-                cure="Call copy.reset(), or copy.unwrapped.restore_state(env.unwrapped.clone_state()).",
+                cure="Call copy.reset(), or copy.step(0) and then "
+                "copy.unwrapped.restore_state(env.unwrapped.clone_state()).",
             )
         self._atari.ale.getRAM(self._ram)  # type: ignore[attr-defined]
         return self._decoder.scalars(self._ram.tobytes())
@@ -140,6 +147,21 @@ def _check_atari(env: object) -> None:
             expected="an ale-py environment",
             got=type(getattr(env, "unwrapped", env)).__name__,
             cure='gymnasium.make("ALE/Pong-v5")',
+        )
+
+
+def _check_mode(atari: Any, game_name: str) -> None:
+    # The emulator does not tell its mode; AtariEnv keeps its arguments, None for the default.
+    named = {
+        "mode": (getattr(atari, "_game_mode", None), atari.ale.getAvailableModes()),
+        "difficulty": (getattr(atari, "_game_difficulty", None), atari.ale.getAvailableDifficulties()),
+    }
+    others = [f"{name} {chosen}" for name, (chosen, known) in named.items() if chosen not in (None, known[0])]
+    if others:
+        warnings.warn(
+            f"The labels of {game_name} were checked in the default mode and difficulty only, and this "
+            f"environment runs {' and '.join(others)}. {game_of(game_name).modes}".rstrip(),
+            stacklevel=3,
         )
 
 

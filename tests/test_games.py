@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ale_py
+import ale_py.roms
 import gymnasium
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from atariari_data import game, game_names, labels
 from atariari_data.errors import UnknownNameError
 
-PAGE = (Path(__file__).parents[1] / "docs" / "wrapper.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "wrapper.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("## Names of games")[1].split("\n## ")[0]
 LISTED = [
     name
@@ -107,3 +110,14 @@ def test_a_name_that_is_not_near_suggests_none(name: str) -> None:
     with pytest.raises(UnknownNameError) as error:
         game(name)
     assert error.value.cure is None
+
+
+@pytest.mark.parametrize("name", game_names())
+def test_the_readme_names_the_games_without_lives(name: str) -> None:
+    (line,) = (line for line in README.splitlines() if line.startswith("| `lives`"))
+    ale = ale_py.ALEInterface()
+    path = ale_py.roms.get_rom_path(name)
+    assert path is not None
+    ale.loadROM(path)
+    ale.reset_game()
+    assert (ale.lives() == 0) == (game(name).title in line)

@@ -5,6 +5,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -236,6 +237,79 @@ def test_a_copy_of_a_game_that_has_just_begun_has_its_labels() -> None:
     copied = copy.deepcopy(env)
     copied.unwrapped.restore_state(env.unwrapped.clone_state())  # type: ignore[attr-defined]
     assert copied.labels() == info["labels"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        (
+            "MsPacman",
+            {"mode": 3},
+            "default mode and difficulty only.*runs mode 3. Modes 1, 2 and 3 draw only",
+        ),
+        ("Pong", {"difficulty": 1}, "runs difficulty 1.$"),
+        ("Pong", {"mode": 1, "difficulty": 3}, "runs mode 1 and difficulty 3.$"),
+    ],
+)
+def test_modes_that_were_not_checked_are_warned_of_once(name: str, options: Any, match: str) -> None:
+    env = gymnasium.make(f"ALE/{name}-v5", **options)
+    with pytest.warns(UserWarning, match=match) as warned:
+        env = AtariARIWrapper(env)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env.reset(seed=0)
+        env.step(0)
+
+
+@pytest.mark.parametrize(("name", "options"), [("Pong", {}), ("BattleZone", {"mode": 1, "difficulty": 0})])
+def test_the_default_mode_is_not_warned_of(name: str, options: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AtariARIWrapper(gymnasium.make(f"ALE/{name}-v5", **options))
+
+
+def test_mode_1_of_ms_pacman_has_one_ghost() -> None:
+    """What the warning says: a ghost that is not drawn has a position all the same."""
+    drawn = dict.fromkeys(["enemy_sue", "enemy_inky", "enemy_pinky", "enemy_blinky"], 0)
+    single = gymnasium.make("ALE/MsPacman-v5", mode=1, repeat_action_probability=0, frameskip=1)
+    env = MaxAndSkipObservation(single, skip=4)
+    env.reset(seed=0)
+    maze = {(0, 28, 136), (228, 111, 111)}
+    for _ in range(60):
+        screen, *_ = env.step(0)
+        places = positions(single.unwrapped.ale.getRAM(), "ms_pacman")  # type: ignore[attr-defined]
+        for name in drawn:
+            x, y = places[name].astype(int)
+            box = screen[y : y + 12, x : x + 9].reshape(-1, 3).tolist()
+            drawn[name] += not {tuple(color) for color in box} <= maze
+    assert drawn["enemy_sue"] == 60
+    assert drawn["enemy_blinky"] < 30
+
+
+@pytest.mark.parametrize("game_name", ["qbert", "pong"])
+def test_a_new_emulator_restores_a_state_once_it_was_stepped(game_name: str) -> None:
+    """docs/wrapper.md names the games of which ale-py 0.12.1 restores states wrongly."""
+
+    def play(env: AtariEnv) -> list[bytes]:
+        found = []
+        for action in [1, 2, 3, 4, 5] * 4:
+            env.step(action)
+            found.append(env.ale.getRAM().tobytes())
+        return found
+
+    old, new, stepped = (AtariEnv(game_name, frameskip=1, repeat_action_probability=0) for _ in range(3))
+    for env in (old, new, stepped):
+        env.reset(seed=1)
+    play(old)
+    state = old.clone_state()
+    true = play(old)
+    stepped.step(0)
+    new.restore_state(state)
+    stepped.restore_state(state)
+    assert play(stepped) == true
+    assert (play(new) == true) == (game_name != "qbert")
 
 
 def test_pooling_shows_what_single_frames_do_not() -> None:
