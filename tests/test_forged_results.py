@@ -5,6 +5,7 @@ Those of the first part are signed by their author's own key, so that only the c
 
 from __future__ import annotations
 
+import copy
 import json
 import struct
 import subprocess
@@ -19,9 +20,11 @@ from atariari_data.errors import AtariariError
 from harness.leaderboard.board import Board, KeyList, parse_signers, read_board
 from harness.leaderboard.entry import check_entry
 from harness.leaderboard.together import check_together
-from harness.results.canonical import canonical, file_form
+from harness.results.canonical import ResultError, canonical, file_form
+from harness.results.consistency import check
 from harness.results.result import NAMESPACE, Signed
 from harness.results.result_file import loads
+from harness.results.variables import VariableScores
 from harness.signing import keys
 from harness.signing.sshsig import PublicKey
 from tests.boards import BOARD, TestBoard
@@ -106,8 +109,8 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
         ({ROW + "f1_interval": [0.0, 0.01]}, "f1_interval does not contain f1"),
         ({ROW + "f1_interval": [0.99, 1]}, "f1_interval does not contain f1"),
         ({ROW + "f1_interval": [0.9, 0.1]}, "f1_interval does not contain f1"),
-        ({ROW + "f1": 1, ROW + "f1_interval": None}, "no predictions with this accuracy have this f1"),
-        ({ROW + "f1": 0, ROW + "f1_interval": None}, "no predictions with this accuracy have this f1"),
+        ({ROW + "f1": 1, ROW + "f1_interval": [0, 1]}, "no predictions with this accuracy have this f1"),
+        ({ROW + "f1": 0, ROW + "f1_interval": [0, 1]}, "no predictions with this accuracy have this f1"),
         ({ROW + "accuracy": 0.5}, r"accuracy is not a fraction of n rows|no predictions"),
         (
             {ROW + "majority_accuracy": 0.3333, ROW + "majority_f1": 0.1},
@@ -123,7 +126,7 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
         ({ROW + "mae": -0.5}, "mae contradicts accuracy"),
         ({SCORES: rows(lambda v: v[0].update(ceiling_f1=1))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=1))}, "variables and their ceilings"),
-        ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=None))}, "variables and their ceilings"),
+        ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=None))}, "ceiling_accuracy is known"),
         ({ROW + "pixels_pca_f1": 0}, "pixels_pca_f1|random_projection_f1"),
         ({ROW + "random_projection_f1": 0.0001}, "pixels_pca_f1|random_projection_f1"),
         ({ROW + "pixels_pca_f1": None}, "trivial_reason"),
@@ -139,7 +142,7 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
         ({SCORES: rows(lambda v: v[0].update(categories=["misc"]))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(categories=[]))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(categories=["misc", "misc"]))}, "duplicate category"),
-        ({ROW + "f1": None, ROW + "f1_interval": None}, "without a reason in `note`"),
+        ({ROW + "f1": None, ROW + "f1_interval": None}, "f1 is null"),
         ({"dataset__suite": ["pong"]}, "breakout is not in the suite"),
         ({"dataset__suite": ["breakout", "pong", "zaxxon"]}, "games of the suite"),
         ({"dataset__suite": ["pong", "breakout"]}, r"dataset\.suite"),
@@ -154,11 +157,15 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
         ),
         ({"protocol__digest": digest("another game's")}, "protocol that this leaderboard does not accept"),
         ({"protocol__name": "v2"}, "name of the protocol"),
-        ({"probes__0__settings": {"strengths_log10": [-9]}}, "settings of linear"),
-        ({"probes__0__settings": {}}, "settings of linear"),
+        ({"probes__0__settings": {"strengths_log10": [-9]}}, "the strength is not on the grid"),
+        ({"probes__0__settings": {}}, "strength and gradient must be null"),
+        (
+            {"probes__0__settings": lambda settings: {**settings, "standardised": False}},
+            "settings of linear",
+        ),
         ({"seeds": {"bootstrap": 1}}, "fixes: seeds"),
-        ({"seeds": {"bootstrap": 0, "luck": 7}}, "fixes: seeds"),
-        ({"ranked": False, "unranked_reason": "dry run: 500 rows of each split"}, "not for ranking: dry run"),
+        ({"seeds": {"bootstrap": 0, "luck": 7}}, r"seeds\.luck"),
+        ({"ranked": False, "unranked_reason": "dry run: 9871 rows of each split"}, "ceiling_f1 is unknown"),
         (
             {"ranked": False, "unranked_reason": "other probes than the protocol's"},
             "not for ranking: other probes",
@@ -187,6 +194,76 @@ def test_what_its_author_made_consistent(
     made: TestBoard, board: Board, changes: dict[str, Any], match: str
 ) -> None:
     refused(board, signed_by(made.key(ALICE), built(**changes)), match)
+
+
+PERFECT = {"accuracy": None, "f1": 1, "f1_interval": None, "mae": None, "note": "not computed"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({SCORES: rows(lambda v: [row.update(PERFECT) for row in v])}, "accuracy is null"),
+        (
+            {SCORES: rows(lambda v: [row.update({**PERFECT, "accuracy": 1}) for row in v])},
+            "f1_interval is null",
+        ),
+        (
+            {SCORES: rows(lambda v: [row.update(majority_f1=None, note="lost") for row in v])},
+            "majority_f1 is null",
+        ),
+        (
+            {
+                SCORES: rows(
+                    lambda v: [
+                        row.update(ceiling_f1=None, ceiling_accuracy=None, accuracy=1, f1=1, mae=0)
+                        or row.update(f1_interval=[1, 1])
+                        for row in v
+                    ]
+                )
+            },
+            "ceiling_f1 is known",
+        ),
+        ({ROW + "mae": None}, "mae is null under some probes only"),
+        ({ROW + "gradient_log10": 5}, "did not converge"),
+        ({ROW + "gradient_log10": None}, "did not converge"),
+        (
+            {ROW + "gradient_log10": 5, ROW + "note": "the fit did not reach its tolerance"},
+            "did not converge",
+        ),
+        ({ROW + "strength_log10": None}, "not on the grid"),
+        ({ROW + "strength_log10": -2.5}, "not on the grid"),
+        ({ROW + "epochs": 10**9}, "number of epochs"),
+        ({ROW + "classes": 0}, "number of classes"),
+        ({ROW + "classes": 1}, "must be null"),
+        ({"dataset__splits__pong__train__rows": 1}, "number of classes"),
+        ({"seeds": {}}, "bootstrap is missing"),
+        ({"probes__2__settings": lambda settings: {**settings, "seed": 0}}, r"seeds\.anand2019"),
+        ({"probes__2__settings": lambda settings: {**settings, "epochs": 100}}, "number of epochs"),
+    ],
+)
+def test_what_no_run_of_the_harness_gives(changes: dict[str, Any], match: str) -> None:
+    """Nothing that is null, or out of range, loosens what is said of its neighbours."""
+    values = fields(3, games=("breakout", "pong"), suite=("breakout", "pong"))
+    check(Signed.build(**copy.deepcopy(values)))
+    change(values, changes)
+    with pytest.raises(ResultError, match=match):
+        check(Signed.build(**values))
+
+
+FREE = {"note", "normalised_f1", "trivial_f1"}
+"""A remark, and what `build` computes; the forged results above change the latter two."""
+
+
+@pytest.mark.parametrize("field", sorted(set(VariableScores.model_fields) - FREE))
+@pytest.mark.parametrize("value", [None, -1, 2, 10**9, -5.5, "x", []])
+def test_every_field_of_a_variable_has_a_range(field: str, value: object) -> None:
+    values = fields(3, games=("breakout", "pong"), suite=("breakout", "pong"))
+    row = values["games"]["pong"]["scores"][0]["variables"][0]
+    if value == row[field] or (field, value) in {("classes", 2), ("mae", 2)}:
+        return  # in range
+    row[field] = value
+    with pytest.raises(ResultError):
+        check(Signed.build(**values))
 
 
 PONG = "games__pong__"
@@ -488,7 +565,7 @@ def test_a_fresh_split_has_no_ceiling_and_no_trivial_scores(made: TestBoard, boa
         "submitter__principal": BOARD,
     }
     data = signed_by(made.key(BOARD), built(**fresh))
-    refused(board, data, "variables and their ceilings")
+    refused(board, data, "ceiling_f1 is unknown here")
 
 
 def test_baselines_that_are_not_the_protocol_s(made: TestBoard, board: Board) -> None:

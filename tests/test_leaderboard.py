@@ -431,7 +431,7 @@ def change_signed(board: TestBoard, **changes: Any) -> None:
         ({"dataset__suite": ["pong", "breakout", "qbert"]}, "suite"),
         ({"dataset__splits__pong__test__digest": digest("mine")}, "pong: digest of test"),
         ({"dataset__splits__pong__train__digest": digest("mine")}, "pong: digest of train"),
-        ({"dataset__splits__pong__train__rows": 9}, "pong: rows of train"),
+        ({"dataset__splits__pong__train__rows": 999}, "pong: rows of train"),
         ({"games__pong__scores__0__variables__0__name": "other"}, "variables"),
         ({"finished": "2099-01-01T00:00:00Z"}, "ended in the future"),
         ({"ranked": False, "unranked_reason": "dry run"}, "not for ranking: dry run"),
@@ -539,7 +539,7 @@ def test_numbers_that_do_not_follow_though_their_author_signed_them(
 
 
 def test_a_dry_run_on_a_fresh_split_moves_no_tier(board: TestBoard) -> None:
-    reason = "test split recorded afresh from seed 5; dry run: 40 rows of each split"
+    reason = "test split recorded afresh from seed 5; dry run: 9871 rows of each split"
     board.place(fresh(board, board.result(1).signed, unranked_reason=reason))
     refused(board.verify(), "from a dry run")
 

@@ -118,7 +118,10 @@ def test_a_leaderboard_shows_it_apart_and_ranks_without_it(tmp_path: Path, git_i
     ("changes", "match"),
     [
         ({"ranked": True, "unranked_reason": None}, "The RAM is an upper bound"),
-        ({"unranked_reason": f"dry run: 500 rows of each split; {IS_BOUND}"}, "not for ranking: dry run"),
+        (
+            {"unranked_reason": f"dry run: 500 rows of each split; {IS_BOUND}"},
+            "n is not the number of test rows",
+        ),
         (
             {"frames": {"color": "gray", "stack": 1, "layout": "nchw", "scale": "unit", "size": [1, 1]}},
             "null",

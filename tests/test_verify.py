@@ -132,7 +132,7 @@ FIRST = "games__pong__scores__0__variables__0__"
         ({"suite__0__means__f1": 0.9}, r"suite\[0\]\.means\.f1"),
         ({"suite": []}, "suite"),
         (
-            {FIRST + "f1": 0.9999, FIRST + "f1_interval": None},
+            {FIRST + "f1": 0.9999, FIRST + "f1_interval": [0, 1]},
             "no predictions with this accuracy have this f1",
         ),
         ({"dataset__splits__pong__test__rows": 9872}, "n is not the number(.|\n)*expected: 9872"),
@@ -140,7 +140,7 @@ FIRST = "games__pong__scores__0__variables__0__"
         ({FIRST + "n": 9870}, "variables of every probe"),
         ({FIRST + "accuracy": 0.12345678}, "accuracy is not a fraction"),
         ({FIRST + "majority_f1": 0.9}, "majority_f1 does not follow"),
-        ({FIRST + "f1": None, FIRST + "f1_interval": None}, "without a reason in `note`"),
+        ({FIRST + "f1": None, FIRST + "f1_interval": None}, "f1 is null"),
         ({FIRST + "accuracy": 0}, "no predictions with this accuracy"),
         ({FIRST + "trivial_f1": 0.0001}, "trivial_f1 contradicts"),
         ({FIRST + "normalised_f1": 1.5}, "normalised_f1 contradicts"),
@@ -172,7 +172,7 @@ def test_what_build_makes_follows() -> None:
     check(make())
     check(forged())
     limited = fields(1, n=200)
-    limited |= {"ranked": False, "unranked_reason": "limit 100"}
+    limited |= {"ranked": False, "unranked_reason": "dry run: 100 rows of each split"}
     for game in limited["games"].values():
         for scores in game["scores"]:
             for row in scores["variables"]:

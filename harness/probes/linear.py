@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.probes.inputs import Split, check_probe_input
-from harness.probes.probe import Fit, Probe
+from harness.probes.probe import NOT_CONVERGED, Fit, Probe
 
 STRENGTHS: Final = (1e1, 1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The fixed grid of L2 strengths, strongest first."""
@@ -184,7 +184,7 @@ def _fit(
             fit.strength,
             fit.gradient_norm,
             notes=(
-                *(() if fit.converged else ("the fit did not reach its tolerance",)),
+                *(() if fit.converged else (NOT_CONVERGED,)),
                 *(("the best strength is at the edge of the grid",) if fit.at_edge else ()),
                 *(("one class in training",) if fit.classes == 1 else ()),
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,10 @@ class ProbeRun(NamedTuple):
         if isinstance(self.train_rows, int):
             return f"{self.train_rows:,}"
         return "all" if self.train_rows == "full" else self.train_rows
+
+
+NOT_CONVERGED: Final = "the fit did not reach its tolerance"
+"""The note of a fit that ended without converging."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.named import RAM
+from harness.probes.probe import NOT_CONVERGED
 from harness.results.canonical import ResultError
 from harness.results.means import METRICS, ONE, Floats, all_means, best_trivial, normalised
-from harness.results.result import GameScores, Signed
+from harness.results.result import GameScores, Probe, ProbeScores, Signed
 from harness.results.variables import Rows
 
 _ROUNDING = 0.0002
@@ -24,6 +25,13 @@ _SLOW_CLOCK = 60
 _FURTHEST = 255
 """Largest distance of two labels."""
 
+_CONVERGED = -3.3
+"""Largest base-10 logarithm of a converged fit's gradient norm, which is at most 4e-4."""
+_NOT_CONVERGED = 0
+"""The same for a fit that says that it did not converge."""
+
+_ALWAYS = (*METRICS, "f1_interval")
+"""Columns that every run fills."""
 _HEAD = ("name", "categories", "n", "ceiling_f1", "ceiling_accuracy")
 """Columns that are the same under every probe."""
 
@@ -42,6 +50,7 @@ def check(signed: Signed) -> None:
     probes = [(probe.probe, probe.train_rows) for probe in signed.probes]
     if len(set(probes)) != len(probes):
         raise ResultError("Duplicate probe.", got=probes)
+    _check_seeds(signed)
     plain = signed.plain
     rows = signed.rows
     for name, game in signed.games.items():
@@ -114,6 +123,16 @@ def _check_dataset(signed: Signed) -> None:
             raise ResultError(f"{name}: the splits {', '.join(sorted(missing))} are missing.")
 
 
+def _check_seeds(signed: Signed) -> None:
+    """Check that every seed that the probes' settings name is there, and the bootstrap's."""
+    own = {p.probe: p.settings["seed"] for p in signed.probes if "seed" in p.settings}
+    bootstrap = signed.seeds.get("bootstrap")
+    if bootstrap is None:
+        raise ResultError("The seed of the bootstrap is missing.", expected="bootstrap", got=signed.seeds)
+    for name in {*own, *signed.seeds} - {"bootstrap"}:
+        expect(f"seeds.{name}", own.get(name), signed.seeds.get(name))
+
+
 def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tuple[str, object]]) -> None:
     """Check that a game has the same variables under every probe."""
     expect(f"{name}: probes", probes, [(s.probe, s.train_rows) for s in game.scores])
@@ -126,19 +145,57 @@ def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tu
     if len(set(names)) != len(names):
         raise ResultError(f"{name}: duplicate variable.")
     rows = signed.dataset.splits[name]["test"].rows
+    if signed.dry_run_rows is not None:
+        rows = min(rows, signed.dry_run_rows)
     for variable, members, n in zip(names, categories, sizes, strict=True):
-        if n > rows or ((signed.ranked or signed.is_bound) and n != rows):
+        if n != rows:
             raise ResultError(f"{name}.{variable}: n is not the number of test rows.", expected=rows, got=n)
         if len(set(members)) != len(members):
             raise ResultError(f"{name}.{variable}: duplicate category.", got=members)
+    _check_probes(signed, name, game)
+
+
+def _check_probes(signed: Signed, name: str, game: GameScores) -> None:
+    """Check what the scores of a game say under each probe."""
+    errors = [[value is None for value in s.variables.columns["mae"]] for s in game.scores]
+    if any(other != errors[0] for other in errors):
+        raise ResultError(f"{name}: mae is null under some probes only.")
+    for probe, scores in zip(signed.probes, game.scores, strict=True):
+        _check_fits(name, probe, scores, signed.dataset.splits[name]["train"].rows)
     for scores in game.scores:
         pca, projection = scores.variables.take(("pixels_pca_f1", "random_projection_f1"))
-        unknown = 0 if scores.trivial_reason is None else len(names)
+        unknown = 0 if scores.trivial_reason is None else len(pca)
         if (pca.count(None), projection.count(None)) != (unknown, unknown):
             raise ResultError(
                 f"{name}: `trivial_reason` must be given if, and only if, all trivial scores are null.",
                 got=scores.trivial_reason,
             )
+
+
+def _check_fits(game: str, probe: Probe, scores: ProbeScores, train_rows: int) -> None:
+    """Check that the probe's settings allow what each fit says of itself."""
+    strengths, epochs = probe.settings.get("strengths_log10"), probe.settings.get("epochs")
+    grid = set(strengths) if isinstance(strengths, list) else None
+    most_epochs = epochs if isinstance(epochs, int | float) else None
+    columns = scores.variables.take(("name", "classes", "strength_log10", "gradient_log10", "epochs", "note"))
+    for name, classes, strength, gradient, ran, note in zip(*columns, strict=True):
+        where = f"{game}.{name} under {probe.run}: "
+        if not 1 <= classes <= train_rows:
+            raise ResultError(where + "impossible number of classes.", got=classes)
+        if (grid is None or classes == 1) and (strength, gradient) != (None, None):
+            raise ResultError(where + "strength and gradient must be null.", got=(strength, gradient))
+        if grid is not None and classes > 1:
+            most = _NOT_CONVERGED if NOT_CONVERGED in (note or "") else _CONVERGED
+            if strength not in grid:
+                raise ResultError(
+                    where + "the strength is not on the grid.", expected=strengths, got=strength
+                )
+            if gradient is None or gradient > most:
+                expected = f"gradient_log10 of at most {most}"
+                raise ResultError(where + "the fit did not converge.", expected=expected, got=gradient)
+        if (ran is None) != (most_epochs is None) or (most_epochs and not 1 <= ran <= most_epochs):
+            expected = "null" if most_epochs is None else f"1 to {most_epochs:.0f}"
+            raise ResultError(where + "impossible number of epochs.", expected=expected, got=ran)
 
 
 def _refuse(
@@ -169,9 +226,14 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     """Check that the numbers of each row can come from one set of predictions."""
     refuse = partial(_refuse, rows)
     f1, accuracy = c["f1"], c["accuracy"]
-    unnoted = np.array([note is None for note in rows.column("note")])
-    missing = np.isnan([c[metric] for metric in METRICS]).any(axis=0)
-    refuse(missing & unnoted, "a score is null without a reason in `note`.", "note")
+    for field in _ALWAYS:
+        missing = np.array([value is None for value in rows.column(field)])
+        refuse(missing, f"{field} is null; every run computes it.", field)
+    frozen = signed.dry_run_rows is None and signed.dataset.fresh_seed is None
+    for field in ("ceiling_f1", "ceiling_accuracy"):
+        missing = np.array([value is None for value in rows.column(field)])
+        what = f"{field} is known for the frozen test split" if frozen else f"{field} is unknown here"
+        refuse(missing if frozen else ~missing, f"{what}.", field)
     outside = ~np.isnan(c["low"]) & ~((c["low"] <= f1) & (f1 <= c["high"]))
     refuse(outside, "f1_interval does not contain f1.", "f1_interval", f1)
     for metric in ("accuracy", "majority_accuracy", "ceiling_accuracy"):

@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from atariari_data.games import game as game_of
-from harness.results.canonical import PLACES, ResultError
+from harness.results.canonical import PLACES, ResultError, to_plain
 from harness.results.consistency import check, expect
 from harness.results.result import NAMESPACE, ProbeScores, Result, Signed
 from harness.results.result_file import read
@@ -168,6 +169,7 @@ def check_manifests(signed: Signed) -> bool:
     dataset = signed.dataset
     if dataset.version != DATASET_VERSION:
         return False
+    _check_protocol(signed)
     for name, game in signed.games.items():
         if name not in recorded_games() or dataset.label_set not in game_of(name).label_sets:
             raise ResultError(f"The dataset has no game {name} with label set {dataset.label_set}.")
@@ -178,6 +180,7 @@ def check_manifests(signed: Signed) -> bool:
                 expect(f"{name}: rows of {split}", frozen.rows, used.rows)
                 expect(f"{name}: digest of {split}", f"blake3:{frozen.digest}", used.digest)
         categories = {v.name: list(v.categories) for v in game_of(name).variables(dataset.label_set)}
+        _check_errors(name, game.scores[0], dataset.label_set)
         probed = [(variable, categories[variable]) for variable in manifest.probed(dataset.label_set)]
         shown = zip(*game.scores[0].variables.take(("name", "categories")), strict=True)
         expect(f"{name}: variables", probed, list(shown))
@@ -189,6 +192,33 @@ def check_manifests(signed: Signed) -> bool:
                     if value is not None or signed.ranked:
                         expect(f"{name}: {key} of {variable}", round(known, PLACES), value)
     return True
+
+
+def _check_errors(game: str, scores: ProbeScores, label_set: str) -> None:
+    """Check that exactly the variables with ordered values have a mean absolute error."""
+    ordered = {v.name: v.ordered for v in game_of(game).variables(label_set)}
+    for variable, error in zip(*scores.variables.take(("name", "mae")), strict=True):
+        if ordered.get(variable, error is not None) != (error is not None):
+            what = "a number" if ordered[variable] else "null: its values have no order"
+            raise ResultError(f"{game}.{variable}: wrong mae.", expected=what, got=error)
+
+
+@cache
+def _protocol_digest(label_set: str) -> str:
+    from harness.protocol import protocol_digest
+
+    return protocol_digest(label_set)
+
+
+def _check_protocol(signed: Signed) -> None:
+    """Compare settings and seeds with the installed protocol's, if the result was made under it."""
+    from harness.protocol import seeds, settings
+
+    if signed.protocol.digest != _protocol_digest(signed.dataset.label_set):
+        return
+    for probe in signed.probes:
+        expect(f"settings of {probe.probe}", to_plain(settings(probe.probe)), to_plain(probe.settings))
+    expect("seeds", seeds(probe.probe for probe in signed.probes), signed.seeds)
 
 
 def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, label_set: str) -> None:
