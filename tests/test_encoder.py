@@ -142,7 +142,7 @@ def test_pooling_does_what_was_stated(
 def test_a_pooling_that_does_not_fit_is_refused() -> None:
     with pytest.raises(EncoderError, match="'cls' does not pool this"):
         load_encoder(lambda x: x, pool="cls").embed(FRAMES)
-    with pytest.raises(UsageError, match="no such pooling"):
+    with pytest.raises(UsageError, match="No such pooling"):
         load_encoder(lambda x: x, pool="max")  # type: ignore[arg-type]
 
 

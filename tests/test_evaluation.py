@@ -162,7 +162,7 @@ def test_other_probes_than_the_protocol_s_are_not_ranked_and_sizes_must_be_there
     assert not few.signed.ranked
     assert few.signed.unranked_reason
     assert "without linear, all rows" in few.signed.unranked_reason
-    with pytest.raises(UsageError, match=r"fewer training rows(.|\n)*99,999"):
+    with pytest.raises(UsageError, match=r"does not have that many training rows(.|\n)*99,999"):
         harness.evaluate(coarse, games=["pong"], train_sizes=[99_999], progress=False, cache_dir=built)
     dry = harness.evaluate(coarse, games=["pong"], train_sizes=[99_999], limit=40, progress=False)
     assert dry.signed.unranked_reason == "dry run: 40 rows of each split"

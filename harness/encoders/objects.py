@@ -24,7 +24,7 @@ from harness.encoders.encoder import (
     sample_frames,
 )
 from harness.encoders.programs import OnnxEncoder
-from harness.encoders.python_files import blame, find_encoder, is_encoder_class, seeded
+from harness.encoders.python_files import encoder_errors, find_encoder, is_encoder_class, seeded
 
 CPU_BATCH = 64
 CUDA_BATCH = 4096
@@ -92,7 +92,7 @@ class Request:
 
 def adapt(thing: Any, request: Request) -> LoadedEncoder:
     """Make an object ready: see ``load_encoder``."""
-    with blame("Looking at", request.home):
+    with encoder_errors("Looking at", request.home):
         return _adapt(thing, request)
 
 
@@ -158,7 +158,7 @@ def _instance(cls: type, request: Request) -> Any:
             got=", ".join(unknown),
             cure=f"Make the object yourself: `encoder = {cls.__name__}(...)`.",
         )
-    with seeded(), blame(f"Making {cls.__name__} of", request.home):
+    with seeded(), encoder_errors(f"Making {cls.__name__} of", request.home):
         return cls(**{name: known[name] for name in needed})
 
 
@@ -171,7 +171,7 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
     tensors = [*module.parameters(), *module.buffers()]
     device = tm.resolve_device(request.device or str(next((t.device for t in tensors), "cpu")))
     source = request.source or object_digest(module)
-    with blame("Moving to its device", request.home):
+    with encoder_errors("Moving to its device", request.home):
         module.to(device)
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
     dtype = floats[0] if floats else torch.float32
@@ -248,7 +248,7 @@ def _careful(call: Callable[[Any], Any], spec: FrameSpec, home: Path | None) -> 
     @functools.wraps(call)
     def run(frames: Any) -> Any:
         try:
-            with blame("Running", home):
+            with encoder_errors("Running", home):
                 return call(frames)
         except EncoderError as error:
             if error.expected or error.__cause__ is None:
@@ -277,7 +277,7 @@ def _without_gradients(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _weights_of(thing: Any, request: Request) -> str | None:
-    with blame("Reading the weights of", request.home):
+    with encoder_errors("Reading the weights of", request.home):
         return weights_digest(dict(arrays_of(thing)))
 
 

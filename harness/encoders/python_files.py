@@ -27,7 +27,7 @@ _OURS = {"atariari_data", "builders", "harness"}
 
 
 @contextlib.contextmanager
-def blame(doing: str, home: Path | None) -> Iterator[None]:
+def encoder_errors(doing: str, home: Path | None) -> Iterator[None]:
     """Turn what someone's code raises into one message that names the line in their file.
 
     What a file prints goes to standard error, since standard output is for results. Not from two threads.
@@ -76,7 +76,7 @@ def import_file(path: Path) -> tuple[ModuleType, list[Path]]:
     sys.modules[name] = module
     linecache.checkcache(str(path))
     try:
-        with seeded(), blame("Importing", path):
+        with seeded(), encoder_errors("Importing", path):
             # Not by a loader: a stale __pycache__ would run other code than the file that is digested.
             exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     finally:
@@ -109,7 +109,7 @@ def find_encoder(module: ModuleType, path: Path) -> Any:
         make = there["load_encoder"]
         if not callable(make):
             raise EncoderError(f"`load_encoder` in {path.name} is not a function.", got=type(make).__name__)
-        with seeded(), blame("Calling load_encoder() of", path):
+        with seeded(), encoder_errors("Calling load_encoder() of", path):
             return make()
     if named == ["encoder"]:
         return there["encoder"]
