@@ -64,7 +64,7 @@ def test_it_is_what_it_is_in_process(start: Start, tmp_path: Path) -> None:
     assert np.array_equal(encoder.embed(frames(20)[3:]), inside.embed(frames(20)[3:]))  # a larger batch
     for name in ("name", "spec", "source_digest", "weights_digest", "parameters", "precision", "device"):
         assert getattr(encoder, name) == getattr(inside, name)
-    assert encoder.cache_key() == inside.cache_key()
+    assert encoder.keeps() == encoder.guards.no_dataset
     assert encoder.feature_size == 336
     assert encoder.guards.own_process
 
@@ -449,7 +449,7 @@ seen = 0
 def encoder(frames):
     global seen
     seen += len(frames)
-    assert seen <= int(pathlib.Path({str(most)!r}).read_text()), "enough"
+    assert seen <= pathlib.Path({str(most)!r}).stat().st_size, "enough"
     return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
 """,
         encoding="utf-8",
@@ -463,11 +463,104 @@ def encoder(frames):
     def run() -> harness.Result:
         return harness.evaluate(path, games=["breakout", "pong"], limit=100, progress=False)
 
-    most.write_text(str(look + rows["breakout"] + fill + 256), encoding="ascii")
+    most.write_bytes(bytes(look + rows["breakout"] + fill + 256))
     with pytest.raises(EncoderError, match="enough"):
         run()
-    most.write_text(str(look + rows["pong"] + fill + 256), encoding="ascii")
+    most.write_bytes(bytes(look + rows["pong"] + fill + 256))
     assert set(run().signed.games) == {"breakout", "pong"}, "breakout was embedded once more"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "table = np.load(here / 'table.npy')",  # while loading
+        "import subprocess; table = np.array(eval(subprocess.check_output(['cat', here / 'table.txt'])))",
+        "import ctypes; table = np.array(read_by_c(ctypes.CDLL(None), bytes(here / 'table.txt')))",
+        "from neighbour.numbers import table",
+    ],
+)
+def test_a_file_that_is_read_while_loading_is_part_of_the_key(
+    start: Start, tmp_path: Path, read: str
+) -> None:
+    code = f"""
+import pathlib
+here = pathlib.Path(__file__).parent
+def read_by_c(libc, path):
+    buffer = ctypes.create_string_buffer(99)
+    libc.read(libc.open(path, 0), buffer, 99)
+    return eval(buffer.value)
+{read}
+def encode(frames):
+    x = frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+    return x + table[(x.mean(1) == 0).astype(int) + 1][:, None] * (x.mean(1) == 0.123)[:, None]  # never here
+"""
+    (tmp_path / "neighbour").mkdir()
+
+    def key(numbers: list[int]) -> str | None:
+        np.save(tmp_path / "table.npy", numbers)
+        (tmp_path / "table.txt").write_text(str(numbers), encoding="ascii")
+        (tmp_path / "neighbour" / "numbers.py").write_text(
+            f"import numpy as np\ntable = np.array({numbers})\n", encoding="ascii"
+        )
+        with start(code) as encoder:
+            return encoder.cache_key() if encoder.keeps() else None
+
+    first = key([1, 2, 3])
+    assert first is None or first != key([1, 2, 4])
+    assert first == key([1, 2, 3])
+
+
+def test_features_are_not_kept_where_the_key_does_not_cover_a_file(start: Start, tmp_path: Path) -> None:
+    table = tmp_path / "table.txt"
+    table.write_text("1", encoding="ascii")
+    later = start(
+        f"""
+def encode(frames):
+    x = frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+    return x * int(open({str(table)!r}).read()) if len(frames) > 8 else x
+"""
+    )
+    at_first = later.keeps()
+    later.embed(frames(8))
+    assert later.keeps() == at_first == later.guards.no_dataset
+    later.embed(frames(9))
+    assert not later.keeps()
+    always = start(
+        f"""
+def encode(frames):
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1) * int(open({str(table)!r}).read())
+"""
+    )
+    always.embed(frames(9))
+    assert always.keeps() == at_first
+    table.write_text("2", encoding="ascii")
+    assert not always.keeps()
+
+
+def test_a_changed_file_changes_the_second_result(tmp_path: Path) -> None:
+    """The eight frames of the key do not show it."""
+    path, table = tmp_path / "my_encoder.py", tmp_path / "table.txt"
+    path.write_text(
+        f"""
+import numpy as np
+factor = int(open({str(table)!r}).read())
+def encoder(frames):
+    x = frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+    black = frames[:, 0].std((1, 2)) < 0.25  # as in the game, unlike the frames of the key
+    return np.where(black[:, None], factor * x, x)
+""",
+        encoding="utf-8",
+    )
+
+    def run() -> str:
+        result = harness.evaluate(path, games=["pong"], limit=40, progress=False)
+        return result.signed.games["pong"].embeddings
+
+    table.write_text("1", encoding="ascii")
+    first = run()
+    assert run() == first
+    table.write_text("2", encoding="ascii")
+    assert run() != first
 
 
 def test_the_result_says_which_guards_held(tmp_path: Path) -> None:

@@ -203,6 +203,10 @@ class LoadedEncoder:
             digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
         return digest.hexdigest()
 
+    def keeps(self) -> bool:
+        """Whether features may be kept under the key: an object holds what decides them."""
+        return True
+
     def _try_batch(self, batch: Frames, start: int) -> Features | None:
         """Features of a batch, or None after making batches smaller."""
         rows = len(batch)

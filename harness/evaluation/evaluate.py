@@ -19,7 +19,7 @@ from harness.adapters import by_game, trained_on
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
-from harness.encoders.named import RAM
+from harness.encoders.named import NAMED, RAM
 from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
@@ -212,6 +212,8 @@ def _embed_and_probe(
                 cache_dir=options.cache_dir,
             )
             with opened as (loaded, guards):
+                if not options.isolate and isinstance(source, str | Path) and source not in NAMED:
+                    options = replace(options, cache=Cache(None))  # nothing shows which files it reads
                 key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
                 for g in its_games:
                     games[g] = evaluate_game(loaded, key, manifests[g], options, bar)

@@ -94,7 +94,7 @@ def evaluate_game(
     """
     rows, splits = _open_splits(manifest, options)
     truth = {s: truth_of(rows[s], manifest, options.label_set) for s in PROBE_SPLITS}
-    done = _kept(key, manifest, options)
+    done = _kept(encoder, key, manifest, options)
     if all(kept is not None for kept in done.values()):
         bar.update(sum(map(len, rows.values())))
     else:
@@ -119,7 +119,7 @@ def evaluate_game(
         for run in [run for run, kept in done.items() if kept is None]:
             scores, predictions = _score(data, run, options)
             done[run] = new = Scored(f"blake3:{digest.hexdigest()}", scores, predictions)
-            _keep(key, manifest, run, options, new)
+            _keep(encoder, key, manifest, run, options, new)
     scored = {run: kept for run, kept in done.items() if kept is not None}
     return EvaluatedGame(
         embeddings=next(iter(scored.values())).embeddings,
@@ -150,11 +150,16 @@ def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) ->
     return blake3(repr(parts).encode()).hexdigest()
 
 
-def _kept(key: str, manifest: Manifest, options: Options) -> dict[ProbeRun, Scored | None]:
+def _cache(encoder: Opened, options: Options) -> Cache:
+    """Return the cache, or one that keeps nothing where the encoder read what its key does not cover."""
+    return options.cache if encoder.keeps() else Cache(None)
+
+
+def _kept(encoder: Opened, key: str, manifest: Manifest, options: Options) -> dict[ProbeRun, Scored | None]:
     """Return what is cached for each run; None for what is not."""
     found: dict[ProbeRun, Scored | None] = {}
     for run in options.runs:
-        kept = options.cache.scored(_cache_key(key, manifest, run, options))
+        kept = _cache(encoder, options).scored(_cache_key(key, manifest, run, options))
         if kept is None:
             found[run] = None
         else:
@@ -162,9 +167,11 @@ def _kept(key: str, manifest: Manifest, options: Options) -> dict[ProbeRun, Scor
     return found
 
 
-def _keep(key: str, manifest: Manifest, run: ProbeRun, options: Options, scored: Scored) -> None:
+def _keep(
+    encoder: Opened, key: str, manifest: Manifest, run: ProbeRun, options: Options, scored: Scored
+) -> None:
     content = {"embeddings": scored.embeddings, "scores": asdict(scored.scores)}
-    options.cache.keep_scored(_cache_key(key, manifest, run, options), content, scored.predictions)
+    _cache(encoder, options).keep_scored(_cache_key(key, manifest, run, options), content, scored.predictions)
 
 
 def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitRows], dict[SplitName, Split]]:
@@ -215,7 +222,7 @@ def _embed(
     options: Options,
     bar: tqdm[Any],
 ) -> dict[str, npt.NDArray[np.float32]]:
-    kept = {s: options.cache.features(known_as[s]) for s in PROBE_SPLITS}
+    kept = {s: _cache(encoder, options).features(known_as[s]) for s in PROBE_SPLITS}
     found = {s: features for s, features in kept.items() if features is not None}
     missing = {s: rows[s] for s in PROBE_SPLITS if s not in found}
     bar.update(sum(len(rows[s]) for s in found))
@@ -227,9 +234,9 @@ def _embed(
         encoder.for_game(rows["train"]),
         missing,
         bar.update,
-        done=options.cache.features(part),
-        keep=lambda features: options.cache.keep_features(part, features),
+        done=_cache(encoder, options).features(part),
+        keep=lambda features: _cache(encoder, options).keep_features(part, features),
     )
     for s, features in new.items():
-        options.cache.keep_features(known_as[s], features)
+        _cache(encoder, options).keep_features(known_as[s], features)
     return found | new

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from blake3 import blake3
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest
@@ -33,6 +34,7 @@ from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.encoders.objects import Request
 from harness.isolation import sandbox
 from harness.isolation.readable import readable, torch_home
+from harness.isolation.reads import Reads, content_digest, state
 
 TIMEOUT = 600.0
 """Default limit in seconds, for a batch and for loading."""
@@ -118,6 +120,7 @@ class IsolatedEncoder:
         self._pixels: mmap.mmap | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="atariari-encoder-", ignore_cleanup_errors=True)
         self._memory = _shared_file()
+        self._reads, self._read = Reads([], []), dict[Path, tuple[int, ...]]()
         for folder in hidden:  # a folder that is made later would not be hidden
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -137,10 +140,17 @@ class IsolatedEncoder:
             os.close(requests)
             os.close(replies)
         try:
-            files = asdict(readable(source, request.weights, hidden))
-            files = {name: list(map(str, paths)) for name, paths in files.items()}
+            allowed = readable(source, request.weights, hidden)
+            self._reads.close()
+            self._reads = Reads(allowed.changing, allowed.hidden)
+            files = {name: list(map(str, paths)) for name, paths in asdict(allowed).items()}
+            files.pop("changing")
             self._send({"files": {**files, "own": self._folder.name}, "path": sys.path})
             self._take(self._ask(_LOADING, {"source": source, "request": request.plain()}), source)
+            # Every file that was read is part of the key, whatever of it the eight frames of the key show.
+            self._read = {path: state(path) for path in sorted(self._reads.opened())}
+            files_read = [f"{_place(path, source)} {content_digest(path)}" for path in self._read]
+            self._key = blake3("\n".join([self._key, *files_read]).encode()).hexdigest()
         except BaseException:
             self.close()
             raise
@@ -154,8 +164,17 @@ class IsolatedEncoder:
         self.close()
 
     def cache_key(self) -> str:
-        """Return the same as `LoadedEncoder.cache_key`."""
+        """Return a digest of `LoadedEncoder.cache_key` and of every file that was read while loading."""
         return self._key
+
+    def keeps(self) -> bool:
+        """Whether the key still covers every file that the encoder read."""
+        return (
+            self.guards.no_dataset  # without it, the encoder can read files that are not watched
+            and self._reads.opened() <= self._read.keys()
+            and self._reads.complete
+            and all(state(path) == before for path, before in self._read.items())
+        )
 
     def for_game(self, training: GameRows) -> Self:
         """Return itself: it is never told of a game."""
@@ -169,6 +188,7 @@ class IsolatedEncoder:
             EncoderError: The encoder failed, ended, hung, took too much memory, or returned something other
                 than finite floats [n, d].
         """
+        self._reads.opened()  # the kernel keeps a limited number of reports
         n = len(frames)
         if self._pixels is None or len(self._pixels) < frames.nbytes:
             os.ftruncate(self._memory, frames.nbytes)
@@ -196,6 +216,7 @@ class IsolatedEncoder:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
         self._requests = self._replies = self._memory = -1
+        self._reads.close()
         self._folder.cleanup()
 
     def _take(self, said: dict[str, Any], source: str) -> None:
@@ -326,6 +347,12 @@ def _environment(folder: str) -> dict[str, str]:
         "TORCH_HOME": str(torch_home()),
     }
     return {"HOME": folder, "TMPDIR": folder, **models, **kept}
+
+
+def _place(path: Path, source: str) -> str:
+    """Return a path from the encoder's folder, so that the folder may move."""
+    folder = Path(source).parent
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _shared_file() -> int:

@@ -42,12 +42,15 @@ class Readable:
         names: Folders whose entries may be listed but not opened, so that imports find their way.
         devices: Devices, which may also be written to.
         hidden: What stays closed although it lies in one of ``contents``.
+        changing: Those of ``contents`` that are neither the system nor installed nor a checkout of the
+            harness: the encoder, downloaded models, and code that is imported from where it is edited.
     """
 
     contents: list[Path]
     names: list[Path]
     devices: list[Path]
     hidden: list[Path]
+    changing: list[Path]
 
 
 def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
@@ -62,12 +65,19 @@ def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
     imported = _import_roots()
     own = own_files(source, weights)
     private = [secret for folder in (*imported, *own) for secret in _private(folder)]
+    installed, ours = _interpreter(), atariari_data.__name__
+    edited = [
+        path
+        for path in imported
+        if not (path / ours).is_dir() and not any(path.is_relative_to(place) for place in installed)
+    ]
     contents = _there([*_interpreter(), *map(Path, _SYSTEM), *packages, *imported, *own, *_caches()])
     return Readable(
         contents=[path for path in contents if not any(path.is_relative_to(h) for h in hidden)],
         names=_there([*map(Path, sys.path), *(path.parent for path in packages), Path("/proc")]),
         devices=_there([*(Path("/dev", name) for name in _DEVICES), *sorted(Path("/dev").glob("nvidia*"))]),
         hidden=[*hidden, *private],
+        changing=_there([*own, *_caches(), *edited]),
     )
 
 
