@@ -323,7 +323,7 @@ def test_a_swapped_key(board: TestBoard) -> None:
     signers.write_text(text.replace(board.line(ALICE), board.line(f"{ALICE}#2")), encoding="ascii")
     notices = board.verify("main").notices
     assert [notice.split(":")[0] for notice in notices] == [
-        f"a further key for {ALICE}",
+        f"a further key for {ALICE} (who has results here)",
         f"{ALICE}'s key SHA256",
     ]
     board.place(board.result(3, f"{ALICE}#2"))

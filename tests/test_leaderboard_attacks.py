@@ -650,6 +650,16 @@ def test_a_retired_maintainer_s_key_cosigns_nothing_more(board: TestBoard) -> No
     refused(verify(board.folder), "not in the list of keys")
 
 
+def test_a_name_whose_key_was_retired_is_not_taken_unnoticed(board: TestBoard) -> None:
+    signers = board.folder / "allowed_signers"
+    text = signers.read_text(encoding="ascii")
+    signers.write_text(text.replace(board.line(ALICE), ""), encoding="ascii")
+    merge(board)
+    board.allow(f"{ALICE}#2")
+    (notice,) = board.verify("main").notices
+    assert notice.startswith(f"a first key for {ALICE} (who has results here): ask them")
+
+
 def test_a_later_signature_leaves_the_first_one_valid(board: TestBoard) -> None:
     signers = board.folder / "allowed_signers"
     text = signers.read_text(encoding="ascii")

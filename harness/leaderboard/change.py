@@ -77,7 +77,8 @@ def check_change(repository: Repository, board: Board, change: Change) -> tuple[
         return findings, [f"the rules change: look at {printable(path)}" for path in sorted(change.paths)]
     for path in sorted(change.paths - {SIGNERS}):
         refuse(path, "A change of keys must leave everything else alone.", "Make two changes of it.")
-    return findings, list(key_changes(_keys_before(repository, board, change), board.keys))
+    submitters = {path.split("/")[1] for path in change.before if PATH.fullmatch(path)}
+    return findings, list(key_changes(_keys_before(repository, board, change), board.keys, submitters))
 
 
 def must_stay() -> BoardError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -51,8 +51,14 @@ def returns(entries: Sequence[Entry], withdrawn: Sequence[Entry]) -> Iterator[st
             yield f"{entry.path}: {error.what}"
 
 
-def key_changes(before: KeyList, after: KeyList) -> Iterator[str]:
-    """Yield what a change does to the list of keys, a line for each key."""
+def key_changes(before: KeyList, after: KeyList, submitters: Container[str]) -> Iterator[str]:
+    """Yield what a change does to the list of keys, a line for each key.
+
+    Args:
+        before: The list as it is.
+        after: The list after the change.
+        submitters: Who has results, perhaps by a key that was retired since.
+    """
     old, new = ({e.key: e for e in each.entries} for each in (before, after))
     people = {entry.principals[0] for entry in before.entries}
     for key, entry in new.items():
@@ -61,7 +67,8 @@ def key_changes(before: KeyList, after: KeyList) -> Iterator[str]:
             if (old[key].valid_after, old[key].valid_before) != (entry.valid_after, entry.valid_before):
                 yield f"the times of {person}'s key {key.fingerprint} change"
             continue
-        role = " (a maintainer)" if person in before.maintainers | after.maintainers else ""
+        role = " (who has results here)" if person in submitters else ""
+        role = " (a maintainer)" if person in before.maintainers | after.maintainers else role
         kind = "a further key for" if person in people else "a first key for"
         yield f"{kind} {person}{role}: ask them, by another way, whether {key.fingerprint} is theirs"
     for key, entry in old.items():
