@@ -54,6 +54,8 @@ def labels(
 def _as_ram(ram: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     try:
         array = np.asarray(ram)
+        if array.dtype == object:  # rows of pandas and Arrow
+            array = np.array(array.tolist())
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU
         raise _not_ram(f"{type(ram).__name__}: {error}") from error
     shape = f"{array.dtype} {list(array.shape)}"

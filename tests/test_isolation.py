@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -561,6 +563,24 @@ def encoder(frames):
     assert run() == first
     table.write_text("2", encoding="ascii")
     assert run() != first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are of Linux")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP])
+def test_a_kernel_without_guards_is_noted_and_the_run_goes_on(number: int, tmp_path: Path) -> None:
+    program = f"""
+from harness.isolation import sandbox
+
+def refused(*_):
+    raise OSError({number}, "refused")
+
+sandbox._call = refused
+print(sandbox.close_in([], [], [], [], {str(tmp_path)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = os.strerror(number)
+    assert f"note='no Landlock ({said}); no seccomp ({said})'" in done.stdout
 
 
 def test_the_result_says_which_guards_held(tmp_path: Path) -> None:

@@ -89,6 +89,21 @@ def test_any_integers_that_are_bytes_are_ram(kind: str) -> None:
         np.testing.assert_array_equal(positions(ram, "pong")[name], places)
 
 
+def test_rows_of_pandas_and_arrow_are_ram() -> None:
+    import pandas as pd
+    import pyarrow as pa
+
+    rows = RAM.reshape(-1, 128)
+    arrow = pa.array(rows.tolist(), pa.list_(pa.uint8(), 128))
+    for ram in (pd.Series(list(rows)), arrow, pa.chunked_array([arrow])):
+        for name, values in labels(ram, "pong").items():
+            np.testing.assert_array_equal(values, labels(rows, "pong")[name])
+    with pytest.raises(UsageError, match="Not the RAM"):
+        labels(pd.Series([rows[0], rows[1][:5]]), "pong")
+    with pytest.raises(UsageError, match="Not the RAM"):
+        labels(pd.Series([rows[0], None]), "pong")
+
+
 def test_arithmetic_wraps_unless_another_type_is_asked_for() -> None:
     ram = np.zeros(128, np.uint8)
     x = labels(ram, "pong")["ball_x"]
