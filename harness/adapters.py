@@ -12,6 +12,7 @@ from typing import Final
 from atariari_data.errors import MissingExtraError, UsageError
 from harness.encoders.digests import files_digest
 from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Pool
+from harness.encoders.features import NoEncoderError
 from harness.encoders.named import NAMED
 from harness.encoders.named import make as make_named
 from harness.encoders.objects import Request, adapt, name_of
@@ -128,7 +129,7 @@ def _from_text(source: str, request: Request) -> LoadedEncoder:
             cure="Give a Python file with `load_encoder()` that reads it.",
         )
     if not path.is_file():
-        raise EncoderError(
+        raise NoEncoderError(
             f"There is no encoder file {source!r}.",
             expected="a Python file such as examples/my_encoder.py, the folder of a trained method, or "
             + " or ".join(NAMED),

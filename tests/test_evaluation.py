@@ -368,7 +368,7 @@ def test_without_a_key_the_result_is_unsigned_and_says_so(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["evaluate", "nowhere.py", "--games", "pong"], 1, "nowhere.py"),
+        (["evaluate", "nowhere.py", "--games", "pong"], 2, "nowhere.py"),
         (["evaluate", "empty.py", "--games", "pong"], 1, "no encoder|encoder"),
         (["evaluate", "broken.py", "--games", "pong"], 1, "line 2"),
         (["evaluate", str(EXAMPLE), "--games", "pogn"], 2, "Did you mean 'pong'"),
@@ -380,7 +380,7 @@ def test_without_a_key_the_result_is_unsigned_and_says_so(tmp_path: Path) -> Non
         (["evaluate", str(EXAMPLE), "--games", "pong", "--spec", "stack=99"], 2, "from 1 to 16"),
         (["evaluate"], 2, "ENCODER"),
         (["verify", "taken.json"], 1, "result"),
-        (["verify", "nowhere.json"], 1, "nowhere.json"),
+        (["verify", "nowhere.json"], 2, "nowhere.json"),
     ],
 )
 def test_wrong_input_is_one_message_and_an_exit_code(

@@ -50,7 +50,11 @@ class _Harness(Commands):
 @click.version_option(package_name="atariari")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Measure how much of a game's state an encoder of Atari frames captures."""
+    """Measure how much of a game's state an encoder of Atari frames captures.
+
+    Exit codes: 0 success, 1 failed or not verified, 2 wrong usage (an unknown name, a missing file), 130
+    interrupted.
+    """
     log = logging.getLogger("harness")
     narrator = _Narrator()
     log.addHandler(narrator)

@@ -15,7 +15,9 @@ TRACKERS = ("tensorboard", "trackio", "wandb")  # as in harness.methods.trackers
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -12,7 +12,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("encoder")
 @options.weights
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")

@@ -11,8 +11,8 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("b", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
 def compare(a: Path, b: Path, *, as_json: bool) -> None:
     """Compare the results A and B: which variables differ, by how much, and what is noise.
@@ -32,7 +32,7 @@ def compare(a: Path, b: Path, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--allowed-signers",
     type=click.Path(path_type=Path),
@@ -68,7 +68,7 @@ def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @options.key_to_sign_with
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of adding to RESULT.")
 @json_option

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.errors import AtariariError
+from atariari_data.errors import AtariariError, UsageError
 from harness.encoders.frame_spec import Layout
 
 Features = npt.NDArray[np.float32]
@@ -27,6 +27,12 @@ class Excess(NamedTuple):
 
 class EncoderError(AtariariError):
     """An encoder cannot be loaded, raised an error of its own, or gave something else than features."""
+
+
+class NoEncoderError(EncoderError, UsageError):
+    """There is no such encoder."""
+
+    exit_code = 2
 
 
 def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW") -> Features:

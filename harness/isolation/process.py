@@ -29,7 +29,7 @@ from blake3 import blake3
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest
 from harness.encoders.encoder import GameRows
-from harness.encoders.features import EncoderError, Features, Pool
+from harness.encoders.features import EncoderError, Features, NoEncoderError, Pool
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.encoders.objects import Request
 from harness.isolation import sandbox
@@ -397,7 +397,7 @@ def _memory_of(process: int) -> int:
 def _error(said: Any) -> AtariariError:
     """Return an error of the encoder's process as one of ours."""
     try:
-        kind = {c.__name__: c for c in (UsageError, EncoderError, MissingExtraError)}.get(
+        kind = {c.__name__: c for c in (UsageError, EncoderError, NoEncoderError, MissingExtraError)}.get(
             said["error"], EncoderError
         )
         error = kind.__new__(kind)
