@@ -1,4 +1,4 @@
-"""The card of an exported dataset: README.md with the YAML that `datasets` and the Hub read."""
+"""The dataset card of an export: README.md with the YAML header that `datasets` and the Hub read."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MARK = re.compile(r"\n<!-- atariari ([0-9a-f]{64}) -->\n\Z")
 _HEAD = """
 # AtariARI: Atari frames with labels from RAM
 
-Frames of {games} with the state of the game beside each, read from the emulator's RAM: for measuring what a
-representation knows of the state ([arXiv 1906.08226](https://arxiv.org/abs/1906.08226)), and for learning
-one. Dataset version {version}. A game's config (`{first}`) holds `train`, `validation` and `test` for
-probing, with rows whose pixels occur in an earlier split left out; its `_pretrain` config holds other rows,
-for methods that learn.
+Frames of {games}, each with the game's state read from the emulator's RAM: for measuring how much of the
+state a representation contains ([arXiv 1906.08226](https://arxiv.org/abs/1906.08226)), and for learning
+representations. Dataset version {version}. A game's config (`{first}`) has the splits `train`, `validation`
+and `test` for probing; rows whose pixels occur in an earlier split are left out. Its `_pretrain` config has
+other rows, for representation learning.
 
 ```python
 import datasets
@@ -30,8 +30,8 @@ row = next(iter(data["train"]))
 row["frame"], row["labels"]
 ```
 
-It was exported from the Python package `atariari`, which makes the same rows from the ROMs in ale-py's
-wheel, bit for bit, and with which `atariari-data verify CONFIG --copy DIR` checks this copy.
+Exported from the Python package `atariari`, which builds the same rows, bit for bit, from the ROMs in
+ale-py's wheel. `atariari-data verify CONFIG --copy DIR` checks this copy.
 
 ## Columns
 
@@ -39,14 +39,17 @@ wheel, bit for bit, and with which `atariari-data verify CONFIG --copy DIR` chec
 | --- | --- | --- |
 | `frame` | image, RGB, 210 x 160, lossless PNG | pixelwise maximum of the last two screens |
 | `ram` | `uint8[128]` | after the same step; every other label set can be derived from it |
-| `labels` | struct of `uint8`, one field a variable | label set v1, see below |
+| `labels` | struct of `uint8`, one field per variable | label set v1, see below |
 | `episode`, `step` | `int32` | a gap in `step` is a row that was left out |
-| `action`, `reward` | `uint8`, `float32` | ALE's number, and what it brought; null on the last row |
-| `is_first`, `is_last`, `is_terminal` | `bool` | as in RLDS; `is_terminal` only where the game was over |
-| `lives` | `uint8` | ALE's count |
+| `action`, `reward` | `uint8`, `float32` | ALE's number of the action, and its reward; null on the last row |
+| `is_first`, `is_last`, `is_terminal` | `bool` | as in RLDS; `is_terminal` only if the game is over |
+| `lives` | `uint8` | ALE's count; always 0 in Pong, Boxing, Bowling, Freeway, Skiing and Tennis |
 
-Actions are uniformly random over the game's minimal set without NOOP; each is held for four frames, without
-sticky actions; 1 to 30 no-ops follow a reset; a lost life ends an episode.
+Actions are uniformly random over the game's minimal action set without NOOP. Each is held for four frames,
+without sticky actions. 1 to 30 no-ops follow a reset. A lost life ends an episode.
+
+Frames are palette PNGs. `datasets` decodes them to RGB; if you open the bytes with Pillow, call
+`Image.open(...).convert("RGB")`. Stacks of frames must not jump over gaps in `step`.
 
 ## Rows
 
@@ -54,7 +57,7 @@ sticky actions; 1 to 30 no-ops follow a reset; a lost life ends an episode.
 | --- | --- | ---: | ---: | ---: | --- |
 {rows}
 
-A digest (BLAKE3) covers pixels, RAM, step, action, reward, flags and lives of all rows, in order.
+The digest (BLAKE3) covers pixels, RAM, step, action, reward, flags and lives of all rows, in order.
 """
 
 _GAME = """
@@ -68,17 +71,16 @@ _GAME = """
 """
 
 _TAIL = """
-## What the statistics are
+## Statistics
 
-The entropy is over all rows of the game's probing config; a variable is probed where it is at least 0.6 and
-the screen shows it.
-The ceiling is the best weighted F1 on the test split that a function of the single frame can reach, as far
-as frames with equal pixels show it.
+The entropy is over all rows of the game's probing config. A variable is probed if its entropy is at least 0.6
+and the screen shows it. The ceiling is the best weighted F1 on the test split that a function of a single
+frame can reach, as far as frames with equal pixels show it.
 
 ## Licence
 
-Software, labels and recorded actions: MIT. The frames are drawn by games whose ROMs have licences and
-owners of their own, which this dataset does not change; no ROM is part of it.
+Software, labels and recorded actions: MIT. The frames show games whose ROMs have their own licences and
+owners; this dataset contains no ROM.
 
 ## Citation
 
@@ -97,17 +99,17 @@ owners of their own, which this dataset does not change; no ROM is part of it.
 
 
 def write_card(folder: Path) -> Path:
-    """Write README.md for the configs that are in a folder, in the place of one that we wrote.
+    """Write README.md for the configs in a folder, replacing only an unedited earlier one.
 
     Raises:
-        UsageError: There is a README.md that we did not write, or that was edited.
-        DataError: It cannot be written.
+        UsageError: README.md is not ours or was edited.
+        DataError: The file cannot be written.
     """
     file = folder / "README.md"
     if file.exists() and not is_ours(file.read_bytes()):
         raise UsageError(
-            f"{file} is there already, and was written or edited by somebody else.",
-            cure="Move it away and run the export again: what is finished is kept.",
+            f"{file} already exists, and was not written by the export, or was edited since.",
+            cure="Move it away and run the export again; finished files are kept.",
         )
     with new_file(file, replace=True) as part:
         part.write_bytes(_marked(card(folder)))
@@ -115,7 +117,7 @@ def write_card(folder: Path) -> Path:
 
 
 def is_ours(content: bytes) -> bool:
-    """Tell whether a card is as `write_card` wrote it."""
+    """Return whether a card is unchanged since `write_card` wrote it."""
     text = content.decode(errors="replace")
     mark = _MARK.search(text)
     return mark is not None and mark[1] == bytes_digest(text[: mark.start()].encode())
@@ -126,7 +128,7 @@ def _marked(text: str) -> bytes:
 
 
 def configs_in(folder: Path) -> list[str]:
-    """Return the configs that are wholly in a folder, in the order of the games."""
+    """Return the configs that are complete in a folder, in the order of the games."""
     return [
         config
         for name in recorded_games()
@@ -138,7 +140,7 @@ def configs_in(folder: Path) -> list[str]:
 
 
 def card(folder: Path) -> str:
-    """Compose the card of the configs that are in a folder."""
+    """Compose the card for the configs in a folder."""
     configs = configs_in(folder)
     names = list(dict.fromkeys(config.removesuffix(PRETRAIN) for config in configs))
     rows = []

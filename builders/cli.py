@@ -1,4 +1,4 @@
-"""The command `atariari-data`: record, build, verify and look at the dataset."""
+"""The command `atariari-data`: record, build, verify and inspect the dataset."""
 
 from __future__ import annotations
 
@@ -18,24 +18,22 @@ _processes = click.option(
     type=click.IntRange(min=1),
     default=lambda: min(os.cpu_count() or 1, 8),
     show_default="cores",
-    help="Processes to use; the rows do not depend on it.",
+    help="Number of processes; it does not affect the rows.",
 )
-_cache_dir = click.option(
-    "--cache-dir", type=click.Path(), help="Where to build (default: HF_DATASETS_CACHE)."
-)
+_cache_dir = click.option("--cache-dir", type=click.Path(), help="Cache folder (default: HF_DATASETS_CACHE).")
 _to = click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
 )
-_all = click.option("--all", "everything", is_flag=True, help="All games, both configs of each.")
+_all = click.option("--all", "everything", is_flag=True, help="All games, both configs.")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="atariari")
 def cli() -> None:
-    """Atari frames with labels from RAM, frozen: the same rows on every machine.
+    """Build, verify and inspect Atari frames with labels from RAM.
 
-    A config is a game (pong: train, validation and test, for probing) or a game with _pretrain
-    (pong_pretrain: other rows, for methods that learn).
+    Each game has two configs: pong (train, validation and test splits for probing) and pong_pretrain
+    (different rows for representation learning).
     """
 
 
@@ -44,7 +42,7 @@ def cli() -> None:
 @_all
 @_processes
 @_cache_dir
-@click.option("--rebuild", is_flag=True, help="Build again what is there already.")
+@click.option("--rebuild", is_flag=True, help="Rebuild configs that are already built.")
 @json_option
 def build(
     configs: tuple[str, ...],
@@ -54,7 +52,7 @@ def build(
     rebuild: bool,
     as_json: bool,
 ) -> None:
-    """Build configs from their recordings and check them against the manifest.
+    """Build configs from their recordings, and check them against the manifest.
 
     \b
     atariari-data build pong
@@ -85,7 +83,7 @@ def build(
 @click.option(
     "--copy",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Check what `export` wrote to this folder, not what is built.",
+    help="Check a copy that `export` wrote to this folder, instead of the cache.",
 )
 @json_option
 def verify(
@@ -106,7 +104,7 @@ def verify(
 @cli.command("list")
 @json_option
 def list_games(as_json: bool) -> None:
-    """List the games: rows and episodes of the probing splits, variables kept."""
+    """List the games with the size of their probing splits and the number of variables."""
     from builders.manifest import load_manifest, recorded_games
     from builders.recording import PROBE_SPLITS
 
@@ -133,7 +131,7 @@ def list_games(as_json: bool) -> None:
 @label_set_option
 @json_option
 def info(name: str, label_set: str, as_json: bool) -> None:
-    """Print what the RAM of a game means, and what audit and manifest say of each variable."""
+    """Describe a game's variables: RAM address, meaning, statistics, and verdict of the audit."""
     from atariari_data.evidence import evidence
     from builders.manifest import load_manifest, recorded_games
 
@@ -160,22 +158,20 @@ def info(name: str, label_set: str, as_json: bool) -> None:
 @click.option(
     "--annotations",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help="Audit this annotation file (for one GAME; default: the file's name), not the package's.",
+    help="Audit this annotation file instead of the package's (default GAME: the file's name).",
 )
 @label_set_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write GAME.json to; nothing is overwritten. Without it, findings are only printed.",
+    help="Folder for GAME.json; nothing is overwritten (default: print the result only).",
 )
-@click.option("--rows", type=click.IntRange(min=200), default=12000, show_default=True, help="Of play.")
+@click.option("--rows", type=click.IntRange(min=200), default=12000, show_default=True, help="Rows of play.")
 @click.option(
-    "--states", type=click.IntRange(min=4), default=24, show_default=True, help="To write into the RAM of."
+    "--states", type=click.IntRange(min=4), default=24, show_default=True, help="States to write to."
 )
-@click.option(
-    "--search", type=click.IntRange(min=100), default=2000, show_default=True, help="Steps of the archive."
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the archive and the values written.")
+@click.option("--search", type=click.IntRange(min=100), default=2000, show_default=True, help="Search steps.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 @json_option
 def audit(
     names: tuple[str, ...],
@@ -188,21 +184,21 @@ def audit(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Measure whether labels are what they say: cause, visibility, alignment, coverage, a verdict each.
+    """Measure whether labels are correct: cause, visibility, alignment, coverage, and a verdict.
 
     \b
     atariari-data audit pong
     atariari-data audit breakout --annotations breakout.toml
 
-    Play, a search and writes into the RAM give the evidence (docs/audit.md). About a minute of one core a
-    game; all games if none is named.
+    The evidence comes from play, a search, and writing to the RAM (docs/audit.md). Takes about a minute per
+    game. Without GAME, all games are audited.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders.audit.audit import Budget, audited, summary
 
     budget = Budget(rows=rows, shown=rows // 5, search=search, states=states, seed=seed)
     found = []
     for name in names or ((annotations.stem,) if annotations else game_names()):
-        say(f"{game(name).name}: looking")
+        say(f"Auditing {game(name).name}")
         found.append(audited(name, label_set, budget, annotations=annotations, out=out))
     if as_json:
         print_json(found)
@@ -219,12 +215,13 @@ def audit(
     help="PNG to write (default: GAME.png); nothing is overwritten.",
 )
 @label_set_option
-@click.option("--episode", type=int, help="Which episode to show (default: the longest of the test split).")
+@click.option("--episode", type=int, help="Episode to show (default: the longest of the test split).")
 @json_option
 def show(name: str, out: Path | None, label_set: str, episode: int | None, as_json: bool) -> None:
-    """Draw a game's labels: on its frames, over an episode, and how often each value occurs.
+    """Draw a game's labels on its frames, over an episode, and as histograms.
 
-    A PNG that lets you see whether the labels are right. Needs the extra `plots`; nothing need be built.
+    Writes a PNG from which you can see whether the labels are right. Requires the extra `plots`; the game
+    does not need to be built.
     """
     from builders.show import show as show_game
 
@@ -292,7 +289,7 @@ def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: b
 @click.argument("configs", nargs=-1)
 @_all
 @click.option(
-    "--to", "target", required=True, help="Folder, or hf://datasets/ORG/NAME for a repository on the Hub."
+    "--to", "target", required=True, help="Folder, or hf://datasets/ORG/NAME for the Hugging Face Hub."
 )
 @_processes
 @_cache_dir
@@ -311,8 +308,8 @@ def export(
     atariari-data export pong pong_pretrain --to copy
     atariari-data export --all --to hf://datasets/ORG/NAME
 
-    Anybody reads it with datasets.load_dataset("copy", "pong"), without this package. What is finished is
-    kept, so it can be interrupted and run again; nothing else is overwritten.
+    The copy can be read with datasets.load_dataset("copy", "pong"), without this package. An interrupted
+    export resumes when it is run again. Other files are never overwritten.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders import hub
     from builders.export import export as export_configs
@@ -334,9 +331,9 @@ def export(
 @_to
 @json_option
 def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
-    """Play a game with the published protocol and freeze it: two recordings and a manifest.
+    """Play a game with the published protocol, and write two recordings and a manifest.
 
-    This is how the files inside the package were made. They are never edited: a change is a new version
+    This is how the files in the package were made. They are never edited: any change makes a new version
     of the dataset. Nothing is overwritten.
     """
     from builders.freeze import record_game
@@ -351,7 +348,7 @@ def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
 @_to
 @json_option
 def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
-    """Write a game's manifest anew after its annotations were changed; the recordings stay."""
+    """Write a new manifest for a game after its annotations changed, from the same recordings."""
     from builders.freeze import relabel_game
 
     file = relabel_game(game(name).name, to, num_proc=num_proc)
@@ -362,10 +359,15 @@ def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
     from builders.manifest import PRETRAIN, recorded_games
 
     if everything == bool(configs):
-        raise UsageError("Name the configs, or say --all.", cure=f"One of {', '.join(game_names())}")
+        raise UsageError(
+            "Name the configs, or use --all.",
+            cure=f"atariari-data list shows them: {', '.join(game_names())}",
+        )
     if everything:
         return tuple(name + suffix for name in recorded_games() for suffix in ("", PRETRAIN))
-    return configs
+    from builders.atariari import config_of_name
+
+    return tuple(map(config_of_name, configs))
 
 
 def _print(

@@ -1,4 +1,4 @@
-"""What both command lines share: two options, errors as one message and an exit code, tables, JSON.
+"""Shared by both command lines: common options, errors and exit codes, tables, JSON.
 
 Standard output carries the result, standard error the narration and the progress. Exit codes: 0 ok, 1 failed
 or not verified, 2 wrong usage, 130 interrupted.
@@ -21,18 +21,18 @@ from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 
 _WIDE = 10_000
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the error, as JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result or the error as JSON.")
 label_set_option = click.option(
     "--label-set",
     type=click.Choice(LABEL_SETS),
     default=DEFAULT_LABEL_SET,
     show_default=True,
-    help="Ours, or the 2019 paper's.",
+    help="Label set: this package's (v1), or the 2019 paper's.",
 )
 
 
 class Commands(click.Group):
-    """A command line whose errors are one message and an exit code, with ``--json`` one object.
+    """A command group that turns errors into one message (one object with ``--json``) and an exit code.
 
     Attributes:
         missing_extra: What to tell of a package that is not there, where it belongs to an extra.
@@ -41,7 +41,7 @@ class Commands(click.Group):
     missing_extra: Callable[[ModuleNotFoundError], AtariariError | None] = staticmethod(lambda _: None)
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run the command line and end the process with its exit code."""
+        """Run the command line, and exit with its code."""
         given = kwargs.get("args") if not args else args[0]
         as_json = "--json" in (sys.argv[1:] if given is None else given)
         try:
@@ -80,17 +80,17 @@ def _tell(as_json: bool, error: dict[str, Any], text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Narrate, on standard error."""
+    """Print a message to standard error."""
     click.echo(text, err=True)
 
 
 def print_json(value: Any) -> None:
-    """Print a result for programs."""
+    """Print a result as JSON."""
     click.echo(json.dumps(value, indent=2))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a result for people; numbers to the right; a pipe gets every column at its full width."""
+    """Print a table with numbers aligned right; in a pipe, columns have their full width."""
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
     cells = [[_cell(value) for value in row] for row in rows]
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")

@@ -1,4 +1,4 @@
-"""The emulator as the protocol uses it: ALE without wrappers, actions held, the last two screens kept."""
+"""The emulator as the protocol uses it: ALE without wrappers, held actions, and the last two screens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from builders.frames import HEIGHT, PALETTE, WIDTH, Frame, Pooler, Screen
 FRAME_SKIP = 4
 NOOP, FIRE, RESET = 0, 1, 40  # ALE's action numbers
 
-# Sticky actions off; everything else is ALE's default, written down so that it cannot move.
+# No sticky actions; everything else is ALE's default, made explicit so that it cannot change.
 SETTINGS: dict[str, int] = {
     "repeat_action_probability": 0,
     "frame_skip": 1,
@@ -37,7 +37,7 @@ def rom(game: str) -> tuple[Path, str]:
     from ale_py import roms
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # ale-py prints where it looks
+        with contextlib.redirect_stdout(sys.stderr):  # ale-py prints the path
             path = roms.get_rom_path(game)
     except OSError as error:
         raise DataError(
@@ -50,18 +50,18 @@ def rom(game: str) -> tuple[Path, str]:
 
 
 class Emulator:
-    """One console with one game.
+    """One emulator with one game.
 
     Attributes:
-        minimal_actions: The actions that do something in this game, as ALE's numbers.
+        minimal_actions: The game's minimal action set, as ALE's numbers.
     """
 
     def __init__(self, game: str, seed: int) -> None:
         """Load the game's ROM.
 
         Args:
-            game: As ale-py's ROM names: ``ms_pacman``.
-            seed: ALE's ``random_seed``, which the RAM at power-on depends on.
+            game: Name of ale-py's ROM: ``ms_pacman``.
+            seed: ALE's ``random_seed``, which determines the RAM at power-on.
         """
         import ale_py
 
@@ -75,7 +75,9 @@ class Emulator:
         self._ale.loadROM(rom(game)[0])
         if self._ale.getScreenDims() != (HEIGHT, WIDTH):
             raise DataError(
-                f"{game} has another screen.", expected=(HEIGHT, WIDTH), got=self._ale.getScreenDims()
+                f"{game} has an unexpected screen size.",
+                expected=(HEIGHT, WIDTH),
+                got=self._ale.getScreenDims(),
             )
         self._actions = {action.value: action for action in self._ale.getLegalActionSet()}
         self.minimal_actions = tuple(action.value for action in self._ale.getMinimalActionSet())
@@ -89,11 +91,12 @@ class Emulator:
         self._look()
         if not np.array_equal(PALETTE[self._now >> 1], self._ale.getScreenRGB()):
             raise DriftError(
-                f"This ale-py draws {self._game} in other colours.", cure="pip install 'ale-py==0.12.1'"
+                f"This version of ale-py draws {self._game} in other colours.",
+                cure="pip install 'ale-py==0.12.1'",
             )
 
     def act(self, action: int, frames: int) -> float:
-        """Hold an action for some frames, or until the game is over; return the sum of rewards."""
+        """Hold an action for some frames or until the game is over; return the sum of rewards."""
         held, reward = self._actions[action], 0
         for _ in range(frames):
             reward += self._ale.act(held)

@@ -1,12 +1,12 @@
-"""Export: a built dataset as Parquet with a card, which stock `datasets` reads without this package.
+"""Export a built dataset as Parquet with a dataset card, readable by stock `datasets`.
 
     DIR/README.md             the card; says which file is which config and split
     DIR/images/pong.png       example frames
     DIR/images/pong_labels.png  frames with their labels drawn in, where Matplotlib is installed
     DIR/pong/train.parquet    a file for each split
 
-A Parquet file gets its name after its content was read back and has the manifest's digest, so a file that is
-there is finished. The metadata of each holds that digest.
+A Parquet file gets its name once its content was read back and verified, so an existing file is complete.
+Its metadata contains the manifest's digest.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ def export(
     num_proc: int = 1,
     progress: bool = True,
 ) -> list[Path]:
-    """Write configs and a card below a folder; what is finished there is kept.
+    """Write configs and a card to a folder; finished files are kept.
 
     Args:
-        configs: ``pong``, ``pong_pretrain``...; each is built first, if it is not.
-        to: The folder; configs that were exported to it before stay, and stay on the card.
+        configs: ``pong``, ``pong_pretrain``...; they are built first if needed.
+        to: The folder; configs that were exported to it before are kept and stay on the card.
         cache_dir: As in ``load_dataset``.
-        num_proc: Processes to build with.
-        progress: Show a bar.
+        num_proc: Number of processes to build with.
+        progress: Whether to show progress.
 
     Returns:
         The Parquet files of the configs.
 
     Raises:
         UnknownNameError: No such config.
-        UsageError: A file that is not of this export is there already.
-        DataError: Something cannot be built, read or written.
+        UsageError: A different file with the same name exists.
+        DataError: A config cannot be built, read or written.
     """
     import datasets
 
@@ -80,22 +80,22 @@ def export(
 
 
 def parquet_file(config: str, split: str, folder: Path) -> Path:
-    """Return where a split is in an exported copy."""
+    """Return the file of a split in an exported copy."""
     return folder / config / f"{split}.parquet"
 
 
 def tables(file: Path) -> Iterator[pa.Table]:
-    """Read the rows of an exported split, some at a time."""
+    """Read the rows of an exported split in batches."""
     with pq.ParquetFile(file) as source:
         for batch in source.iter_batches(_GROUP_ROWS):
             yield pa.Table.from_batches([batch])
 
 
 def finished(config: str, split: str, folder: Path) -> bool:
-    """Tell whether a split is there, by the digest that its file names.
+    """Return whether a split was exported, by the digest in its file's metadata.
 
     Raises:
-        UsageError: The file there is another.
+        UsageError: A different file with the same name exists.
     """
     file = parquet_file(config, split, folder)
     if not file.exists():
@@ -106,7 +106,7 @@ def finished(config: str, split: str, folder: Path) -> bool:
         stored = str(error).encode()
     if stored != _mark(config, split):
         raise UsageError(
-            f"{file} is there already, and is not {config}, {split} of dataset {DATASET_VERSION}.",
+            f"{file} already exists, and is not {config}, {split} of dataset {DATASET_VERSION}.",
             expected=_mark(config, split).decode(),
             got=stored.decode(errors="replace"),
             cure="Name another folder with --to, or remove the file yourself.",
@@ -139,18 +139,18 @@ def verify_copy(config: str, folder: Path) -> dict[str, str]:
     """Recompute the digest of every split of a config in an exported copy.
 
     Returns:
-        Split to digest; they are the manifest's.
+        The digests by split, which equal the manifest's.
 
     Raises:
         UnknownNameError: No such game.
-        DataError: A file is missing, cannot be read or is not what the manifest says.
+        DataError: A file is missing, cannot be read or differs from the manifest.
     """
     digests = {}
     for split in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits:
         file = parquet_file(config, split, folder)
         cure = f"Remove {file} and run atariari-data export again."
         if not file.is_file():
-            raise DataError(f"{file} is not there.", cure=f"atariari-data export {config} --to {folder}")
+            raise DataError(f"{file} does not exist.", cure=f"atariari-data export {config} --to {folder}")
         try:
             digests[split] = split_digest_of(config, split, tables(file), cure=cure)
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -159,7 +159,7 @@ def verify_copy(config: str, folder: Path) -> dict[str, str]:
 
 
 def _write_examples(config: str, to: Path) -> None:
-    """Draw some frames of the game side by side."""
+    """Draw four frames of the game side by side."""
     from PIL import Image
 
     file = to / "images" / f"{config.removesuffix(PRETRAIN)}.png"
@@ -176,7 +176,7 @@ def _write_examples(config: str, to: Path) -> None:
 
 
 def _write_labels(name: str, to: Path) -> None:
-    """Draw the game with its labels, as `atariari-data show` does; an extra that export goes without."""
+    """Draw the game with its labels, as `atariari-data show` does, if Matplotlib is installed."""
     from builders.show import show
 
     file = to / "images" / f"{name}_labels.png"

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and never in the place of another."""
+"""Write files atomically, without overwriting others."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from atariari_data.errors import DataError, UsageError
 
 @contextmanager
 def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Give a path to write to, which becomes ``path`` when the block ends well and vanishes when not.
+    """Yield a temporary path that is renamed to ``path`` on success and deleted on failure.
 
     Args:
-        path: Where the file shall be; missing folders are made.
-        replace: Put it in the place of what is there, if the caller knows that it may go.
+        path: The file to write; missing folders are created.
+        replace: Whether to replace an existing file.
 
     Raises:
-        UsageError: There is such a file, and ``replace`` is not said.
-        DataError: It cannot be written.
+        UsageError: The file exists and ``replace`` is false, or it is a folder.
+        DataError: The file cannot be written.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", cure=f"Name a file in it, such as {path / 'NAME'}.")
     if path.exists() and not replace:
         raise _is_there(path)
     try:
@@ -38,7 +40,7 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
         if path.exists() and not replace:
             raise _is_there(path) from error
         raise DataError(
-            f"{path} cannot be written: {error}", cure="Name a place that can be written and has room."
+            f"{path} cannot be written: {error}", cure="Choose a writable place with enough space."
         ) from error
 
 

@@ -71,7 +71,7 @@ def relabel_game(game: str, to: Path, *, num_proc: int) -> Path:
     The installed version of ale-py, which has given what was recorded, joins those that the manifest names.
 
     Raises:
-        UsageError: The file is there already.
+        UsageError: The file already exists.
         DriftError: The emulator does not give what was recorded.
     """
     file = to / "manifests" / f"{game}.json"
@@ -137,7 +137,7 @@ def _manifest(
 def _refuse_to_overwrite(files: Sequence[Path]) -> None:
     if there := [str(file) for file in files if file.exists()]:
         raise UsageError(
-            f"{', '.join(there)} is there already.",
+            f"{', '.join(there)} already exists.",
             cure="Recordings are never edited: name another folder with --to, or remove the file yourself.",
         )
 

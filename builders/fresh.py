@@ -1,9 +1,8 @@
-"""Fresh recordings: a game played with a seed, a size or a policy of one's own when it is asked for.
+"""Fresh recordings: play a game on request, with another seed, size or policy.
 
-They are made and split like the frozen ones, and go the same way from there; but no manifest says what they
-must be, so what was seen while recording is what replay is compared with. The seed is spread over the whole
-range first, and differently for each kind of config: rows recorded here are never those of a frozen config
-that was made from the same number, nor those for learning those for probing.
+They are recorded, split and replayed like the frozen ones, but have no manifest: the replay is compared with
+what was seen while recording. The seed is hashed first, differently for each kind of config, so that a fresh
+recording never repeats a frozen one with the same seed, nor a probing config a pretraining config.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _SEED_BITS = 30  # ALE's seeds have 31; a lane's number is added
 
 @dataclass
 class Fresh:
-    """What of a config is not as frozen; None where it is. With any of them given, it is recorded anew.
+    """Settings that differ from the frozen config, None for those that do not. Any of them makes a recording.
 
     Attributes:
-        steps: Rows to record over all lanes.
-        seed: Of the lanes, the random actions and the shuffle into splits; 42 by default.
-        lanes: Emulators, one after the other in the rows; 8 by default.
-        min_episode_rows: Shorter episodes are dropped; 65 by default.
-        unsplit: All rows in one split, ``train``, and none left out.
+        steps: Number of rows to record, over all lanes.
+        seed: Random seed of the lanes, the actions and the shuffle into splits; 42 by default.
+        lanes: Number of emulators; rows are ordered by lane; 8 by default.
+        min_episode_rows: Minimum length of an episode; 65 by default.
+        unsplit: Whether to put all rows into one split, ``train``, and leave none out.
         policy: What plays: a callable or a checkpoint, see `builders.agents`; in the config its digest.
     """
 
@@ -48,7 +47,7 @@ class Fresh:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether anything is not as frozen."""
+        """Whether any setting differs from the frozen config."""
         return any(getattr(self, field.name) is not None for field in fields(Fresh))
 
 
@@ -56,15 +55,15 @@ def record_fresh(game: str, config: str, wanted: Fresh, policy: Policy, *, num_p
     """Play a game as wanted.
 
     Args:
-        game: As ale-py's ROM names.
-        config: ``GAME`` or ``GAME_pretrain``, which says the splits.
-        wanted: How much, from which seed.
-        policy: What chooses the actions.
-        num_proc: Processes; the result does not depend on it.
+        game: Name of the game and of ale-py's ROM.
+        config: ``GAME`` or ``GAME_pretrain``, which determines the splits.
+        wanted: The settings.
+        policy: Chooses the actions.
+        num_proc: Number of processes; it does not affect the rows.
 
     Raises:
-        UsageError: A number out of range; too few episodes came out to fill every split, or none is long
-            enough to keep.
+        UsageError: A number is out of range, or there are too few episodes of the minimum length to fill
+            every split.
     """
     protocol = PRETRAIN_PROTOCOL if config.endswith(PRETRAIN) else PROBE
     seed = _number("seed", wanted.seed, 42, least=0)
@@ -78,7 +77,7 @@ def record_fresh(game: str, config: str, wanted: Fresh, policy: Policy, *, num_p
     if protocol.min_episode_rows > protocol.rows:
         raise UsageError(
             "Fewer steps than the shortest episode to keep.",
-            expected=f"steps of at least {protocol.min_episode_rows}",
+            expected=f"at least {protocol.min_episode_rows} steps",
             got=protocol.rows,
             cure="Ask for more steps, or lower min_episode_length.",
         )
@@ -105,5 +104,5 @@ def _number(name: str, value: object, default: int, least: int = 1, most: int | 
         return default
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most and value > most):
         wanted = f"an integer from {least}" + (f" to {most}" if most else "")
-        raise UsageError(f"{name} cannot be this.", expected=wanted, got=repr(value))
+        raise UsageError(f"Invalid {name}.", expected=wanted, got=repr(value))
     return value

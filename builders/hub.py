@@ -20,23 +20,23 @@ def repository(target: str) -> str:
     """Return ORG/NAME of ``hf://datasets/ORG/NAME``.
 
     Raises:
-        UsageError: It is not of that form.
+        UsageError: The address has another form.
     """
     match = re.fullmatch(r"hf://datasets/([\w.-]+/[\w.-]+)/?", target)
     if match is None:
-        raise UsageError("This is no place on the Hub.", expected=f"{SCHEME}ORG/NAME", got=target)
+        raise UsageError("Not an address of a dataset on the Hub.", expected=f"{SCHEME}ORG/NAME", got=target)
     return match[1]
 
 
 def staging(repo_id: str) -> Path:
-    """Return the folder, in the cache of `datasets`, where a copy waits for its upload."""
+    """Return the folder, in the cache of `datasets`, for a copy to be uploaded."""
     import datasets
 
     return Path(datasets.config.HF_DATASETS_CACHE) / "atariari_export" / repo_id.replace("/", "--")
 
 
 def check_access(repo_id: str, api: Any = None) -> None:
-    """Find out, before anything is built, whether there is a token and a repository.
+    """Check for a token and the repository before anything is built.
 
     Args:
         repo_id: ``ORG/NAME``.
@@ -50,26 +50,24 @@ def check_access(repo_id: str, api: Any = None) -> None:
 
     api = HfApi() if api is None else api
     if not (api.token or get_token()):
-        raise UsageError(
-            "There is no token for the Hugging Face Hub.", cure="hf auth login, or set HF_TOKEN."
-        )
+        raise UsageError("No token for the Hugging Face Hub.", cure="hf auth login, or set HF_TOKEN.")
     with _explained(repo_id):
         api.repo_info(repo_id, repo_type="dataset")
 
 
 def upload(folder: Path, repo_id: str, api: Any = None) -> str:
-    """Upload an exported copy in one commit; the Hub keeps the bytes that it has already.
+    """Upload an exported copy in one commit; unchanged files are not sent again.
 
     Args:
-        folder: Of the copy.
+        folder: The copy.
         repo_id: ``ORG/NAME`` of a dataset repository.
         api: A ``huggingface_hub.HfApi``, by default a new one.
 
     Returns:
-        Address of the repository.
+        The repository's address.
 
     Raises:
-        UsageError: No such repository, or it holds other files under our names.
+        UsageError: No such repository, or it has different files with the same names.
         DataError: The upload failed.
     """
     from huggingface_hub import HfApi
@@ -81,9 +79,9 @@ def upload(folder: Path, repo_id: str, api: Any = None) -> str:
         more = sorted(name for name in there - set(ours) if name.endswith(".parquet"))
         if more:
             raise UsageError(
-                f"{repo_id} holds configs that are not in this export, and the card would lose them.",
+                f"{repo_id} has configs that are not in this export and would vanish from the card.",
                 got=", ".join(more),
-                cure="Export those configs here, too, or upload to another repository.",
+                cure="Export those configs as well, or upload to another repository.",
             )
         for remote in api.get_paths_info(repo_id, sorted(there & set(ours)), repo_type="dataset"):
             if _same(ours[remote.path], remote):
@@ -93,7 +91,7 @@ def upload(folder: Path, repo_id: str, api: Any = None) -> str:
                 if is_ours(old) or _is_empty(old):
                     continue
             raise UsageError(
-                f"{repo_id} holds another {remote.path}; nothing is overwritten.",
+                f"{repo_id} has a different {remote.path}; nothing is overwritten.",
                 cure="Remove it there, or upload to another repository.",
             )
         api.upload_folder(
@@ -107,12 +105,12 @@ def upload(folder: Path, repo_id: str, api: Any = None) -> str:
 
 
 def _is_empty(card: bytes) -> bool:
-    """Tell whether a card is what the Hub puts into a new repository: YAML and nothing below."""
+    """Return whether a card is the Hub's default: a YAML header only."""
     return card.strip() == b"" or re.fullmatch(rb"---\n.*?\n---\s*", card, re.DOTALL) is not None
 
 
 def _same(file: Path, remote: Any) -> bool:
-    """Compare a file with the Hub's: by SHA-256 where it is large, by git's SHA-1 where small."""
+    """Compare a file with the Hub's: large files by SHA-256, small ones by git's SHA-1."""
     content = file.read_bytes()
     if remote.lfs is not None:
         return bool(hashlib.sha256(content).hexdigest() == remote.lfs.sha256)
@@ -128,15 +126,15 @@ def _explained(repo_id: str) -> Iterator[None]:
         yield
     except errors.RepositoryNotFoundError as error:
         raise UsageError(
-            f"There is no dataset {repo_id} on the Hub, or your token does not see it.",
-            cure=f"hf repos create {repo_id} --repo-type dataset, and a token that may write to it.",
+            f"No dataset {repo_id} on the Hub, or your token has no access.",
+            cure=f"hf repos create {repo_id} --repo-type dataset, and use a token with write access.",
         ) from error
     except errors.LocalTokenNotFoundError as error:
         raise UsageError(
-            "There is no token for the Hugging Face Hub.", cure="hf auth login, or set HF_TOKEN."
+            "No token for the Hugging Face Hub.", cure="hf auth login, or set HF_TOKEN."
         ) from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
         raise DataError(
-            f"The Hub did not take {repo_id}: {error}",
-            cure="Run it again: what is finished is kept.",
+            f"The upload to {repo_id} failed: {error}",
+            cure="Run it again; finished files are kept.",
         ) from error

@@ -1,4 +1,4 @@
-"""Manifests: what building a game must give, frozen beside its recordings; one JSON file a game."""
+"""Manifests: the frozen digests and statistics of each game, one JSON file per game."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRETRAIN = "_pretrain"
 
 @dataclass(frozen=True)
 class Episode:
-    """An episode of a split: its number, how many of its rows are kept, and their digest."""
+    """An episode of a split: its number, the number of rows kept, and their digest."""
 
     number: int
     rows: int
@@ -33,7 +33,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Split:
-    """A split: rows kept, rows left out because an earlier split has their pixels, and digests."""
+    """A split: rows kept, rows left out because their pixels occur in an earlier split, and digests."""
 
     rows: int
     left_out: int
@@ -43,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Config:
-    """A config: the digest of its recording's file, and its splits."""
+    """A config: the digest of its recording, and its splits."""
 
     recording: str
     splits: Mapping[str, Split]
@@ -51,13 +51,13 @@ class Config:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the config ``GAME`` says of a variable.
+    """Statistics of a variable in the config ``GAME``.
 
     Attributes:
-        entropy: In nats, over the rows of all splits, left-out rows included.
-        probed: Whether that is at least 0.6, and the screen shows it.
-        ceiling_f1: Best weighted F1 of a function of the single frame on the test split.
-        ceiling_accuracy: Likewise the best accuracy; see `builders.statistics.ceiling`.
+        entropy: Entropy in nats, over the rows of all splits, left-out rows included.
+        probed: Whether the entropy is at least 0.6 and the screen shows the variable.
+        ceiling_f1: Best weighted F1 of a function of a single frame on the test split.
+        ceiling_accuracy: Best accuracy of such a function; see `builders.statistics.ceiling`.
     """
 
     entropy: float
@@ -68,16 +68,16 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that is frozen of a game.
+    """Everything that is frozen for a game.
 
     Attributes:
-        format: Version of this file format.
-        dataset_version: A change of any row, label or split is a new version.
-        game: As ale-py's ROM names.
-        ale_py: Versions of ale-py that gave these digests, the one that recorded first.
+        format: Version of the file format.
+        dataset_version: Version of the dataset; any change to a row, label or split makes a new one.
+        game: Name of the game and of ale-py's ROM.
+        ale_py: Versions of ale-py that reproduced the digests, starting with the one that recorded.
         configs: ``GAME`` and ``GAME_pretrain``.
         label_sets: Statistics by label set and variable.
-        train_rows_1k: Row numbers of ``GAME``'s train split that the few-rows probe learns from.
+        train_rows_1k: Rows of ``GAME``'s train split that the few-rows probe is trained on.
     """
 
     format: int
@@ -89,13 +89,13 @@ class Manifest:
     train_rows_1k: Sequence[int]
 
     def probed(self, label_set: str) -> tuple[str, ...]:
-        """Return the variables of a label set that the suite probes."""
+        """Return the variables of a label set that are probed."""
         return tuple(name for name, s in self.label_sets[label_set].items() if s.probed)
 
     def rules(self, label_set: str) -> str:
-        """Digest what decides a score with a label set: rows, labels, which are probed, their ceilings.
+        """Digest what determines scores with a label set: rows, labels, probed variables, ceilings.
 
-        What this was checked with, and the other label set, play no part.
+        The versions of ale-py and the other label set are not included.
         """
         known, statistics = decoder(self.game, label_set), self.label_sets[label_set]
         variables = [
@@ -109,7 +109,7 @@ class Manifest:
         return bytes_digest(repr(content).encode())
 
     def to_bytes(self) -> bytes:
-        """Write the file; its last field is a digest over all before it."""
+        """Serialise; the last field is a digest of everything before it."""
         content = asdict(self)
         for config in content["configs"].values():
             for split in config["splits"].values():
@@ -119,10 +119,10 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str) -> Manifest:
-        """Read the file.
+        """Parse the file.
 
         Raises:
-            DataError: Not a manifest, changed in any byte, or of a newer format.
+            DataError: Not a manifest, changed in any byte, or a newer format.
         """
         damaged = DataError(f"The manifest of {name} is damaged.", cure="Reinstall atariari.")
         try:
@@ -159,7 +159,7 @@ def _dump(content: Mapping[str, Any]) -> bytes:
 
 
 def data_dir() -> Path:
-    """Return where recordings and manifests live: ``ATARIARI_RECORDINGS``, else inside `atariari_data`."""
+    """Return the folder of recordings and manifests: ``ATARIARI_RECORDINGS``, or in `atariari_data`."""
     return Path(os.environ.get("ATARIARI_RECORDINGS") or Path(atariari_data.__file__).parent)
 
 
@@ -182,7 +182,7 @@ def load_manifest(game: str) -> Manifest:
     """Read and check the manifest of a game.
 
     Raises:
-        UnknownNameError: No such game; says which are known, and the nearest.
+        UnknownNameError: No such game. The message lists the known games and suggests a similar name.
         DataError: The file is damaged.
     """
     if game not in recorded_games():
@@ -201,11 +201,11 @@ def _read(file: Path) -> Manifest:
 
 
 def load_recording(config: str) -> Recording:
-    """Read the recording of a config, ``pong`` or ``pong_pretrain``, after comparing its digest.
+    """Read the recording of a config, ``pong`` or ``pong_pretrain``, and check its digest.
 
     Raises:
         UnknownNameError: No such game.
-        DataError: The file is missing or not the one that the manifest names.
+        DataError: The file is missing or differs from the manifest.
     """
     frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config]
     try:

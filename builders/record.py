@@ -1,10 +1,10 @@
-"""Recording a game: play it once with the published protocol, split and freeze what came out.
+"""Record a game: play it with the published protocol, split the episodes, and freeze the result.
 
-The protocol of arXiv 1906.08226, read from its code and mended (`docs/dataset.md` lists the differences):
+The protocol of arXiv 1906.08226, read from its code and corrected (`docs/dataset.md` lists the differences):
 eight lanes; 1 to 30 no-ops after a reset; each action held for four frames; a lost life ends an episode
-without resetting the game, after which one NOOP is held; then FIRE and the third action of the minimal set
-where the game has FIRE; episodes of 64 rows or fewer are dropped, and each lane goes on until it has its
-share of rows in episodes that are kept.
+without resetting the game, and is followed by one NOOP; then FIRE and the third action of the minimal set, if
+the game has FIRE. Episodes of 64 rows or fewer are dropped, and each lane continues until it has its share
+of rows in episodes that are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_DROPPED = 20  # times the rows wanted; past that, episodes are too short fo
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is recorded for a config: how many rows, from which seed, in which splits, and what is kept."""
+    """How a config is recorded: number of rows, seed, splits, and minimum length of an episode."""
 
     rows: int
     seed: int
@@ -46,7 +46,7 @@ PRETRAIN = Protocol(rows=100_000, seed=1042, splits=PRETRAIN_SPLITS, cuts=(0.8,)
 
 @dataclass
 class _Tape:
-    """What one lane did and saw."""
+    """The actions and observations of one lane."""
 
     lines: list[tuple[int, int, int]]  # action, frames, episode of the lane or -1
     ram: list[bytes]
@@ -58,7 +58,7 @@ class _Tape:
         self.lines.append((action, frames, episode))
 
     def forget(self, lines: int, rows: int) -> None:
-        """Turn what was done since into prelude, and drop its rows."""
+        """Turn the latest lines into prelude, and drop their rows."""
         self.lines[lines:] = [(a, f, -1) for a, f, _ in self.lines[lines:] if a != NULL_ACTION]
         self.dropped += len(self.ram) - rows
         del self.ram[rows:], self.frame[rows:], self.digest[rows:]
@@ -73,10 +73,10 @@ def play(
     policy: Policy,
     min_episode_rows: int = MIN_EPISODE_ROWS,
 ) -> _Tape:
-    """Play one lane until it has ``rows`` rows in episodes that are long enough to keep.
+    """Play one lane until it has ``rows`` rows in episodes of the minimum length.
 
     Raises:
-        UsageError: Episodes are too short for that to happen in any reasonable time.
+        UsageError: The episodes are too short to get there in reasonable time.
     """
     generator = np.random.default_rng(seed)
     emulator = Emulator(game, lane_seed)
@@ -133,7 +133,7 @@ def _episode(
     while True:
         over = emulator.game_over()
         now = emulator.lives()
-        # No lives left but the game not over: it goes on until it is, as in the original.
+        # With no lives left, the episode continues until the game is over, as in the original.
         last = over or 0 < now < lives or step == wanted - 1
         lives = now
         frame, ram = emulator.frame(), emulator.ram()
@@ -161,16 +161,16 @@ def record(
     """Play a game and freeze it.
 
     Args:
-        game: As ale-py's ROM names.
-        config: What the recording is called in messages and in the dataset.
-        protocol: How much, from which seed, in which splits.
-        policy: What chooses the actions.
-        num_proc: Processes; the result does not depend on it.
-        lanes: Emulators, each with its own seed and its share of the rows.
+        game: Name of the game and of ale-py's ROM.
+        config: The config's name, for messages and the dataset.
+        protocol: Number of rows, seed and splits.
+        policy: Chooses the actions.
+        num_proc: Number of processes; it does not affect the result.
+        lanes: Number of emulators, each with its own seed and share of the rows.
         progress: Called with the number of rows whenever a lane is done.
 
     Raises:
-        UsageError: Too few episodes came out to fill every split, or they are too short to keep.
+        UsageError: Too few episodes of the minimum length to fill every split.
     """
     from joblib import Parallel, delayed
 

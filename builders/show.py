@@ -36,7 +36,7 @@ def show(game: str, out: Path, *, label_set: str = DEFAULT_LABEL_SET, episode: i
     Raises:
         UnknownNameError: No such game, label set or episode.
         MissingExtraError: Matplotlib is not installed.
-        UsageError: The file is there already.
+        UsageError: The file already exists.
         DataError: It cannot be written.
         DriftError: The emulator does not give what was recorded.
     """

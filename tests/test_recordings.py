@@ -193,5 +193,5 @@ def test_a_newer_format_is_refused_with_the_cure() -> None:
 
 
 def test_nothing_is_overwritten(recordings: Path) -> None:
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         record_game("pong", recordings, num_proc=1)
