@@ -76,10 +76,10 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
         raise UsageError(
             "`games` must be a list of names.", expected="games=['pong', 'breakout']", got=repr(games)
         )
-    for name in games:
-        if name not in known:
-            raise UnknownNameError(f"game with label set {label_set}", name, known)
-    return sorted(set(games))
+    names = {game(name).name for name in games}
+    for name in sorted(names - set(known)):
+        raise UnknownNameError(f"game with label set {label_set}", name, known)
+    return sorted(names)
 
 
 def choose_runs(

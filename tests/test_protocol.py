@@ -12,7 +12,7 @@ from builders.content import few_rows
 from builders.manifest import Manifest, load_manifest
 from harness import protocol
 from harness.probes.probe import ProbeRun
-from harness.protocol import RANKED, SHOWN, choose_runs, training_rows
+from harness.protocol import RANKED, SHOWN, choose_games, choose_runs, training_rows
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,14 @@ def test_the_default_is_what_the_protocol_ranks() -> None:
     assert choose_runs(["linear"]) == RANKED
     assert choose_runs(["anand2019"]) == SHOWN
     assert choose_runs(["anand2019", "linear", "linear"]) == (*RANKED, *SHOWN)
+
+
+def test_games_by_any_of_their_names_once_each() -> None:
+    assert choose_games(["PongNoFrameskip-v4", "ALE/Breakout-v5", "pong"], "v1") == ["breakout", "pong"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
+        choose_games(["pnog"], "v1")
+    with pytest.raises(UnknownNameError, match="Unknown game with label set anand2019: 'skiing'"):
+        choose_games(["ALE/Skiing-v5"], "anand2019")
 
 
 def test_sizes_in_words_and_numbers_once_each_many_rows_first() -> None:
