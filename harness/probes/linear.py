@@ -204,6 +204,6 @@ PROBE: Final = Probe(
     },
     fit=_fit,
     train_sizes=("full", "1k"),
-    variable_tolerance=0.02,
+    variable_tolerance=0.02,  # measured across processors: 0.0002 on all rows, 0.011 on 1,000
     mean_tolerance=0.005,
 )
