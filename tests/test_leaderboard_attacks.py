@@ -529,7 +529,7 @@ def test_what_is_odd_is_pointed_at(board: TestBoard, changes: Plain, match: str)
 
 def test_seeds_are_the_protocol_s(board: TestBoard) -> None:
     board.place(edited(board, 3, ALICE, lambda values: values.update(seeds={})))
-    refused(board.verify("main"), "fixes: seeds")
+    refused(board.verify("main"), "fixes: seeds|seed of the bootstrap is missing")
 
 
 def test_the_readme_says_that_a_result_names_no_leaderboard(board: TestBoard) -> None:
