@@ -24,6 +24,7 @@ from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec, sample_frames
 from harness.encoders.objects import Request
 from harness.evaluation.embedding import embed
+from harness.isolation import sandbox
 from harness.isolation.opening import hidden_folders
 from harness.isolation.process import IsolatedEncoder, Limits
 from harness.splits import open_split
@@ -581,6 +582,41 @@ print(sandbox.close_in([], [], [], [], {str(tmp_path)!r}))
     assert done.returncode == 0, done.stderr
     said = os.strerror(number)
     assert f"note='no Landlock ({said}); no seccomp ({said})'" in done.stdout
+
+
+def test_what_an_encoder_says_of_itself_is_bounded(start: Start) -> None:
+    lies = """
+import harness.isolation.worker as worker
+tell = worker._answer
+worker._answer = lambda me, replies, content, *more: tell(me, replies, {**content, %s}, *more)
+"""
+    with pytest.raises(EncoderError, match=r"cannot be read(.|\n)*name 'kkk"):
+        start(lies % "'name': 'k' * 5000" + GOOD)
+    with pytest.raises(EncoderError, match=r"cannot be read(.|\n)*weights_digest 'key'"):
+        start(lies % "'weights_digest': 'key'" + GOOD)
+    claims = start(lies % "'walls': {'no_network': True, 'no_dataset': True, 'note': 'key'}" + GOOD)
+    assert claims.guards.note != "key"
+
+
+@LINUX
+def test_a_guard_that_is_missing_is_named(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an old kernel: the calls that set the guards up are unknown, and the run goes on."""
+    code = Path(sandbox.__file__).read_text(encoding="utf-8")
+    for call in ("_call(libc, _CREATE_RULESET, ", "_call(libc, machine.seccomp, "):
+        assert call in code
+        code = code.replace(call, "_call(libc, 9999, ")
+    old = tmp_path / "old_sandbox.py"
+    old.write_text(code, encoding="utf-8")
+    monkeypatch.setattr(sandbox, "__file__", str(old))
+    encoder = start(GOOD)
+    assert len(encoder.embed(frames())) == 8
+    assert "no Landlock" in str(encoder.guards.note)
+    assert "no seccomp" in str(encoder.guards.note)
+    assert not encoder.guards.no_dataset
+    assert not encoder.guards.no_network
+    assert not encoder.keeps()
 
 
 def test_the_result_says_which_guards_held(tmp_path: Path) -> None:

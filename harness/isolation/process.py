@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
+import operator
 import os
 import re
 import select
@@ -29,7 +30,7 @@ from blake3 import blake3
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest
 from harness.encoders.encoder import GameRows
-from harness.encoders.features import EncoderError, Features, NoEncoderError, Pool
+from harness.encoders.features import POOLS, EncoderError, Features, NoEncoderError, Pool
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.encoders.objects import Request
 from harness.isolation import sandbox
@@ -44,6 +45,21 @@ _LINE = 65536
 _LOADING = "loading it"
 _TICK = 0.1
 _MOST_FEATURES = 10_000_000
+_MOST_PARAMETERS = 10**15
+_SHA256 = "[0-9a-f]{64}"
+_WORDS = {
+    "name": "[\\x20-\\x7e]{1,100}",
+    "source_digest": _SHA256,
+    "source_kind": "file|files|source|name",
+    "weights_digest": _SHA256,
+    "pool": "|".join(POOLS),
+    "device": "[a-z]{1,16}(:[0-9]{1,3})?",
+    "precision": "[a-z0-9_]{1,24}",
+    "description": "(?s).{0,500}",
+    "key": _SHA256,
+}
+"""What an encoder may say of itself, and at what length."""
+_MAY_BE_NONE = {"weights_digest", "pool", "parameters"}
 _PASSED_ON = ("LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _PASSED_ON_FOR = ("CUDA", "CUBLAS", "CUDNN", "NVIDIA", "OMP_", "MKL_", "KMP_", "OPENBLAS", "PYTORCH", "TORCH")
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -145,7 +161,8 @@ class IsolatedEncoder:
             self._reads = Reads(allowed.changing, allowed.hidden)
             files = {name: list(map(str, paths)) for name, paths in asdict(allowed).items()}
             files.pop("changing")
-            self._send({"files": {**files, "own": self._folder.name}, "path": sys.path})
+            where = {"files": {**files, "own": self._folder.name}, "path": sys.path}
+            self.guards = Guards(own_process=True, **self._ask(_LOADING, where))
             self._take(self._ask(_LOADING, {"source": source, "request": request.plain()}), source)
             # Every file that was read is part of the key, whatever of it the eight frames of the key show.
             self._read = {path: state(path) for path in sorted(self._reads.opened())}
@@ -224,19 +241,22 @@ class IsolatedEncoder:
         try:
             spec = said["spec"]
             self.spec = FrameSpec(**{**spec, "size": tuple(spec["size"])}).validate()
-            for name, kinds in (
-                *((n, str) for n in ("name", "source_digest", "source_kind", "device", "precision")),
-                *((n, str) for n in ("description", "key")),
-                *((n, str | None) for n in ("weights_digest", "pool")),
-                ("parameters", int | None),
-                ("feature_size", int),
+            for name, pattern in _WORDS.items():
+                word = said[name]
+                if not (word is None and name in _MAY_BE_NONE) and not re.fullmatch(pattern, word):
+                    raise ValueError(f"{name} {word!r}")  # noqa: TRY301  one message for all that can be odd
+                setattr(self, "_key" if name == "key" else name, word)
+            for name, least, most in (
+                ("parameters", 0, _MOST_PARAMETERS),
+                ("feature_size", 1, _MOST_FEATURES),
             ):
-                if not isinstance(said[name], kinds):
-                    raise TypeError(name)  # noqa: TRY301  one message for all that can be odd
-                setattr(self, "_key" if name == "key" else name, said[name])
-            self.guards = Guards(own_process=True, **said["walls"])
-            if not 1 <= self.feature_size <= _MOST_FEATURES:
-                raise ValueError(f"feature_size {self.feature_size}")  # noqa: TRY301  as above
+                count = said[name]
+                if (
+                    not (count is None and name in _MAY_BE_NONE)
+                    and not least <= operator.index(count) <= most
+                ):
+                    raise ValueError(f"{name} {count}")  # noqa: TRY301  as above
+                setattr(self, name, count)
         except (AtariariError, KeyError, TypeError, ValueError) as error:
             raise EncoderError(
                 "The encoder's process describes its encoder in a form that cannot be read.",

@@ -229,13 +229,15 @@ def _call(libc: ctypes.CDLL, number: int, *arguments: int | bytes | None) -> int
 
 def main() -> None:
     """Read the lists, put up the walls, and only then load everything else."""
-    requests = os.fdopen(int(sys.argv[1]), "rb")
+    requests, replies = os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb")
     where = json.loads(requests.readline())
     walls = close_in(**where["files"])
+    replies.write(json.dumps(walls._asdict()).encode() + b"\n")  # before any code of the encoder runs
+    replies.flush()
     sys.path[:] = where["path"]
     from harness.isolation.worker import serve
 
-    serve(requests, os.fdopen(int(sys.argv[2]), "wb"), int(sys.argv[3]), walls._asdict())
+    serve(requests, replies, int(sys.argv[3]))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _SANDBOX = (
     "The encoder runs in a sandbox: it may read its own folder and the installed packages, and write only to "
     "its working directory; no sockets, no process pools. To debug it without: --no-isolation."
 )
+_LONGEST_DESCRIPTION = 500
 IDENTITY = (
     "name",
     "source_digest",
@@ -41,21 +42,21 @@ IDENTITY = (
 """Fields of a `LoadedEncoder` that are sent as they are."""
 
 
-def serve(requests: IO[bytes], replies: IO[bytes], memory: int, walls: dict[str, object]) -> None:
+def serve(requests: IO[bytes], replies: IO[bytes], memory: int) -> None:
     """Load the encoder that the first request names, then embed until the requests end.
 
     Args:
         requests: Lines of JSON: what `load_encoder` takes, then ``{"rows": n}`` for each batch.
         replies: A line for every request; ``{"error": ...}`` where it failed, which is the last one.
         memory: File descriptor of the pixels, uint8 of the spec's ``raw_shape``.
-        walls: Which walls `harness.isolation.sandbox` put up, for the first reply.
     """
     me = os.getpid()
     try:
         encoder = _load(json.loads(requests.readline()))
         key = encoder.cache_key()
         identity = {name: getattr(encoder, name) for name in IDENTITY}
-        _answer(me, replies, {**identity, "spec": asdict(encoder.spec), "key": key, "walls": walls})
+        identity["description"] = encoder.description[:_LONGEST_DESCRIPTION]
+        _answer(me, replies, {**identity, "spec": asdict(encoder.spec), "key": key})
         row = int(np.prod(encoder.spec.raw_shape(1)))
         pixels = None
         for line in requests:
