@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from atariari_data.checks import count
 from atariari_data.dataset import NAME
 from atariari_data.errors import MissingExtraError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, Game, game
@@ -127,7 +128,7 @@ def get_episodes(
         ("num_frame_stack", num_frame_stack, 1),
         ("min_episode_length", min_episode_length, 0),
     ):
-        _check_count(name, value, least)
+        count(name, value, least)
     if not entropy_threshold >= 0:
         raise UsageError("entropy_threshold cannot be negative.", expected=">= 0", got=entropy_threshold)
     of = game(env_name)
@@ -187,11 +188,6 @@ def get_episodes(
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"Unknown {name}: {value!r}.", expected="one of " + ", ".join(known), got=value)
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UsageError(f"Invalid {name}.", expected=f"an integer, at least {least}", got=repr(value))
 
 
 def _check_policy(collect_mode: str, policy: object, checkpoint_index: int) -> None:

@@ -29,6 +29,7 @@ from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
 import atariari_data
+from atariari_data.checks import count
 from atariari_data.errors import AtariariError, DataError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, game
 from builders.agents import load_agent
@@ -292,7 +293,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             DataError: A recording or manifest is damaged, or the disk is full or not writable.
             DriftError: The emulator does not reproduce the recording.
         """
-        self._processes = _checked_processes(num_proc)
+        self._processes = 1 if num_proc is None else count("num_proc", num_proc)
         info = Path(self._output_dir, datasets.config.DATASET_INFO_FILENAME)
         with _explained(self._cache_dir_root):
             if info.is_file():
@@ -320,14 +321,6 @@ def config_of_name(name: object) -> str:
             if config in known:
                 return config
     raise UnknownNameError("config of atariari", name, known)
-
-
-def _checked_processes(num_proc: object) -> int:
-    if num_proc is None:
-        return 1
-    if isinstance(num_proc, bool) or not isinstance(num_proc, int) or num_proc < 1:
-        raise UsageError("Invalid num_proc.", expected="a positive integer or None", got=repr(num_proc))
-    return num_proc
 
 
 def _filled(table: pa.Table) -> pa.Table:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from atariari_data.checks import count
 from atariari_data.errors import MissingExtraError, UsageError
 from harness.encoders.digests import arrays_of, object_digest, weights_digest
 from harness.encoders.encoder import (
@@ -65,9 +66,11 @@ class Request:
         """
         if self.pool is not None and self.pool not in POOLS:
             raise UsageError("No such pooling.", expected="one of " + ", ".join(POOLS), got=repr(self.pool))
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError("A batch has at least one row.", got=self.batch_size)
+        if self.batch_size is not None:
+            count("batch_size", self.batch_size)
         if self.spec is not None:
+            if not isinstance(self.spec, FrameSpec):
+                raise UsageError("`spec` must be a FrameSpec.", got=repr(self.spec))
             self.spec.validate()
 
     def plain(self) -> dict[str, Any]:

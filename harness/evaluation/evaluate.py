@@ -12,6 +12,7 @@ from pathlib import Path
 from blake3 import blake3
 from tqdm.auto import tqdm
 
+from atariari_data.checks import count, positive
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import DATASET_VERSION, Manifest, load_manifest
@@ -122,8 +123,12 @@ def evaluate(
         raise UnknownNameError("label set", label_set, LABEL_SETS)
     if fresh_of is not None and fresh_seed is None:
         raise UsageError("Only a run on a fresh test split tests another result.", cure="--fresh-seed")
-    if limit is not None and limit < 2:  # noqa: PLR2004  one row is no probe
-        raise UsageError("A dry run needs at least two rows of each split.", got=f"limit={limit}")
+    for what, value, least in (("limit", limit, 2), ("fresh_seed", fresh_seed, 0), ("num_proc", num_proc, 1)):
+        if value is not None:
+            count(what, value, least)
+    positive("timeout", timeout)
+    if memory_limit is not None:
+        positive("memory_limit", memory_limit)
     options = Options(
         loading=Request(
             spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,

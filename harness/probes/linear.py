@@ -194,7 +194,7 @@ def _fit(
 
 
 PROBE: Final = Probe(
-    measures="A converged linear probe on {rows}: how much is linearly decodable from so many labels.",
+    measures="A converged linear probe on {rows}: how much is linearly decodable.",
     settings={
         "first_strength_log10": math.log10(FIRST_STRENGTH),
         "intercept_penalised": False,
