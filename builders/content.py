@@ -1,4 +1,4 @@
-"""What a recording shows when it is played, and what a manifest freezes of that."""
+"""The content of a recording, and the parts of a manifest that are computed from it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _FEW_ROWS_SEED = 1000
 
 @dataclass(frozen=True)
 class Content:
-    """What the rows of a recording show, in order, left-out rows included: n rows.
+    """All n rows of a recording in order, including those that are left out of the splits.
 
     Attributes:
-        episode: int32 [n].
-        split: int8 [n], an index into the header's splits.
-        kept: bool [n].
+        episode: The episode of each row, int32 [n].
+        split: The split of each row, an index into the header's splits, int8 [n].
+        kept: Whether the row is part of its split, bool [n].
         ram: uint8 [n, 128].
-        frame: bytes [n], a digest of the pixels alone.
-        digest: bytes [n], of the row.
+        frame: A digest of each row's pixels.
+        digest: A digest of each row.
     """
 
     episode: npt.NDArray[np.int32]
@@ -61,7 +61,7 @@ def config_of(recording: Recording, content: Content) -> Config:
 
 
 def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str, Statistics]]:
-    """Compute what the manifest says of each variable, by label set; ``test`` is the test split's number."""
+    """Compute the manifest's statistics by label set and variable; ``test`` is the test split's number."""
     rows = np.flatnonzero((content.split == test) & content.kept)
     frame = [content.frame[int(row)] for row in rows]
     found: dict[str, dict[str, Statistics]] = {}

@@ -17,15 +17,15 @@ from builders.replay import replay
 
 @dataclass(frozen=True)
 class Episode:
-    """What is shown: an episode, and the RAM of all rows of its lane.
+    """An episode, and the RAM of all rows of its lane.
 
     Attributes:
-        number: In the recording.
-        split: Its split's name.
-        lane: Its lane.
-        rows: Its n rows that the dataset has, in order.
-        ram: uint8 [n, 128], their RAM.
-        lane_ram: uint8 [m, 128], of all rows of the lane.
+        number: The episode's number in the recording.
+        split: The name of its split.
+        lane: The number of its lane.
+        rows: The episode's n rows that are in the dataset, in order.
+        ram: The RAM of these rows, uint8 [n, 128].
+        lane_ram: The RAM of all rows of the lane, uint8 [m, 128].
     """
 
     number: int

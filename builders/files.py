@@ -45,4 +45,4 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _is_there(path: Path) -> UsageError:
-    return UsageError(f"{path} is there already.", cure="Name another file, or remove this one yourself.")
+    return UsageError(f"{path} already exists.", cure="Choose another file, or delete this one.")

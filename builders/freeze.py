@@ -42,7 +42,7 @@ def record_game(
     """Play a game for both configs and write ``recordings/`` and ``manifests/`` below a folder.
 
     Raises:
-        UsageError: One of the files is there already; nothing is written then.
+        UsageError: One of the files already exists; nothing is written then.
         DataError: The folder cannot be written.
     """
     names = (game, game + PRETRAIN)

@@ -113,13 +113,13 @@ def picture(
     """Draw the contact sheet, the label matrix and the histograms.
 
     Args:
-        title: Of the page.
-        episode: What to show.
-        things: What has a place on the screen.
-        values: Of each variable, uint8 [n], in the episode's rows.
-        lane_values: Likewise, uint8 [m], in the lane's.
-        statistics: Of each variable, from the manifest.
-        frames: How many to show, evenly spread over the rows.
+        title: The title of the page.
+        episode: The episode to show.
+        things: The things that have a place on the screen.
+        values: The values of each variable in the episode's rows, uint8 [n].
+        lane_values: The values of each variable in the lane's rows, uint8 [m].
+        statistics: The manifest's statistics of each variable.
+        frames: The number of frames to show, evenly spread over the rows.
     """
     rows = episode.rows
     chosen = np.unique(np.linspace(0, len(rows) - 1, frames).astype(int))

@@ -301,7 +301,7 @@ def search(game: str, console: Branches, steps: int, seed: int) -> Archive:
 
 
 def save(archive: Archive, path: Path) -> None:
-    """Write an archive as Parquet, a row a cell, in place of what is there.
+    """Write an archive as Parquet, one row per cell, replacing an existing file.
 
     Raises:
         DataError: It cannot be written.

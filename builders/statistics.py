@@ -1,4 +1,4 @@
-"""What the manifest says of each variable: entropy, whether it is probed, and its ceiling."""
+"""The manifest's statistics of a variable: entropy and ceiling."""
 
 from __future__ import annotations
 

@@ -423,7 +423,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
     assert printed == json.loads((tmp_path / "audits" / "pong.json").read_text(encoding="utf-8"))
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2
-    assert "there already" in json.loads(done.stdout)["what"]
+    assert "already exists" in json.loads(done.stdout)["what"]
 
 
 def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:

@@ -422,7 +422,7 @@ def test_a_result_that_cannot_be_written_is_not_lost(
 
 def test_what_was_written_is_never_overwritten(result: harness.Result, tmp_path: Path) -> None:
     write(result, tmp_path / "r.json")
-    with pytest.raises(AtariariError, match="there already"):
+    with pytest.raises(AtariariError, match="already exists"):
         write(result, tmp_path / "r.json")
     (tmp_path / "r.json").write_bytes((tmp_path / "r.json").read_bytes()[:-100])
     with pytest.raises(ResultError):

@@ -85,9 +85,9 @@ def test_a_run_that_was_kept_gives_the_same_predictions(result: harness.Result, 
 
 
 def test_nothing_is_overwritten(result: harness.Result, file: Path) -> None:
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write(result, file)
-    with pytest.raises(UsageError, match=r"predictions\.parquet is there already"):
+    with pytest.raises(UsageError, match=r"predictions\.parquet already exists"):
         write(result, file.replace(file.with_name("b.json")).with_name("a.json"))
 
 

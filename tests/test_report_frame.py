@@ -83,7 +83,7 @@ def test_csv_holds_the_frame_and_no_formula(tmp_path: Path) -> None:
     assert list(found) == list(frame)
     assert found["f1"].tolist() == frame["f1"].tolist()
     assert found["note"].dropna().tolist() == ["'=1+1"]
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_csv(path, result)
 
 

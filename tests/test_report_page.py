@@ -304,5 +304,5 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert json.loads(done.output) == {"html": None, "csv": str(tmp_path / "a.csv"), "logged": []}
     assert not page.exists()
     assert (tmp_path / "a.csv").read_text(encoding="utf-8").startswith("encoder,submitter,")
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_html(tmp_path / "a.csv", [result])

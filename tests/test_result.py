@@ -330,7 +330,7 @@ def test_nothing_is_overwritten_and_failures_leave_nothing(signed: Signed, tmp_p
     result = Result(signatures=[], signed=signed)
     path = tmp_path / "result.json"
     path.write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write(result, path)
     assert path.read_text(encoding="utf-8") == "mine"
     assert list(tmp_path.iterdir()) == [path]

@@ -226,7 +226,7 @@ def test_signing_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     locked = run(cli, ["keygen", str(tmp_path / "locked"), "--passphrase"], input="open\nopen\n")
     assert locked.exit_code == 0
     done = run(cli, ["sign", str(path), "--key", str(tmp_path / "key"), "--out", str(path)])
-    assert (done.exit_code, "there already" in done.stderr) == (2, True)
+    assert (done.exit_code, "already exists" in done.stderr) == (2, True)
     done = run(cli, ["sign", str(path), "--key", str(tmp_path / "key"), "--json"])
     assert json.loads(done.stdout)["signatures"] == 1
     done = run(cli, ["sign", str(path), "--key", str(tmp_path / "locked")], input="open\n")

@@ -89,7 +89,7 @@ def _variables(games: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _moves(v: Mapping[str, Any]) -> str:
-    """Say along which axis, how far a unit and from where something moves: by writes, else in play."""
+    """Return along which axis, how far per unit and from where something moves: by writes, else in play."""
     movement, found = v["cause"].get("movement"), []
     for axis in ("x", "y"):
         one = movement[axis] if movement else None

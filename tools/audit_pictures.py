@@ -30,7 +30,7 @@ def paint(game: str, folder: Path) -> Path:
 
     Args:
         game: Its name.
-        folder: Where to; a picture that is there is replaced.
+        folder: Where the pictures are written; existing ones are replaced.
     """
     from PIL import Image
 

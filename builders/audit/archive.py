@@ -33,11 +33,11 @@ _PLACE = re.compile(r"(^|_)(room_number|room|level|level_number|inventory|scene)
 
 @dataclass(frozen=True)
 class Archive:
-    """What the search came to, a cell a row, in the order of discovery.
+    """The cells that a search found, in order of discovery.
 
     Attributes:
-        states: Of the emulator.
-        ram: uint8 [n, 128].
+        states: The emulator's state at each cell.
+        ram: The RAM at each cell, uint8 [n, 128].
     """
 
     states: Sequence[Any]

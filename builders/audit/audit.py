@@ -39,14 +39,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is looked at; the findings depend on it and on nothing of the machine.
+    """How much is examined. The findings depend on this and not on the machine.
 
     Attributes:
-        rows: Of recorded play, at most.
-        shown: Of them with screens, about.
-        search: Steps of the archive search; twenty times as many where recorded play never leaves its room.
-        states: To write into, half from play and half from the archive.
-        seed: Of the search and of the choice of values.
+        rows: The largest number of rows of recorded play.
+        shown: About how many of these rows have their screens kept.
+        search: Steps of the archive search; twenty times as many if recorded play never leaves its room.
+        states: The number of states to write into, half from play and half from the archive.
+        seed: The seed of the search and of the values written.
     """
 
     rows: int = 12000
@@ -58,7 +58,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found of a variable."""
+    """The evidence on one variable."""
 
     cause: Cause
     control: tuple[float, float]
@@ -73,7 +73,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Scene:
-    """What all variables of a game are compared with."""
+    """What the variables of a game are checked against."""
 
     play: Play
     archive: Archive
@@ -86,7 +86,7 @@ class Scene:
 
 
 def look(game: str, budget: Budget) -> Scene:
-    """Replay, search and branch, before any variable is looked at."""
+    """Replay, search and branch, before any variable is examined."""
     recording = load_recording(game)
     half = max(1, budget.states // 2)
     play = replay(recording, lambda s: Branches(game, s), rows=budget.rows, shown=budget.shown, states=half)
@@ -106,7 +106,7 @@ def audit(game: Game, label_set: str, budget: Budget) -> dict[str, Any]:
     """Audit a label set.
 
     Args:
-        game: Whose recording is there; its variables may be those of a file of one's own.
+        game: A game with a recording; its variables may come from another annotation file.
         label_set: ``v1`` or ``anand2019``.
         budget: How much to look at.
 
@@ -142,16 +142,16 @@ def audited(
     """Audit a game by name and write ``GAME.json`` into a folder, if one is given.
 
     Args:
-        name: Of the game.
+        name: The game's name.
         label_set: ``v1`` or ``anand2019``.
-        budget: How much to look at.
-        annotations: A file to audit in the place of the package's.
-        out: The folder; nothing is overwritten.
+        budget: How much to examine.
+        annotations: An annotation file to audit instead of the package's.
+        out: The folder to write to; nothing is overwritten.
 
     Raises:
         UnknownNameError: No such game or label set.
         DataError: The file of annotations is broken, or a file cannot be written.
-        UsageError: There is such a file already.
+        UsageError: The file already exists.
     """
     known = game_of(name)
     if annotations:

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.uint8]
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Keep quiet what the emulator itself prints: a byte written may lead a game into what is no code."""
+    """Silence the emulator's own messages: a byte written into RAM may make a game run invalid code."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = {number: os.dup(number) for number in (1, 2)}
@@ -67,7 +67,7 @@ class Branches(Emulator):
         """Go back to a state, write a byte if asked to, and hold an action.
 
         Args:
-            state: Of `keep`.
+            state: A state from `keep`.
             frames: How many.
             write: Address and byte.
             action: ALE's number.

@@ -133,7 +133,7 @@ def disputes(
     in_play: Seen | None,
     others: npt.NDArray[np.float32] | None,
 ) -> Iterator[str]:
-    """Say where a position is not what its annotation says.
+    """Yield where a position contradicts its annotation.
 
     Args:
         variable: A position.

@@ -53,7 +53,7 @@ def controlled(console: Branches, states: Sequence[Any]) -> npt.NDArray[np.uint8
 
 
 def control(values: Values) -> tuple[float, float]:
-    """Say how often the joystick makes a difference.
+    """Measure how often the joystick makes a difference.
 
     Args:
         values: uint8 [states, ways, lengths].
@@ -70,7 +70,7 @@ def control(values: Values) -> tuple[float, float]:
 def contradictions(
     variable: Variable, values: Values, ram: Values, met: Coverage, play: Play, moved: tuple[float, float]
 ) -> Iterator[str]:
-    """Say what contradicts a variable.
+    """Yield what contradicts a variable.
 
     Args:
         variable: As annotated.
@@ -99,7 +99,7 @@ def contradictions(
         # What follows the agent, as an opponent does, comes to move in other ways, too.
         yield f"the joystick changes it in {moved[0]:.0%} of the states, but at once in {moved[1]:.0%} only"
     if "enemy" in variable.name and variable.ordered and moved[1] > ENEMY_CONTROLLED:
-        yield f"the joystick changes it in {moved[1]:.0%} of the states, so it is no enemy's"
+        yield f"the joystick changes it in {moved[1]:.0%} of the states, so it does not belong to an enemy"
 
 
 def _score(variable: Variable, values: Values, play: Play) -> Iterator[str]:

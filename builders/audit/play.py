@@ -34,7 +34,7 @@ class Play:
         shown: intp [m], the rows whose screens are kept, in order; blocks of 24 that follow one another.
         pooled: uint8 [m, 210, 160], the dataset's frame; a number for each colour of the game.
         last: uint8 [m, 210, 160], the last screen alone; palette numbers.
-        states: Of the emulator, at some of the rows.
+        states: Emulator states at some of the rows.
         at: intp, the row of each state.
     """
 
@@ -82,7 +82,7 @@ def replay(recording: Recording, console_of: Any, *, rows: int, shown: int, stat
     """Replay the beginnings of some lanes.
 
     Args:
-        recording: Of a config; its digests are not compared, see `builders.replay` for that.
+        recording: A config's recording. Its digests are not checked; `builders.replay` does that.
         console_of: Called with a lane's seed, gives its `Branches`.
         rows: How many rows in all, at most.
         shown: How many of them with screens, about.
