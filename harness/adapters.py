@@ -1,7 +1,8 @@
-"""From whatever people have to an encoder that is ready: files, objects, models by name."""
+"""Loading encoders from files, objects and model names."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,21 +10,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from atariari_data.errors import MissingExtraError, UsageError
-from harness.encoders.digests import files_digest
-from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Pool
+from atariari_data.errors import AtariariError, MissingExtraError, UsageError
+from harness.encoders.digests import file_digest, files_digest
+from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Pool, sample_frames
 from harness.encoders.features import NoEncoderError
 from harness.encoders.named import NAMED
 from harness.encoders.named import make as make_named
 from harness.encoders.objects import Request, adapt, name_of
 from harness.encoders.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
-from harness.encoders.python_files import find_encoder, import_file, seeded
+from harness.encoders.python_files import PythonFile, find_encoder, import_file, imports_late, seeded
 
 LIBRARIES: Final = {
     "timm": "harness.encoders.hub_models:load_timm",
     "hf": "harness.encoders.hub_models:load_transformers",
 }
-"""Loader of each library of models, as ``module:function``; ``LIBRARY:NAME`` names one of its models."""
+"""The loader of each model library, as ``module:function``; ``LIBRARY:NAME`` names one of its models."""
 
 _PICKLES = (".joblib", ".pkl", ".pickle", ".skops")
 
@@ -39,26 +40,26 @@ def load_encoder(
     batch_size: int | None = None,
     autocast: bool = False,
 ) -> LoadedEncoder:
-    """Make any encoder ready to embed frames.
+    """Load an encoder of any kind.
 
     Args:
-        source: A Python file with an ``encoder`` object, a function ``load_encoder()`` or ``encode(frames)``,
-            or a single encoder class; or such an object, class or module itself: a torch module, an object
-            with ``spec`` and ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays. Or a
-            file of ``torch.jit.save``, ``torch.export.save`` or ONNX; or ``timm:NAME`` or ``hf:NAME``; or the
-            folder of a trained method, or a name in `harness.encoders.named.NAMED`.
-        weights: State dict for a torch module, ``.safetensors`` or ``.pt``; no code in it is run.
-        device: Torch device; where the encoder is if not given, and the CPU for what comes from a file.
-        spec: What the encoder sees, in place of its own attribute ``spec``; without either, gray
-            float32 [n, 1, 210, 160] in 0..1.
-        pool: How feature maps or tokens become [n, d], in place of its own attribute ``pool``.
-        name: For people, in place of its own attribute ``name``, the class or the file name.
-        batch_size: Most rows at once; found by trying on CUDA, 64 elsewhere.
+        source: A Python file with an object ``encoder``, a function ``load_encoder()`` or ``encode(frames)``,
+            or a single encoder class; such an object, class or module itself: a torch module, an object with
+            ``spec`` and ``encode``, a fitted scikit-learn transformer, a function of NumPy arrays; a file
+            written by ``torch.jit.save`` or ``torch.export.save``, or in ONNX; ``timm:NAME`` or ``hf:NAME``;
+            the folder of a trained method; or a name in `harness.encoders.named.NAMED`.
+        weights: A state dict for a torch module, ``.safetensors`` or ``.pt``. No code in it is run.
+        device: The torch device. By default where the encoder is, and the CPU for files.
+        spec: The frames that the encoder takes; replaces its attribute ``spec``. Without either, gray float32
+            [n, 1, 210, 160] in 0..1.
+        pool: How feature maps or tokens become [n, d]; replaces its attribute ``pool``.
+        name: A display name; replaces its attribute ``name``, the name of its class or of the file.
+        batch_size: The largest batch. By default 64, and on CUDA the largest that fits.
         autocast: Run torch modules in half precision (float16 on CUDA, bfloat16 elsewhere).
 
     Raises:
         EncoderError: There is no encoder, or it cannot be loaded.
-        UsageError: An argument that cannot be meant.
+        UsageError: An invalid argument.
         MissingExtraError: It needs a package that is not installed.
     """
     request = Request(
@@ -74,7 +75,7 @@ def load_encoder(
 
 
 def load(source: object, request: Request) -> LoadedEncoder:
-    """Make any encoder ready to embed frames; `load_encoder` with its options as one object."""
+    """Load an encoder of any kind, as `load_encoder`, with the options as one object."""
     if isinstance(source, LoadedEncoder):
         return source
     request.validate()
@@ -84,10 +85,10 @@ def load(source: object, request: Request) -> LoadedEncoder:
 
 
 def by_game(source: object) -> dict[str, Path]:
-    """Return the encoder of every game, where ``source`` is a folder of runs, one for each; else none.
+    """Return the run of each game if ``source`` is a folder of runs, one per game; otherwise nothing.
 
     Raises:
-        EncoderError: The runs do not belong together.
+        EncoderError: The runs differ in more than their game.
     """
     if not isinstance(source, str | Path) or source in NAMED or not Path(source).expanduser().is_dir():
         return {}
@@ -98,11 +99,11 @@ def by_game(source: object) -> dict[str, Path]:
 
 
 def trained_on(source: object, runs: Mapping[str, Path]) -> str:
-    """Say in words what an encoder was trained on, where that is known: of a name in `NAMED`, or of runs.
+    """Describe the training data of an encoder, as far as it is known: of a name in `NAMED`, or of runs.
 
     Args:
-        source: As for `load_encoder`.
-        runs: Of `by_game`.
+        source: What `load_encoder` takes.
+        runs: What `by_game` returns.
     """
     if isinstance(source, str) and source in NAMED:
         return NAMED[source].trained_on
@@ -125,52 +126,58 @@ def _from_text(source: str, request: Request) -> LoadedEncoder:
         return _from_run(path, request)
     if path.suffix in _PICKLES:
         raise EncoderError(
-            f"{path.name} is a pickle: reading it would run code that nobody has seen.",
-            cure="Give a Python file with `load_encoder()` that reads it.",
+            f"{path.name} is a pickle: reading it would run code from it.",
+            cure="Load it in a Python file with `load_encoder()`.",
         )
     if not path.is_file():
         raise NoEncoderError(
-            f"There is no encoder file {source!r}.",
+            f"No such encoder file: {source!r}.",
             expected="a Python file such as examples/my_encoder.py, the folder of a trained method, or "
             + " or ".join(NAMED),
-            got="nothing there",
         )
     if path.suffix == ".py":
         return _from_python(path.resolve(), request)
     if path.suffix in PROGRAM_SUFFIXES:
         return _from_program(path.resolve(), request)
     raise EncoderError(
-        f"{path.name} is not a file that an encoder can be loaded from.",
-        expected="a name with " + ", ".join((".py", *PROGRAM_SUFFIXES)),
+        f"{path.name} is not a supported encoder file.",
+        expected="a file name that ends in " + ", ".join((".py", *PROGRAM_SUFFIXES)),
     )
 
 
 def _from_python(path: Path, request: Request) -> LoadedEncoder:
-    module, neighbours = import_file(path)
-    found = find_encoder(module, path)
-    source = (files_digest(path, neighbours), "files" if neighbours else "file")
+    home = PythonFile(path)
+    module = import_file(home)
+    found = find_encoder(module, home)
     own = getattr(module, "spec", None)
     if request.spec is None and isinstance(own, FrameSpec) and not hasattr(found, "spec"):
         request = replace(request, spec=own.validate())
-    return adapt(
-        found, replace(request, home=path, source=source, name=request.name or name_of(found) or path.stem)
-    )
+    source = (file_digest(path), "file")
+    request = replace(request, home=home, source=source, name=request.name or name_of(found) or path.stem)
+    loaded = adapt(found, request)
+    if imports_late([path, *home.neighbours]):
+        with contextlib.suppress(AtariariError):  # it fails again where it is reported
+            loaded.embed(sample_frames(loaded.spec, 1))
+    if home.neighbours:
+        digest = files_digest(path, home.neighbours)
+        loaded = replace(loaded, source_digest=digest, source_kind="files")
+    return loaded
 
 
 def _from_program(path: Path, request: Request) -> LoadedEncoder:
     if request.weights is not None:
-        raise EncoderError(f"{path.name} has its weights inside.", cure="Leave out the weights file.")
+        raise EncoderError(f"{path.name} contains its weights.", cure="Remove the option for weights.")
     program = load_program(path, request.spec, request.device)
     data = [p for p in path.parent.glob(f"{path.name}*") if p.suffix in {".data", ".onnx_data"}]
     source = (files_digest(path, data), "files" if data else "file")
     if isinstance(program, OnnxEncoder):
-        request = replace(request, device=None)  # it is there already
+        request = replace(request, device=None)  # it is on its device already
     return adapt(program, replace(request, source=source, name=request.name or path.stem))
 
 
 def _need_torch() -> None:
     try:
-        import torch  # noqa: F401 - the next import needs it, and this one says so by name
+        import torch  # noqa: F401 - so that the error names torch, whatever is imported next
     except ImportError as error:
         raise MissingExtraError("torch", "harness") from error
 
@@ -182,12 +189,14 @@ def _from_name(source: str, request: Request) -> LoadedEncoder:
         return adapt(made, replace(request, name=request.name or source))
     free = Request(name=request.name, batch_size=request.batch_size, device=request.device)
     if request not in (free, replace(free, spec=made.spec)):
-        raise UsageError(f"{source} is defined to the last pixel: nothing but its name can be chosen.")
+        raise UsageError(f"{source} is fully defined: it takes no option but a name.")
     if made.sees == "ram" and request.name not in (None, source):
-        raise UsageError(f"{source} is a bound, and has no other name.", got=request.name)
+        raise UsageError(f"{source} is a bound and cannot be renamed.", got=request.name)
     from harness.encoders.torch_modules import resolve_device
 
-    device = str(resolve_device(request.device or made.device))  # of the probes: this has nothing to move
+    device = str(
+        resolve_device(request.device or made.device)
+    )  # for the probes: there is nothing to move here
     return replace(made, name=request.name or source, device=device)
 
 
@@ -203,7 +212,7 @@ def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
     _need_torch()
     home, _, function = LIBRARIES[library].partition(":")
     load = getattr(import_module(home), function)
-    with seeded():  # for the parts that have no pretrained weights
+    with seeded():  # for parts without pretrained weights
         found = load(model, request.spec, request.pool, request.weights)
     name = f"{library}:{model}"
     source = (hashlib.sha256(name.encode()).hexdigest(), "name")

@@ -1,4 +1,4 @@
-"""The rules that every encoder keeps, and a kit that says which of them one breaks.
+"""The rules for encoders, and a kit that finds the rules an encoder breaks.
 
 For your own tests: ``assert_conforms(MyEncoder())``. On the command line: ``harness check my_encoder.py``.
 """
@@ -26,14 +26,14 @@ from harness.encoders.features import as_features, describe, excess, to_numpy
 Status = Literal["passed", "failed", "skipped", "info"]
 
 RULES = {
-    "runs": "takes the frames that its spec asks for",
+    "runs": "takes the frames of its spec",
     "dtype": "returns floats",
     "shape": "returns [n, d] for any n, always with the same d",
-    "finite": "returns neither NaN nor infinity, for a black or white screen either",
-    "input": "does not write to its input",
+    "finite": "returns no NaN and no infinity, not even for a black or white screen",
+    "input": "does not modify its input",
     "deterministic": "the same frames give the same features, whatever came before",
-    "batch": "the features of a frame do not depend on the frames beside it",
-    "order": "the features of a frame do not depend on its place in the batch",
+    "batch": "the features of a frame do not depend on the rest of the batch",
+    "order": "the features of a frame do not depend on its position in the batch",
 }
 LEAST_FRAMES = 8
 TIMEOUT = 600.0
@@ -42,19 +42,18 @@ _EXCERPT = 6
 
 
 class ConformanceError(EncoderError, AssertionError):
-    """An encoder breaks a rule; an ``AssertionError`` too, so that a test fails rather than errs."""
+    """An encoder breaks a rule; also an ``AssertionError``, so that a test fails rather than errors."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one rule found.
+    """The outcome of one rule, or a figure.
 
     Attributes:
         rule: A key of ``RULES``; for figures ``features``, ``speed``, ``memory`` or ``encoder``.
-        status: ``passed``, ``failed``, ``skipped`` where an earlier failure leaves nothing to test, or
-            ``info`` for a figure.
+        status: ``passed``, ``failed``, ``skipped`` after an earlier failure, or ``info`` for a figure.
         message: One sentence.
-        shown: Excerpts of the arrays that show a failure, each with what it is.
+        shown: Excerpts of the arrays that show a failure, each with its name.
     """
 
     rule: str
@@ -63,7 +62,7 @@ class Finding:
     shown: tuple[tuple[str, npt.NDArray[Any]], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the parts for ``--json``; numbers of the excerpts as text, since NaN is not JSON."""
+        """Return the fields for ``--json``; numbers of the excerpts as text, since JSON has no NaN."""
         shown = {name: np.vectorize(_number, otypes=[object])(array).tolist() for name, array in self.shown}
         return {"rule": self.rule, "status": self.status, "message": self.message, "shown": shown}
 
@@ -71,22 +70,22 @@ class Finding:
 def check(
     encoder: object, frames: Frames | None = None, *, seconds: float = 1.0, **options: Any
 ) -> list[Finding]:
-    """Try an encoder against every rule.
+    """Check an encoder against every rule.
 
     Args:
         encoder: Anything that ``load_encoder`` takes.
-        frames: uint8, at least 8, of the shape that the encoder's spec asks for; without, pictures made
-            for the purpose. A black and a white screen are added.
-        seconds: How long to measure the speed; with 0, there are no figures.
-        options: As for ``load_encoder``.
+        frames: uint8, at least 8, in the shape of the encoder's spec; by default synthetic pictures. A black
+            and a white screen are added.
+        seconds: How long to measure the speed; 0 for no figures.
+        options: Options of ``load_encoder``.
 
     Returns:
-        A finding for every rule, in their order; what was loaded; and where all is well, figures: feature
-        size, speed, memory.
+        A finding for every rule, in their order; a description of the encoder; and if it passes, its feature
+        size, speed and memory.
 
     Raises:
         EncoderError: It cannot be loaded.
-        UsageError: The frames are not those of the encoder's spec, or too few.
+        UsageError: The frames do not match the encoder's spec, or are too few.
     """
     from harness.adapters import load_encoder
 
@@ -96,7 +95,7 @@ def check(
     for rule, test in trial.tests():
         broken = {finding.rule for finding in findings if finding.status == "failed"}
         if broken & set(_NEEDS[rule]):
-            findings.append(Finding(rule, "skipped", f"not tried, since `{min(broken)}` fails"))
+            findings.append(Finding(rule, "skipped", f"not checked because `{min(broken)}` fails"))
             continue
         findings.append(test() or Finding(rule, "passed", RULES[rule]))
     findings.append(Finding("encoder", "info", f"{loaded.name}: {loaded.description}"))
@@ -157,12 +156,12 @@ def _send_findings(sender: Connection, encoder: str, options: dict[str, Any]) ->
 
 
 def conforms(findings: list[Finding]) -> bool:
-    """Whether no rule failed."""
+    """Return whether no rule failed."""
     return all(finding.status != "failed" for finding in findings)
 
 
 def assert_conforms(encoder: object, frames: Frames | None = None, **options: Any) -> None:
-    """Raise unless an encoder keeps every rule; for tests.
+    """Raise an error if an encoder breaks a rule; for tests.
 
     Args:
         encoder: As for ``check``.
@@ -170,7 +169,7 @@ def assert_conforms(encoder: object, frames: Frames | None = None, **options: An
         options: As for ``check``.
 
     Raises:
-        ConformanceError: It breaks a rule; the message has all findings that failed.
+        ConformanceError: It breaks a rule; the message lists all of them.
         EncoderError: It cannot be loaded.
     """
     findings = check(encoder, frames, seconds=0, **options)
@@ -180,7 +179,7 @@ def assert_conforms(encoder: object, frames: Frames | None = None, **options: An
 
 
 def report(findings: list[Finding]) -> str:
-    """Findings as text, a line each, the arrays that show a failure below it."""
+    """Return the findings as text, one per line, with the arrays that show a failure below."""
     marks = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "info": "info"}
     lines = []
     for finding in findings:
@@ -192,7 +191,7 @@ def report(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-# What must hold before a rule can be tried. Noise would fail the last two as well.
+# Rules that must pass before a rule can be checked. Noise would fail the last two as well.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "runs": (),
     "dtype": ("runs",),
@@ -206,7 +205,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 
 
 class _Trial:
-    """An encoder and the frames that it is tried on; every method is a rule and finds a failure or None."""
+    """An encoder and the frames to check it on; the method of a rule returns a failure or None."""
 
     def __init__(self, encoder: LoadedEncoder, frames: Frames) -> None:
         self.encoder = encoder
@@ -235,7 +234,7 @@ class _Trial:
         output = self.output(self.frames)
         if to_numpy(output).dtype.kind == "f":
             return None
-        return Finding("dtype", "failed", f"returns {describe(output)}, which is no array of floats")
+        return Finding("dtype", "failed", f"returns {describe(output)}, which is not an array of floats")
 
     def shape(self) -> Finding | None:
         widths: dict[int, int] = {}
@@ -275,7 +274,7 @@ class _Trial:
         return Finding(
             "input",
             "failed",
-            f"{changed.size} of {before.size} numbers of the input are others after the call",
+            f"{changed.size} of {before.size} values of the input changed during the call",
             _excerpt(int(changed[0]), {"before": before.reshape(-1), "after": after.reshape(-1)}),
         )
 
@@ -285,13 +284,13 @@ class _Trial:
         self.features(others)
         later = self.features(some)
         return self.differ(
-            "deterministic", "the same frames give other features", first=first, second=second
+            "deterministic", "the same frames give different features", first=first, second=second
         ) or self.differ(
             "deterministic", "features change after other frames were seen", first=first, later=later
         )
 
     def batch(self) -> Finding | None:
-        # Places stay, company changes: what depends on the place alone is the rule after this one.
+        # Positions stay, the other frames change: dependence on the position is the next rule.
         whole = self.features(self.frames)
         others = self.features(np.concatenate([self.frames[: self.half], self.frames[::-1]]))[: self.half]
         says = "features depend on the other frames of the batch"
@@ -304,7 +303,7 @@ class _Trial:
         for order in (np.arange(self.n)[::-1], np.random.default_rng(0).permutation(self.n)):
             back = np.empty_like(features)
             back[order] = self.features(self.frames[order])
-            says = "features depend on the place in the batch"
+            says = "features depend on the position in the batch"
             if found := self.differ("order", says, in_order=features, reordered=back):
                 return found
         return None
@@ -338,7 +337,7 @@ class _Trial:
         )
         rows = min(self.encoder.batches.size, 128)
         many = np.resize(self.frames, (rows, *self.frames.shape[1:]))
-        self.encoder.embed(many[:1])  # what only the first call costs
+        self.encoder.embed(many[:1])  # the first call is slower
         start, done = time.perf_counter(), 0
         while time.perf_counter() - start < seconds:
             self.encoder.embed(many)
@@ -351,21 +350,19 @@ class _Trial:
 
 
 def _with_blanks(spec: FrameSpec, frames: Frames | None) -> Frames:
-    """Frames to try on, ending with a black and a white screen."""
+    """Return the frames to check on, ending with a black and a white screen."""
     if frames is None:
         frames = sample_frames(spec, LEAST_FRAMES)
     frames = np.asarray(frames)
     spec.arrange(frames[:1])
     if len(frames) < LEAST_FRAMES:
-        raise UsageError(
-            "These frames are too few to try an encoder.", expected=LEAST_FRAMES, got=len(frames)
-        )
+        raise UsageError("Too few frames to check an encoder.", expected=LEAST_FRAMES, got=len(frames))
     black = np.zeros_like(frames[:1])
     return np.concatenate([frames, black, black + np.uint8(255)])
 
 
 def _excerpt(around: int, arrays: dict[str, npt.NDArray[Any]]) -> tuple[tuple[str, npt.NDArray[Any]], ...]:
-    """A few numbers of each array, from the same places."""
+    """Return a few values of each array, from the same positions."""
     length = min(len(array) for array in arrays.values())
     start = max(0, min(around - 1, length - _EXCERPT))
     return tuple((name, array[start : start + _EXCERPT].copy()) for name, array in arrays.items())
@@ -382,6 +379,6 @@ def _memory(device: str) -> str:
     try:
         import resource
     except ImportError:  # Windows
-        return "not measured here"
+        return "not available on this system"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return f"{peak / 1e6:,.0f} MB at most in this process so far"

@@ -203,7 +203,7 @@ def test_wrong_calls_say_what_is_wrong() -> None:
     wrong = [[{**row, "ball_x": 300} for row in episode] for episode in labels]
     with pytest.raises(UsageError, match=r"(?s)differ from those of the first.*ball_x.*300"):
         ProbeTrainer(Encoder(), representation_len=4).train(frames, frames, labels, wrong)
-    with pytest.raises(EncoderError, match="no feature vectors"):
+    with pytest.raises(EncoderError, match="not return feature vectors"):
         ProbeTrainer(lambda x: x).train(frames, frames, labels, labels)
     nothing: Any = [[{} for _ in episode] for episode in labels]
     empty: Any

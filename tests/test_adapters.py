@@ -177,11 +177,11 @@ def test_files_that_hold_an_encoder(write: Write, text: str, shape: tuple[int, .
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"no encoder in my_encoder.py.*`encoder`.*`load_encoder.*class.*got: an empty file"),
-        ("x = 1\ndef helper(): pass", r"no encoder in my_encoder.py.*got: x, helper"),
-        ("class A:\n    pass", r"no encoder in my_encoder.py.*got: A"),
-        (SMALL + "class Large(Small): pass", r"2 things that could be.*: Small, Large.*encoder = Large"),
-        (SMALL + "def encode(x): pass", "2 things that could be.*: Small, encode.*= Small.*= encode`"),
+        ("", r"my_encoder.py defines no encoder.*`encoder`.*`load_encoder.*class.*got: an empty file"),
+        ("x = 1\ndef helper(): pass", r"my_encoder.py defines no encoder.*got: x, helper"),
+        ("class A:\n    pass", r"my_encoder.py defines no encoder.*got: A"),
+        (SMALL + "class Large(Small): pass", r"2 possible encoders.*: Small, Large.*encoder = Large"),
+        (SMALL + "def encode(x): pass", "2 possible encoders.*: Small, encode.*= Small.*= encode`"),
         (SMALL + "encoder = Small()\ndef load_encoder(): pass", "both `encoder` and `load_encoder`"),
         ("x = 1\nx = = 2", r"Importing my_encoder.py failed at line 2: `x = = 2`.*SyntaxError: invalid"),
         ("x = 1\n\ny = x / 0", r"failed at line 3: `y = x / 0`.*ZeroDivisionError: division by zero"),
@@ -189,14 +189,14 @@ def test_files_that_hold_an_encoder(write: Write, text: str, shape: tuple[int, .
         ("import json\njson.loads('{')", r"line 2: `json.loads\('{'\)`.*JSONDecodeError"),
         ("import sys\nsys.exit(0)", r"line 2: `sys.exit\(0\)`.*SystemExit"),
         ("def load_encoder(): raise OSError", r"Calling load_encoder\(\) of my_encoder.py failed at line 1"),
-        ("def load_encoder(): return 3", "This is no encoder.*got: int"),
-        ("def load_encoder(): pass", "This is no encoder.*got: NoneType"),
+        ("def load_encoder(): return 3", "Not an encoder.*got: int"),
+        ("def load_encoder(): pass", "Not an encoder.*got: NoneType"),
         ("load_encoder = 3", "`load_encoder` in my_encoder.py is not a function"),
-        ("encoder = None", "This is no encoder"),
+        ("encoder = None", "Not an encoder"),
         (f"class E:\n  def __init__(self, depth, feature_size): pass\n  {ENCODE}", "arguments.*got: depth"),
-        (f"class E:\n  def __init__(self): [][0]\n  {ENCODE}", r"Making E of .* line 2.*IndexError"),
-        (f"class E:\n  spec = {{}}\n  {ENCODE}\nencoder = E()", "`spec` is no frame spec.*got: dict"),
-        (f"class E:\n  pool = 'max'\n  {ENCODE}", "pooling that there is not.*got: max"),
+        (f"class E:\n  def __init__(self): [][0]\n  {ENCODE}", r"Instantiating E of .* line 2.*IndexError"),
+        (f"class E:\n  spec = {{}}\n  {ENCODE}\nencoder = E()", "`spec` must be a FrameSpec.*got: dict"),
+        (f"class E:\n  pool = 'max'\n  {ENCODE}", "`pool` is unknown.*got: max"),
         (f"class E:\n  def __getattr__(self, name): raise ValueError(name)\n  {ENCODE}", "ValueError"),
     ],
 )  # fmt: skip
@@ -230,10 +230,10 @@ def test_what_is_not_there_or_no_encoder_file(tmp_path: Path) -> None:
     (tmp_path / "weights.pkl").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("")
     for source, message in [
-        (tmp_path / "nowhere.py", "no encoder file.*got: nothing there"),
+        (tmp_path / "nowhere.py", "No such encoder file"),
         (tmp_path, "is not a run.*got: notes.txt"),
         (tmp_path / "weights.pkl", "a pickle: reading it would run code"),
-        (tmp_path / "notes.txt", "notes.txt is not a file that an encoder can be loaded from"),
+        (tmp_path / "notes.txt", "notes.txt is not a supported encoder file"),
     ]:
         with pytest.raises(EncoderError, match="(?s)" + message):
             load_encoder(source)
@@ -273,6 +273,78 @@ def test_two_encoders_with_neighbours_of_the_same_name_do_not_mix(tmp_path: Path
         for n in ("layers.py", "my_encoder.py")
     ]
     assert digests[1] == hashlib.sha256("".join(lines).encode()).hexdigest() != digests[0]
+
+
+LATE = {
+    "load_encoder": "def load_encoder():\n    from layers import Layer\n    return Layer()",
+    "constructor": """
+class E:
+    def __init__(self):
+        from layers import Layer
+        self.layer = Layer()
+    def encode(self, x): return self.layer(x)
+""",
+    "call": "def encode(x):\n    from layers import Layer\n    return Layer()(x)",
+    "import_module": "import importlib\ndef encode(x): return importlib.import_module('layers').Layer()(x)",
+    "unpickling": """
+import pickle, sys
+from pathlib import Path
+sys.path.pop(0)
+def encode(x):
+    sys.path.insert(0, str(Path(__file__).parent))
+    return pickle.loads(b"clayers\\nLayer\\n(tR.")(x)
+""",
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_neighbours_can_be_imported_late_and_do_not_mix(tmp_path: Path, late: str) -> None:
+    encoders = []
+    for folder, value in [("a", 1), ("b", 2)]:
+        (tmp_path / folder).mkdir()
+        layer = f"class Layer:\n    def __call__(self, x): return x.mean((2, 3)) * 0 + {value}"
+        (tmp_path / folder / "layers.py").write_text(layer)
+        (tmp_path / folder / "my_encoder.py").write_text(LATE[late])
+        encoders.append(load_encoder(tmp_path / folder / "my_encoder.py"))
+    assert [encoder.embed(FRAMES)[0, 0] for encoder in encoders * 2] == [1, 2, 1, 2]
+    assert "layers" not in sys.modules
+    if late != "unpickling":
+        assert {encoder.source_kind for encoder in encoders} == {"files"}
+
+
+def test_a_file_sees_no_arguments_of_the_harness(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["harness", "evaluate", "my_encoder.py", "--games", "pong"])
+    path = write(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--d', type=int, default=3)\n"
+        "parser.parse_args()\n"
+        "def encode(x): return x[:, 0, 0, : parser.parse_args().d]"
+    )
+    assert load_encoder(path).embed(FRAMES).shape == (5, 3)
+    assert sys.argv[1:] == ["evaluate", "my_encoder.py", "--games", "pong"]
+
+
+@pytest.mark.parametrize(
+    "text", ["import sys\ndef encode(x): sys.exit()", "def encode(x): return encode(x)", "def encode(): pass"]
+)
+def test_a_cure_fits_its_failure(write: Write, text: str) -> None:
+    with pytest.raises(EncoderError) as failure:
+        load_encoder(write(text)).embed(FRAMES)
+    assert failure.value.cure is None
+
+
+def test_a_neighbour_with_the_name_of_our_package_is_told(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "__init__.py").write_text("class Mine: pass")
+    with pytest.raises(EncoderError, match=r"(?s)line 1.*ImportError.*Rename 'harness' beside the file"):
+        load_encoder(write("from harness import Mine"))
+
+
+def test_an_argument_of_the_wrong_type_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="`spec` must be a FrameSpec"):
+        load_encoder(EXAMPLE, spec={"color": "rgb"})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="batch_size"):
+        load_encoder(EXAMPLE, batch_size="8")  # type: ignore[arg-type]
 
 
 def test_a_file_that_changed_within_a_second_is_read_again(write: Write) -> None:
@@ -388,6 +460,9 @@ def test_weights_are_the_same_from_every_kind_of_file(
         "b.pt": lambda p: torch.save(state, p),
         "c.pth": lambda p: torch.save({"state_dict": state, "epoch": 3}, p),
         "d.pt": lambda p: torch.save({f"module.{k}": v for k, v in state.items()}, p),
+        "f.pt": lambda p: torch.save({f"module._orig_mod.{k}": v for k, v in state.items()}, p),
+        "g.pt": lambda p: torch.save({f"_orig_mod.module.{k}": v for k, v in state.items()}, p),
+        "h.pt": lambda p: torch.save({"model": state, "best": np.float64(1.5), "seen": np.arange(3)}, p),
         "e.ckpt": lambda p: torch.save({"model": {f"_orig_mod.{k}": v for k, v in state.items()}}, p),
     }
     path = write(SMALL)
@@ -415,12 +490,21 @@ class Runs:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("layer.bias"), r"not those of this encoder.*1 missing \(layer.bias\)"),
-        (lambda s: s.update(extra=torch.ones(1)), r"0 missing \(none\), 1 without a place \(extra\)"),
-        (lambda s: s.update({"layer.bias": torch.ones(4)}), r"other shapes.*size mismatch for layer.bias"),
-        (lambda s: s.update({"layer.bias": 3}), r"holds no state dict.*got: layer.weight, layer.bias"),
-        (lambda s: s.clear(), "holds no state dict"),
-        (lambda s: s.update({"code": Runs()}), "would run code"),
+        (lambda s: s.pop("layer.bias"), r"do not match the encoder.*1 missing \(layer.bias\)"),
+        (lambda s: s.update(extra=torch.ones(1)), r"0 missing \(none\), 1 unexpected \(extra\)"),
+        (
+            lambda s: s.update({"layer.bias": torch.ones(4)}),
+            r"different shapes.*size mismatch for layer.bias",
+        ),
+        (
+            lambda s: s.update({"layer.bias": 3}),
+            r"does not contain a state dict.*got: layer.weight, layer.bias",
+        ),
+        (lambda s: s.clear(), "does not contain a state dict"),
+        (
+            lambda s: s.update({"code": Runs()}),
+            r"would run code.*got: pathlib.Path.touch|got: [\\w.]*Path[\\w.]*",
+        ),
     ],
 )
 @pytest.mark.usefixtures("_in_tmp_path")
@@ -441,14 +525,14 @@ def test_weights_that_do_not_fit_are_refused(
 @pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
 def test_a_weights_file_that_is_none_is_refused(write: Write, tmp_path: Path, name: str) -> None:
     path = write(SMALL)
-    with pytest.raises(EncoderError, match="There is no weights file"):
+    with pytest.raises(EncoderError, match="No such weights file"):
         load_encoder(path, weights=tmp_path / name)
     (tmp_path / name).write_bytes(b"\x00" * 40)
     with pytest.raises(EncoderError, match=r"cannot be read as weights|would run code"):
         load_encoder(path, weights=tmp_path / name)
-    with pytest.raises(EncoderError, match="no weights file by its name"):
+    with pytest.raises(EncoderError, match="not a supported weights file"):
         load_encoder(path, weights=path)
-    with pytest.raises(EncoderError, match="Weights files are for torch modules"):
+    with pytest.raises(EncoderError, match="Only torch modules take a weights file"):
         load_encoder(lambda x: x, weights=tmp_path / name)
 
 
@@ -475,7 +559,7 @@ def test_devices(write: Write) -> None:
     for device in ["cuda:17", "gpu", "meta"]:
         with pytest.raises(UsageError, match=r"device|meta"):
             load_encoder(path, device=device)
-    with pytest.raises(EncoderError, match="Only torch modules can be sent to a device"):
+    with pytest.raises(EncoderError, match="Only torch modules can be moved to a device"):
         load_encoder(lambda x: x, device="cuda")
 
 

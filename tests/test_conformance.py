@@ -81,7 +81,12 @@ WRONG: dict[str, list[object]] = {
         lambda x: torch.dropout(torch.from_numpy(small(x)), 0.5, True),
         Remembers(),
     ],
-    "batch": [Trains(), lambda x: small(x) - small(x).mean(0), lambda x: small(x) / small(x).max()],
+    "batch": [
+        Trains(),
+        lambda x: np.hstack([small(x) - small(x).mean(0), np.full((len(x), 1), 1e6)]),
+        lambda x: small(x) - small(x).mean(0),
+        lambda x: small(x) / small(x).max(),
+    ],
     "order": [lambda x: small(x) + 0.1 * in_order(x), lambda x: small(x) * (in_order(x) % 2)],
 }
 
@@ -116,6 +121,9 @@ RIGHT = [
     lambda x: 1e6 + small(x),  # rounding of large numbers is no error
     lambda x: 1e-6 * small(x),
     lambda x: torch.from_numpy(small(x)).half(),
+    lambda x: np.hstack(
+        [small(x), np.float32(1) + np.finfo(np.float32).eps * (np.arange(len(x))[:, None] % 2)]
+    ),
     lambda x: np.ones((len(x), 3)),  # useless, but it breaks no rule
 ]
 
@@ -144,14 +152,14 @@ def test_a_failure_shows_the_two_arrays() -> None:
     assert "FAILED   order" in text
     for row in failed.shown:
         assert f"{row[1][0]:.4g}" in text
-    assert "features depend on the place in the batch: by up to 4.5 (row" in text
+    assert "features depend on the position in the batch: by up to 4.5 (row" in text
 
 
 def test_hidden_state_is_told_from_noise() -> None:
     failed = next(f for f in check(Remembers()) if f.status == "failed")
     assert failed.message.startswith("features change after other frames were seen")
     failed = next(f for f in check(WRONG["deterministic"][0]) if f.status == "failed")
-    assert failed.message.startswith("the same frames give other features")
+    assert failed.message.startswith("the same frames give different features")
 
 
 def test_what_is_not_finite_is_named() -> None:
@@ -176,7 +184,7 @@ def test_assert_conforms_fails_a_test() -> None:
         assert_conforms(writes)
     with pytest.raises(ConformanceError):
         assert_conforms(squeezed)
-    with pytest.raises(EncoderError, match="no encoder file"):
+    with pytest.raises(EncoderError, match="No such encoder file"):
         assert_conforms("nowhere.py")
 
 
@@ -190,9 +198,9 @@ def test_own_frames_are_used() -> None:
     frames = sample_frames(FrameSpec(), 9, seed=5)
     assert_conforms(keeps, frames)
     np.testing.assert_array_equal(seen[0][:9], FrameSpec().prepare(frames))
-    with pytest.raises(UsageError, match="too few"):
+    with pytest.raises(UsageError, match="Too few"):
         check(keeps, frames[:7])
-    with pytest.raises(UsageError, match="not the frames of this spec"):
+    with pytest.raises(UsageError, match="do not match the spec"):
         check(keeps, frames[:, 0])
 
 
@@ -201,6 +209,20 @@ def test_on_the_command_line_an_encoder_that_ends_its_process_is_told(tmp_path: 
     file.write_text("import os\ndef encode(frames): os._exit(0)\n")
     said = CliRunner().invoke(cli, ["check", str(file)])
     assert (said.exit_code, "ended the process" in said.stderr) == (1, True)
+
+
+def test_a_check_ends_in_time(tmp_path: Path) -> None:
+    file = tmp_path / "slow.py"
+    file.write_text("def encode(frames):\n    while True: pass")
+    with pytest.raises(EncoderError, match=r"not checked in time(.|\n)*at most 20 s"):
+        check_apart(str(file), timeout=20)
+
+
+def test_a_check_does_not_wait_for_threads_of_the_encoder(tmp_path: Path) -> None:
+    file = tmp_path / "threads.py"
+    thread = "threading.Thread(target=time.sleep, args=(1000,)).start()"
+    file.write_text(f"import threading, time\n{thread}\ndef encode(frames): return frames.mean((2, 3))")
+    assert conforms(check_apart(str(file), seconds=0))
 
 
 def test_on_the_command_line_findings_and_errors_come_back(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_bfloat16_of_torch_is_read() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda x: x, r"nothing says how to pool.*got: float32 \[10, 1, 210, 160\].*pool='flatten'"),
+        (lambda x: x, r"no pooling is set.*got: float32 \[10, 1, 210, 160\].*pool='flatten'"),
         (lambda x: torch.tensor(thumbnail(x)).to_sparse(), r"cannot be read as an array.*got: float32"),
         (lambda x: thumbnail(x)[:, 0], r"wrong shape.*\[10, d\] for 10 frames.*got: float32 \[10\]"),
         (lambda x: thumbnail(x)[:-1], r"wrong shape.*got: float32 \[9, 20\]"),
@@ -102,7 +102,7 @@ def test_writing_to_the_input_is_refused_and_never_reaches_the_callers_frames(sp
 
     frames = sample_frames(spec, 3)
     kept = frames.copy()
-    with pytest.raises(EncoderError, match="writes to its input"):
+    with pytest.raises(EncoderError, match="modifies its input"):
         load_encoder(wrong, spec=spec).embed(frames)
     np.testing.assert_array_equal(frames, kept)
 
@@ -110,9 +110,9 @@ def test_writing_to_the_input_is_refused_and_never_reaches_the_callers_frames(sp
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        (FRAMES[:0], "no frames"),
-        (FRAMES[:, 0], "not the frames of this spec"),
-        (FRAMES / np.float32(255), "not the frames of this spec"),
+        (FRAMES[:0], "No frames"),
+        (FRAMES[:, 0], "do not match the spec"),
+        (FRAMES / np.float32(255), "do not match the spec"),
     ],
 )
 def test_other_frames_are_refused(frames: Any, message: str) -> None:
@@ -140,7 +140,7 @@ def test_pooling_does_what_was_stated(
 
 
 def test_a_pooling_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(EncoderError, match="'cls' does not pool this"):
+    with pytest.raises(EncoderError, match="'cls' cannot pool its output"):
         load_encoder(lambda x: x, pool="cls").embed(FRAMES)
     with pytest.raises(UsageError, match="No such pooling"):
         load_encoder(lambda x: x, pool="max")  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(error: type[Exception]
 
 
 def test_out_of_memory_with_one_frame_ends_it() -> None:
-    with pytest.raises(EncoderError, match="out of memory with a single frame"):
+    with pytest.raises(EncoderError, match="out of memory on a single frame"):
         load_encoder(Hungry(0)).embed(FRAMES)
 
 

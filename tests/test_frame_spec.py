@@ -84,7 +84,7 @@ def test_prepared_frames_are_a_copy(layout: Layout, scale: Scale) -> None:
     ],
 )
 def test_a_spec_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=f"cannot have this {message}"):
+    with pytest.raises(UsageError, match=f"Invalid {message}"):
         FrameSpec(**fields).validate()
 
 
@@ -106,13 +106,13 @@ def test_a_spec_is_read_from_a_command_line(text: str, spec: FrameSpec) -> None:
     [
         ("colour=rgb", "(?s)Unknown field of a frame spec: 'colour'.*Did you mean 'color'"),
         ("rgb", "Unknown field of a frame spec: 'rgb'"),
-        ("stack=four", "this stack"),
-        ("stack=", "this stack"),
-        ("stack=-1", "this stack"),
-        ("size=84", "this size"),
-        ("size=84x84x3", "this size"),
-        ("size=0x84", "this size"),
-        ("color=", "this color"),
+        ("stack=four", "Invalid stack"),
+        ("stack=", "Invalid stack"),
+        ("stack=-1", "Invalid stack"),
+        ("size=84", "Invalid size"),
+        ("size=84x84x3", "Invalid size"),
+        ("size=0x84", "Invalid size"),
+        ("color=", "Invalid color"),
     ],
 )
 def test_a_spec_that_cannot_be_read_is_refused(text: str, message: str) -> None:

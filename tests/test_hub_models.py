@@ -12,6 +12,7 @@ from atariari_data.errors import MissingExtraError, UsageError
 from harness.adapters import load_encoder
 from harness.conformance import assert_conforms
 from harness.encoders.encoder import EncoderError, FrameSpec, sample_frames
+from harness.encoders.hub_models import _loading
 
 SPEC = FrameSpec(color="rgb", size=(160, 160))
 FRAMES = sample_frames(SPEC, 3)
@@ -22,6 +23,41 @@ def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch, libr
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtraError, match=rf"{library}.*\n.*pip install 'atariari\[{extra}\]'"):
         load_encoder(f"{extra}:anything")
+
+
+@pytest.mark.parametrize(("library", "extra"), [("timm", "timm"), ("transformers", "hf")])
+def test_a_torchvision_of_another_release_is_one_short_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, library: str, extra: str
+) -> None:
+    (tmp_path / f"{library}.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, library, raising=False)
+    monkeypatch.setattr(torch, "__version__", "2.8.0+cpu")
+    monkeypatch.setattr("harness.encoders.hub_models.version", lambda _: "0.20.1")
+    with pytest.raises(
+        EncoderError, match=r"torchvision::nms(.|\n)*needs torchvision 0.23, and 0.20.1"
+    ) as failure:
+        load_encoder(f"{extra}:anything")
+    assert len(str(failure.value)) < 500
+
+
+def test_without_network_there_is_one_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.delenv("http_proxy", raising=False)
+    offline = []
+
+    def load() -> None:
+        with _loading("It cannot be loaded."):
+            offline.append(constants.HF_HUB_OFFLINE)
+            raise OSError("no such model")
+
+    with pytest.raises(EncoderError, match=r"Connect to http://127.0.0.1:9"):
+        load()
+    assert offline == [True]
+    assert constants.HF_HUB_OFFLINE is False
 
 
 def make_timm(name: str, weights: Path) -> Any:
@@ -83,11 +119,11 @@ def test_timm_maps_with_channels_last_are_pooled_over_places(tmp_path: Path) -> 
 def test_timm_says_what_it_cannot_make(tmp_path: Path) -> None:
     weights = tmp_path / "weights.pt"
     make_timm("test_resnet", weights)
-    with pytest.raises(EncoderError, match=r"(?s)no model 'resnet5'.*Did you mean 'resnet5"):
+    with pytest.raises(EncoderError, match=r"(?s)no model named 'resnet5'.*Did you mean 'resnet5"):
         load_encoder("timm:resnet5")
-    with pytest.raises(EncoderError, match="not those of this encoder"):
+    with pytest.raises(EncoderError, match="do not match the encoder"):
         load_encoder("timm:test_vit", weights=weights)
-    with pytest.raises(UsageError, match="sees one RGB frame"):
+    with pytest.raises(UsageError, match="takes one RGB frame"):
         load_encoder("timm:test_resnet", weights=weights, spec=FrameSpec())
     assert load_encoder("timm:test_resnet", weights=weights, spec=FrameSpec(color="rgb")).embed(
         FRAMES
@@ -126,7 +162,7 @@ def test_transformers_from_a_folder(vit: Path) -> None:
     # The layer that the checkpoint lacks is drawn, but drawn alike.
     assert encoder.weights_digest == load_encoder(f"hf:{vit}").weights_digest
     assert_conforms(f"hf:{vit}", pool="cls")
-    with pytest.raises(EncoderError, match=r"(?s)nothing says how to pool.*\[3, 17, 16\]"):
+    with pytest.raises(EncoderError, match=r"(?s)no pooling is set.*\[3, 17, 16\]"):
         load_encoder(f"hf:{vit}").embed(FRAMES)
 
 
@@ -140,7 +176,7 @@ def test_transformers_sizes(vit: Path, size: Any) -> None:
 
 def test_transformers_that_do_not_say_how_pictures_are_made(vit: Path) -> None:
     (vit / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(EncoderError, match="does not say how its pictures are made"):
+    with pytest.raises(EncoderError, match="preprocessing of"):
         load_encoder(f"hf:{vit}")
     (vit / "config.json").unlink()
     with pytest.raises(EncoderError, match="transformers cannot load"):

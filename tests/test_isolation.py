@@ -304,7 +304,7 @@ def encode(frames):
     )
     rows = {s: open_split("pong", s) for s in ("train", "validation", "test")}
     with pytest.raises(
-        EncoderError, match=r"other features(.|\n)*rows differ: (train|validation|test) \d+ by"
+        EncoderError, match=r"different features(.|\n)*rows differ: (train|validation|test) \d+ by"
     ):
         embed(encoder, rows, lambda _: None)
 
@@ -393,6 +393,7 @@ def test_one_that_never_returns(start: Start) -> None:
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL .the system ran out of memory"),
         ("raise SystemExit", "Importing my_encoder.py failed at line 2(.|\n)*SystemExit"),
         ("x = 1 / 0", "failed at line 2: `x = 1 / 0`"),
+        ("import os; os.closerange(3, 100)", "closed its pipe to the harness while loading it"),
     ],
 )
 def test_one_that_crashes(start: Start, code: str, match: str) -> None:
@@ -441,6 +442,11 @@ def encode(frames):
             break
         time.sleep(0.1)
     assert not _runs(sleeper), "it outlived the encoder"
+
+
+def test_one_that_closes_its_outputs(start: Start) -> None:
+    encoder = start("import os, sys\nsys.stdout.close(); sys.stderr.close(); os.closerange(0, 3)" + GOOD)
+    assert len(encoder.embed(frames())) == 8
 
 
 def test_what_was_embedded_is_not_lost_when_it_fails_in_the_next_game(tmp_path: Path) -> None:
@@ -649,5 +655,5 @@ def _runs(pid: int) -> bool:
 
 
 def test_errors_keep_their_kind(tmp_path: Path) -> None:
-    with pytest.raises(AtariariError, match="There is no encoder file"):
+    with pytest.raises(AtariariError, match="No such encoder file"):
         harness.evaluate(tmp_path / "none.py", games=["pong"], limit=40, progress=False)

@@ -1,4 +1,4 @@
-"""Digests that say which encoder it was: of its code and of its weights."""
+"""Digests that identify an encoder: of its code and of its weights."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ MAX_DEPTH = 30
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, as ``sha256sum`` prints it."""
+    """Return the SHA-256 (hex) of a file's bytes, as ``sha256sum`` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_digest(main: Path, others: list[Path]) -> str:
-    """SHA-256 (hex) over a file and the neighbours that it imports.
+    """Return the SHA-256 (hex) over a file and the neighbours that it imports.
 
-    Alone, it is the digest of the file. With neighbours, it is the digest of the text that ``sha256sum``
-    prints for all of them, by paths relative to the first, sorted.
+    For a single file, its digest. With neighbours, the digest of the text that ``sha256sum`` prints for all
+    of them, with paths relative to the first file's folder, sorted.
     """
     if not others:
         return file_digest(main)
@@ -33,11 +33,11 @@ def files_digest(main: Path, others: list[Path]) -> str:
 
 
 def object_digest(thing: Any) -> tuple[str, str]:
-    """SHA-256 (hex) of the source of an object, and of what it is the digest: ``source`` or ``name``.
+    """Return the SHA-256 (hex) of an object's source, and what was digested: ``source`` or ``name``.
 
-    Of a function or class its source, of any other object the source of its class; of a torch module also
-    its ``repr``, which shows what it is composed of. Where Python has no source (made in a prompt,
-    compiled), it is the qualified name.
+    For a function or class this is its source, for any other object the source of its class; for a torch
+    module also its ``repr``, which shows its parts. If Python has no source (typed in a prompt, compiled), it
+    is the qualified name.
     """
     target = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
     try:
@@ -51,10 +51,10 @@ def object_digest(thing: Any) -> tuple[str, str]:
 
 
 def weights_digest(arrays: Mapping[str, Any]) -> str | None:
-    """SHA-256 (hex) over named tensors or arrays, or None where there are none.
+    """Return the SHA-256 (hex) over named tensors or arrays, or None if there are none.
 
-    Over every name in sorted order: a line of JSON-free text ``name dtype shape`` and the raw bytes,
-    little-endian, in C order. So it does not depend on the format or file that held them.
+    For every name in sorted order, it covers a line ``name dtype [shape]`` and the raw bytes, little-endian,
+    in C order, so it does not depend on the file format.
     """
     if not arrays:
         return None
@@ -68,7 +68,7 @@ def weights_digest(arrays: Mapping[str, Any]) -> str | None:
 
 
 def arrays_of(thing: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
-    """Name and value of every array, tensor and number that an object holds, however deep."""
+    """Yield name and value of every array, tensor and number in an object, at any depth."""
     seen = set() if seen is None else seen
     if (
         inspect.isclass(thing)

@@ -1,4 +1,4 @@
-"""What an encoder is: frames in, one feature vector a frame out, and nothing else known to it."""
+"""What an encoder is: frames in, one feature vector per frame out."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ __all__ = [
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What a file or a caller hands over; it is never told game, split, row or label.
+    """An encoder as a user writes it; it is never told game, split, row or label.
 
     Attributes:
-        spec: What it wants to see.
+        spec: The frames that it takes.
     """
 
     spec: FrameSpec
@@ -43,11 +43,11 @@ class Encoder(Protocol):
         """Embed frames.
 
         Args:
-            frames: Of ``spec.shape(n)``: a torch tensor on the module's device where the encoder is a
-                ``torch.nn.Module``, else a NumPy array.
+            frames: A torch tensor on the module's device if the encoder is a ``torch.nn.Module``, else a
+                NumPy array, of shape ``spec.shape(n)``.
 
         Returns:
-            Floats [n, d]; the same input gives the same output, whatever stands beside it in the batch.
+            Floats [n, d]. A frame's features do not depend on the rest of the batch or on earlier calls.
         """
         ...
 
@@ -62,30 +62,30 @@ class GameRows(Protocol):
 
 @dataclass
 class BatchSize:
-    """How many rows go through the encoder at once; halved when memory runs out.
+    """The number of rows in a batch, halved when memory runs out.
 
     Attributes:
         size: Rows in the next batch.
-        limit: While ``size`` is under it, every batch that fits doubles it.
+        limit: Below it, ``size`` doubles with every batch that fits.
     """
 
     size: int = 64
     limit: int = 0
 
     def fitted(self, rows: int) -> None:
-        """A batch of ``rows`` went through."""
+        """Note that a batch of ``rows`` fitted into memory."""
         if rows == self.size and self.size < self.limit:
             self.size = min(2 * self.size, self.limit)
 
     def out_of_memory(self, rows: int, error: BaseException) -> None:
-        """A batch of ``rows`` did not fit.
+        """Halve the batch after one of ``rows`` did not fit into memory.
 
         Raises:
-            EncoderError: It was a single row.
+            EncoderError: The batch was a single row.
         """
         if rows == 1:
             raise EncoderError(
-                "The encoder runs out of memory with a single frame.",
+                "The encoder runs out of memory on a single frame.",
                 got=first_line(error),
                 cure="Use a smaller encoder, or a device with more memory.",
             ) from error
@@ -95,7 +95,7 @@ class BatchSize:
 
 @dataclass
 class Seen:
-    """What earlier batches have shown."""
+    """What is known from earlier batches."""
 
     width: int | None = None
     input_checked: bool = False
@@ -106,20 +106,21 @@ class LoadedEncoder:
     """An encoder that is ready to embed frames, with everything that identifies it.
 
     Attributes:
-        name: Of the encoder, for people.
-        spec: What it wants to see.
-        source_digest: SHA-256 (hex) of its code; ``source_kind`` says of what exactly.
-        source_kind: ``file``, ``files``, ``source`` of a class or function, or ``name``.
-        weights_digest: SHA-256 (hex) of its weights, independent of the file that held them; None
-            where none can be seen.
-        parameters: Number of trained numbers, None where nobody can tell.
-        pool: How feature maps or tokens become [n, d]; None where the encoder gives [n, d].
-        device: Where it runs.
+        name: The display name.
+        spec: The frames that it takes.
+        source_digest: SHA-256 (hex) of its code.
+        source_kind: What was digested: a ``file``, several ``files``, the ``source`` of a class or function,
+            or a ``name``.
+        weights_digest: SHA-256 (hex) of its weights, independent of their file format; None if none can be
+            found.
+        parameters: The number of parameters; None if unknown.
+        pool: How feature maps or tokens become [n, d]; None if the encoder returns [n, d].
+        device: The device that it runs on.
         precision: ``float32``, or the type that autocast uses.
-        description: One line for people: the kind of encoder and what it does to its input and output.
-        prepare: From uint8 frames (``spec.raw_shape(n)``) to what ``call`` takes.
-        call: The encoder itself, from what ``prepare`` gives to what it returns.
-        batches: Rows in a batch.
+        description: One line on the kind of encoder, its input and its output.
+        prepare: Turns uint8 frames of ``spec.raw_shape(n)`` into the input of ``call``.
+        call: The encoder itself.
+        batches: The size of a batch.
         sees: What its input is made from: ``frames``, or ``ram`` (uint8 [n, 128]) for the bound of that name.
         per_game: Whether `for_game` fits it to each game.
     """
@@ -143,26 +144,26 @@ class LoadedEncoder:
 
     @property
     def feature_size(self) -> int | None:
-        """Width d of the features, None before the first batch."""
+        """The number d of features, None before the first batch."""
         return self._seen.width
 
     def embed(self, frames: Frames) -> Features:
-        """Embed any number of rows, in as many batches as memory asks for; from one thread at a time.
+        """Embed any number of rows, in batches that fit into memory. Not thread-safe.
 
         Args:
-            frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3]; never written to.
+            frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3]; never modified.
 
         Returns:
-            float32 [n, d], finite; the same d in every call.
+            float32 [n, d], finite, with the same d in every call.
 
         Raises:
-            UsageError: The frames are not those of ``spec``, or there are none.
-            EncoderError: The encoder failed, wrote to its input, or gave something else than finite
+            UsageError: The frames do not match ``spec``, or there are none.
+            EncoderError: The encoder failed, modified its input, or returned something other than finite
                 floats [n, d].
         """
         frames = np.asarray(frames)
         if frames.ndim and len(frames) == 0:
-            raise UsageError("There are no frames to embed.", expected=str(self.spec), got=list(frames.shape))
+            raise UsageError("No frames to embed.", expected=str(self.spec), got=list(frames.shape))
         parts: list[Features] = []
         start = 0
         while start < len(frames):
@@ -183,10 +184,10 @@ class LoadedEncoder:
         return self
 
     def cache_key(self) -> str:
-        """SHA-256 (hex) of all that decides the features of this encoder.
+        """Return the SHA-256 (hex) of everything known to decide its features.
 
-        The digests, the spec, pooling and precision, and what the encoder makes of a few fixed frames:
-        so that data which an encoder reads by itself, or a changed library, is not taken for the old.
+        That is the digests, spec, pooling and precision, and the features of a few fixed frames, which change
+        with the libraries.
 
         Raises:
             EncoderError: As ``embed``.
@@ -208,7 +209,7 @@ class LoadedEncoder:
         return True
 
     def _try_batch(self, batch: Frames, start: int) -> Features | None:
-        """Features of a batch, or None after making batches smaller."""
+        """Return the features of a batch, or None after making batches smaller."""
         rows = len(batch)
         try:
             prepared = self.prepare(batch)
@@ -224,14 +225,14 @@ class LoadedEncoder:
         return features
 
     def _call_watched(self, prepared: Any) -> Any:
-        """Call, and see that the input is afterwards what it was."""
+        """Call the encoder, and check that it leaves its input as it was."""
         before = to_numpy(prepared).copy()
         output = self.call(prepared)
         if not np.array_equal(before, to_numpy(prepared)):
             raise EncoderError(
-                "The encoder writes to its input.",
-                expected="the input as it was before the call",
-                cure="Work on a copy: x = x / 2 rather than x /= 2, no ReLU(inplace=True) as first layer.",
+                "The encoder modifies its input.",
+                expected="the input unchanged after the call",
+                cure="Work on a copy: x = x / 2 instead of x /= 2, no ReLU(inplace=True) as the first layer.",
             )
         self._seen.input_checked = True
         return output
@@ -240,7 +241,7 @@ class LoadedEncoder:
         width = features.shape[1]
         if self._seen.width not in (None, width):
             raise EncoderError(
-                "The encoder changes its feature size from batch to batch.",
+                "The encoder changes its feature size between batches.",
                 expected=f"[n, {self._seen.width}] as before",
                 got=f"[n, {width}]",
             )
@@ -248,7 +249,7 @@ class LoadedEncoder:
         if bad.any():
             rows = np.flatnonzero(bad.any(axis=1))
             raise EncoderError(
-                "The encoder gives features that are not numbers.",
+                "The encoder returns NaN or infinite features.",
                 expected="finite floats",
                 got=f"{np.isnan(features).sum()} NaN and {np.isinf(features).sum()} infinite values (as "
                 f"float32) in {len(rows)} of {len(features)} rows, the first in row {start + rows[0]}",
@@ -257,7 +258,7 @@ class LoadedEncoder:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or the one it came from, says that memory ran out."""
+    """Whether an error, or its cause, means that memory ran out."""
     while error is not None:
         torch = sys.modules.get("torch")
         if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):

@@ -1,4 +1,4 @@
-"""What an encoder gave back, as float32 [n, d]."""
+"""The output of an encoder, as float32 [n, d]."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Excess(NamedTuple):
 
 
 class EncoderError(AtariariError):
-    """An encoder cannot be loaded, raised an error of its own, or gave something else than features."""
+    """An encoder cannot be loaded, failed, or returned something other than features."""
 
 
 class NoEncoderError(EncoderError, UsageError):
@@ -36,24 +36,24 @@ class NoEncoderError(EncoderError, UsageError):
 
 
 def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW") -> Features:
-    """Take what an encoder returned as float32 [n, d], pooling as it was stated.
+    """Convert the output of an encoder to float32 [n, d].
 
     Args:
         output: A torch tensor on any device, or anything that NumPy can read.
-        n: Rows that went in.
-        pool: ``flatten``; ``mean`` over positions of a feature map or over tokens; ``cls``, the first
-            token; or None, where [n, d] is expected.
-        layout: Of a feature map.
+        n: The number of frames.
+        pool: ``flatten``; ``mean`` over positions of a feature map or over tokens; ``cls``, the first token;
+            or None for an output of [n, d].
+        layout: The layout of a feature map.
 
     Raises:
-        EncoderError: It is not float, or no [n, d] after pooling.
+        EncoderError: The output is not float, or not [n, d] after pooling.
     """
     shown = describe(output)
     try:
         array = to_numpy(output)
     except Exception as error:
         raise EncoderError(
-            "The encoder returns something that cannot be read as an array.",
+            "The encoder's output cannot be read as an array.",
             expected=f"floats [{n}, d]",
             got=f"{shown}; {first_line(error)}",
         ) from error
@@ -66,19 +66,19 @@ def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW")
         )
     if array.ndim <= 1 or len(array) != n or not array.size:
         raise EncoderError(
-            "The encoder returns a wrong shape.",
+            "The encoder returns the wrong shape.",
             expected=f"[n, d], that is [{n}, d] for {n} frames",
             got=shown,
         )
     pooled = _pooled(array, pool, layout)
     if pooled is None:
         raise EncoderError(
-            "The encoder returns no feature vectors, "
-            + ("and nothing says how to pool." if pool is None else f"and {pool!r} does not pool this."),
+            "The encoder does not return feature vectors, "
+            + ("and no pooling is set." if pool is None else f"and {pool!r} cannot pool its output."),
             expected=f"[n, d], that is [{n}, d]",
             got=shown,
-            cure="Return [n, d], or state the pooling: pool='flatten' (every number), 'mean' (over the "
-            "positions of a map [n, c, h, w] or the tokens [n, t, d]) or 'cls' (the first token).",
+            cure="Return [n, d], or set the pooling: pool='flatten' (all values), 'mean' (over the positions "
+            "of a map [n, c, h, w] or the tokens [n, t, d]) or 'cls' (the first token).",
         )
     with np.errstate(over="ignore"):
         # A copy, since an encoder may fill the same buffer again for the next batch.
@@ -86,7 +86,7 @@ def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW")
 
 
 def _pooled(array: npt.NDArray[Any], pool: Pool | None, layout: Layout) -> npt.NDArray[Any] | None:
-    """[n, ...] to [n, d], or None where that cannot be."""
+    """Pool [n, ...] to [n, d]; return None if this is not possible."""
     match array.ndim, pool:
         case 2, _:
             return array
@@ -102,7 +102,7 @@ def _pooled(array: npt.NDArray[Any], pool: Pool | None, layout: Layout) -> npt.N
 
 
 def to_numpy(value: Any) -> npt.NDArray[Any]:
-    """A torch tensor (any device, any float type), a sparse matrix or an array as NumPy."""
+    """Convert a torch tensor (any device, any float type), a sparse matrix or an array to NumPy."""
     if hasattr(value, "detach"):
         tensor = value.detach()
         if tensor.is_floating_point():
@@ -117,7 +117,7 @@ def to_numpy(value: Any) -> npt.NDArray[Any]:
 
 
 def describe(value: Any) -> str:
-    """Type, dtype and shape of a value, for a message."""
+    """Describe type, dtype and shape of a value, for a message."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if isinstance(value, tuple | list) and value:
@@ -126,7 +126,7 @@ def describe(value: Any) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """``ValueError: what it says``, one line of at most 300 characters."""
+    """Return type and message of an error as one line of at most 300 characters."""
     text = str(error).strip().split("\n", maxsplit=1)[0][:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

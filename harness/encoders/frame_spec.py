@@ -1,4 +1,4 @@
-"""What an encoder wants to see, and frames made so."""
+"""The frames that an encoder takes, and how they are made."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MAX_SIDE = 1024
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """What an encoder wants to see.
+    """The frames that an encoder takes.
 
     Attributes:
         color: ``gray`` (ITU-R 601 luma, as Pillow's ``convert("L")``) or ``rgb``.
-        stack: Frames in a row, oldest first; 1 is the current frame alone.
-        layout: ``NCHW`` or ``NHWC``, where C = stack * (1 or 3), the colours of a frame side by side.
+        stack: Number of consecutive frames, oldest first; 1 is the current frame alone.
+        layout: ``NCHW`` or ``NHWC``, where C = stack * (1 or 3), the colors of a frame side by side.
         scale: ``unit`` is float32 in 0..1, ``byte`` is uint8 in 0..255.
-        size: Height and width. Other than 210 x 160, every picture is resized on the CPU with Pillow's
-            ``BILINEAR`` (which averages over the area when it makes smaller) and rounded to uint8, so
-            that the pixels are the same on every device.
+        size: Height and width. For other sizes than 210 x 160, every picture is resized on the CPU with
+            Pillow's ``BILINEAR`` (which averages over the area when it shrinks) and rounded to uint8, so that
+            pixels are the same on every device.
     """
 
     color: Color = "gray"
@@ -42,27 +42,27 @@ class FrameSpec:
     size: tuple[int, int] = SCREEN
 
     def validate(self) -> FrameSpec:
-        """Return the spec itself, with ``size`` as a tuple of two integers.
+        """Return the spec with ``size`` as a tuple of two integers.
 
         Raises:
-            UsageError: A field has a value that no frame can be made from.
+            UsageError: A field has an invalid value.
         """
         for name, known in (("color", Color), ("layout", Layout), ("scale", Scale)):
             if getattr(self, name) not in get_args(known):
                 raise UsageError(
-                    f"A frame spec cannot have this {name}.",
+                    f"Invalid {name} of a frame spec.",
                     expected="one of " + ", ".join(get_args(known)),
                     got=repr(getattr(self, name)),
                 )
         if not _is_count(self.stack, MAX_STACK):
             raise UsageError(
-                "A frame spec cannot have this stack.",
+                "Invalid stack of a frame spec.",
                 expected=f"an integer from 1 to {MAX_STACK}",
                 got=repr(self.stack),
             )
         if not _is_size(self.size):
             raise UsageError(
-                "A frame spec cannot have this size.",
+                "Invalid size of a frame spec.",
                 expected=f"(height, width), each from 1 to {MAX_SIDE}",
                 got=repr(self.size),
             )
@@ -70,11 +70,11 @@ class FrameSpec:
 
     @classmethod
     def parse(cls, text: str) -> FrameSpec:
-        """Read a spec as a command line has it: ``color=rgb,stack=4,size=84x84``; what is not named stays.
+        """Parse a spec such as ``color=rgb,stack=4,size=84x84``; fields that are missing keep their defaults.
 
         Raises:
-            UnknownNameError: A name is no field.
-            UsageError: A value cannot be.
+            UnknownNameError: No such field.
+            UsageError: An invalid value.
         """
         values: dict[str, Any] = {}
         for part in filter(None, text.replace(" ", "").split(",")):
@@ -90,28 +90,28 @@ class FrameSpec:
 
     @property
     def channels(self) -> int:
-        """Colours times stacked frames."""
+        """The number of channels: colors times stacked frames."""
         return self.stack * (3 if self.color == "rgb" else 1)
 
     def shape(self, n: int) -> tuple[int, int, int, int]:
-        """Shape of what the encoder gets for ``n`` rows."""
+        """Return the shape of the encoder's input for ``n`` rows."""
         height, width = self.size
         if self.layout == "NCHW":
             return (n, self.channels, height, width)
         return (n, height, width, self.channels)
 
     def raw_shape(self, n: int) -> tuple[int, ...]:
-        """Shape of the uint8 frames that ``prepare`` takes for ``n`` rows."""
+        """Return the shape of the uint8 frames that ``prepare`` takes for ``n`` rows."""
         return (n, self.stack, *SCREEN, *((3,) if self.color == "rgb" else ()))
 
     def arrange(self, frames: Frames) -> Frames:
-        """Resize and lay out, still uint8: what ``prepare`` does but for the scale.
+        """Resize and lay out uint8 frames: what ``prepare`` does, except for the scale.
 
         Args:
             frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3].
 
         Returns:
-            uint8 of ``shape(n)``, contiguous; a view of ``frames`` where nothing had to move.
+            uint8 of ``shape(n)``, contiguous; a view of ``frames`` if nothing had to move.
 
         Raises:
             UsageError: The frames have another shape or are not uint8.
@@ -119,7 +119,7 @@ class FrameSpec:
         n = len(frames) if frames.ndim else 0
         if frames.dtype != np.uint8 or frames.shape != self.raw_shape(n):
             raise UsageError(
-                "These are not the frames of this spec.",
+                "The frames do not match the spec.",
                 expected=f"uint8 {['n', *self.raw_shape(0)[1:]]}".replace("'", ""),
                 got=f"{frames.dtype} {list(frames.shape)}",
             )
@@ -132,13 +132,13 @@ class FrameSpec:
         return np.ascontiguousarray(frames).reshape(self.shape(n))
 
     def prepare(self, frames: Frames) -> npt.NDArray[Any]:
-        """Make what the encoder wants from frames as they are read.
+        """Turn frames into the encoder's input.
 
         Args:
             frames: uint8 [n, stack, 210, 160], for RGB [n, stack, 210, 160, 3].
 
         Returns:
-            A new array of ``shape(n)``: float32 in 0..1, or uint8 where ``scale`` is ``byte``.
+            A new array of ``shape(n)``: float32 in 0..1, or uint8 if ``scale`` is ``byte``.
 
         Raises:
             UsageError: The frames have another shape or are not uint8.
@@ -149,7 +149,7 @@ class FrameSpec:
         return arranged.copy() if np.shares_memory(arranged, frames) else arranged
 
     def __str__(self) -> str:
-        """Say it as a person would: ``float32 0..1 [n, 1, 210, 160], gray``."""
+        """Describe the input: ``float32 0..1 [n, 1, 210, 160], gray``."""
         values = "float32 0..1" if self.scale == "unit" else "uint8 0..255"
         shape = str(["n", *self.shape(0)[1:]]).replace("'", "")
         stacked = f", {self.stack} frames stacked" if self.stack > 1 else ""
@@ -157,7 +157,7 @@ class FrameSpec:
 
 
 def sample_frames(spec: FrameSpec, n: int, seed: int = 0) -> Frames:
-    """Frames that look like a game: flat ground, bars, moving blocks, a little noise; ``seed`` decides.
+    """Return frames that look like a game: flat ground with bars and blocks, drawn from ``seed``.
 
     Returns:
         uint8 of ``spec.raw_shape(n)``.

@@ -1,13 +1,19 @@
-"""Pretrained vision models by name: timm and transformers."""
+"""Pretrained vision models of timm and transformers."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import json
-from collections.abc import Callable
+import re
+import socket
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -18,14 +24,15 @@ from harness.encoders.frame_spec import FrameSpec
 from harness.encoders.torch_modules import load_weights
 
 RGB = 3
+_PATIENCE: Final = 3.0  # seconds to reach the Hub
 
 
 class Pretrained(nn.Module):
-    """A vision model behind the normalisation of colours that it was trained with.
+    """A vision model with the color normalization that it was trained with.
 
     Attributes:
-        spec: RGB frames in the size that the model was trained on, or as the caller said.
-        description: The library, its version, and where the features come from.
+        spec: RGB frames in the size that the model was trained on, or the caller's spec.
+        description: The library, its version, and which features are used.
     """
 
     description: str = ""
@@ -40,15 +47,15 @@ class Pretrained(nn.Module):
         mean: list[float],
         std: list[float],
     ) -> None:
-        """Keep the model and what it was trained with.
+        """Keep the model and its normalization.
 
         Raises:
-            UsageError: The spec has other than three channels in NCHW, in 0..1.
+            UsageError: The spec is not three channels in NCHW, in 0..1.
         """
         super().__init__()
         if (spec.channels, spec.layout, spec.scale) != (RGB, "NCHW", "unit"):
             raise UsageError(
-                "A pretrained vision model sees one RGB frame.",
+                "A pretrained vision model takes one RGB frame.",
                 expected="FrameSpec(color='rgb', size=...)",
                 got=str(spec),
             )
@@ -64,30 +71,25 @@ class Pretrained(nn.Module):
 
 
 def load_timm(name: str, spec: FrameSpec | None, pool: Pool | None, weights: Path | None) -> Pretrained:
-    """Make a timm model; without ``weights`` with its pretrained ones, which timm downloads or has cached.
+    """Load a timm model, by default with its pretrained weights, from timm's cache or the Hub.
 
-    Without ``pool`` the features are what the model itself pools for its classifier; with it, the last
-    feature map or the last tokens, pooled so.
+    Without ``pool`` the features are those that the model pools for its classifier; with it, the last feature
+    map or the last tokens, pooled that way.
 
     Raises:
-        EncoderError: No such model, or no weights for it.
+        EncoderError: No such model, no weights for it, or timm cannot be imported.
         MissingExtraError: timm is not installed.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise MissingExtraError(error.name or "timm", "timm") from error
+    timm = _import("timm", "timm")
     if not name.startswith(("hf-hub:", "hf_hub:", "local-dir:")) and not timm.is_model(
         name.partition(".")[0]
     ):
         near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
         raise EncoderError(
-            f"timm has no model {name!r}.", cure=f"Did you mean {near[0]!r}?" if near else None
+            f"timm has no model named {name!r}.", cure=f"Did you mean {near[0]!r}?" if near else None
         )
-    try:
+    with _loading(f"timm cannot load {name!r}."):
         model = timm.create_model(name, pretrained=weights is None, num_classes=0)
-    except Exception as error:
-        raise EncoderError(f"timm cannot make {name!r}.", got=first_line(error)) from error
     if weights is not None:
         load_weights(model, weights)
     config = timm.data.resolve_model_data_config(model)
@@ -114,20 +116,17 @@ def load_timm(name: str, spec: FrameSpec | None, pool: Pool | None, weights: Pat
 def load_transformers(
     name: str, spec: FrameSpec | None, pool: Pool | None, weights: Path | None
 ) -> Pretrained:
-    """Make a transformers vision model from the Hub, its cache or a folder; no code of the repo is run.
+    """Load a transformers vision model from the Hub, its cache or a folder, without running code from there.
 
-    The features are ``last_hidden_state``; ``pool`` is applied to them afterwards.
+    The features are ``last_hidden_state``, to which ``pool`` is applied later.
 
     Raises:
-        EncoderError: No such model, or it does not say how its pictures are normalised.
+        EncoderError: No such model, or its preprocessing is unknown, or transformers cannot be imported.
         MissingExtraError: transformers is not installed.
     """
     del pool
-    try:
-        transformers: Any = importlib.import_module("transformers")
-    except ImportError as error:
-        raise MissingExtraError(error.name or "transformers", "hf") from error
-    try:
+    transformers = _import("transformers", "hf")
+    with _loading(f"transformers cannot load {name!r}."):
         if weights is None:
             model = transformers.AutoModel.from_pretrained(name, trust_remote_code=False)
         else:
@@ -135,8 +134,6 @@ def load_transformers(
             model = transformers.AutoModel.from_config(config)
         file = transformers.utils.cached_file(name, "preprocessor_config.json")
         pictures = json.loads(Path(str(file)).read_text(encoding="utf-8"))
-    except Exception as error:
-        raise EncoderError(f"transformers cannot load {name!r}.", got=first_line(error)) from error
     model = getattr(model, "vision_model", model)
     if weights is not None:
         load_weights(model, weights)
@@ -145,9 +142,9 @@ def load_transformers(
         size = _picture_size(pictures.get("crop_size") or pictures["size"])
     except (KeyError, TypeError) as error:
         raise EncoderError(
-            f"{name!r} does not say how its pictures are made.",
+            f"The preprocessing of {name!r} is unknown.",
             expected="image_mean, image_std and size in preprocessor_config.json",
-            cure="Wrap it in a Python file with `encoder`.",
+            cure="Load it in a Python file with `load_encoder()`.",
         ) from error
     found = Pretrained(
         model,
@@ -158,6 +155,69 @@ def load_transformers(
     )
     found.description = f"transformers {transformers.__version__} {name}, last_hidden_state"
     return found
+
+
+def _import(library: str, extra: str) -> Any:
+    """Import a model library.
+
+    Raises:
+        MissingExtraError: It, or something that it needs, is not installed.
+        EncoderError: It fails, as it does beside a torchvision that was built for another torch.
+    """
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or library, extra) from error
+    except Exception as error:
+        raise EncoderError(
+            f"{library} cannot be imported.", got=first_line(error), cure=_torchvision_cure()
+        ) from error
+
+
+@contextlib.contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """Turn the errors of a model library into one of ours; without network, at once."""
+    from huggingface_hub import constants
+
+    reached, before = _reaches(constants.ENDPOINT), constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not reached
+    try:
+        yield
+    except Exception as error:
+        cure = _torchvision_cure() if "torchvision" in str(error) else None
+        if not reached:
+            cure = f"Connect to {constants.ENDPOINT}, or download the model first."
+        raise EncoderError(what, got=first_line(error), cure=cure) from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _reaches(address: str) -> bool:
+    """Whether a server can be reached; behind a proxy only the attempt tells."""
+    url = urlsplit(address)
+    if getproxies().get(url.scheme):
+        return True
+    try:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        socket.create_connection((url.hostname or "", port), timeout=_PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+def _torchvision_cure() -> str | None:
+    """Say which torchvision fits the installed torch: 0.15 came with torch 2.0, and so on."""
+    release = re.match(r"2\.(\d+)\.", torch.__version__)
+    try:
+        found = version("torchvision")
+    except PackageNotFoundError:
+        return None
+    if release is None:
+        return None
+    return (
+        f"torch {torch.__version__} needs torchvision 0.{15 + int(release[1])}, and {found} is installed: "
+        f"pip install 'torchvision==0.{15 + int(release[1])}.*'"
+    )
 
 
 def _picture_size(size: Any) -> tuple[int, int]:

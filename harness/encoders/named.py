@@ -1,4 +1,4 @@
-"""Encoders that are known by name: `harness evaluate random-cnn`."""
+"""Encoders that are built in: `harness evaluate random-cnn`."""
 
 from __future__ import annotations
 

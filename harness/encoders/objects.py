@@ -1,4 +1,4 @@
-"""From a Python object (torch module, protocol, transformer, function) to an encoder that is ready."""
+"""Python objects as encoders: torch modules, objects with ``encode``, transformers, functions."""
 
 from __future__ import annotations
 
@@ -25,27 +25,32 @@ from harness.encoders.encoder import (
     sample_frames,
 )
 from harness.encoders.programs import OnnxEncoder
-from harness.encoders.python_files import encoder_errors, find_encoder, is_encoder_class, seeded
+from harness.encoders.python_files import PythonFile, encoder_errors, find_encoder, is_encoder_class, seeded
 
 CPU_BATCH = 64
 CUDA_BATCH = 4096
 FEATURE_SIZE = 256
+_ABOUT_SHAPES = re.compile(
+    r"^(RuntimeError|ValueError|IndexError|AssertionError|EinopsError)\b.*"
+    r"(shape|size|dimension|channel|broadcast|ax[ie]s\b|matmul|mat1|reshape)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller asked for, and what is known of where the encoder came from.
+    """The caller's options, and where the encoder comes from.
 
     Attributes:
-        spec: In place of the encoder's own.
-        pool: In place of the encoder's own.
-        name: In place of the encoder's own.
+        spec: Replaces the encoder's own.
+        pool: Replaces the encoder's own.
+        name: Replaces the encoder's own.
         weights: A file with the weights.
-        device: None is where the encoder is, the CPU for anything new.
-        batch_size: None lets us choose.
-        autocast: Half precision where torch thinks it safe.
-        home: The file with its code, for messages.
-        source: Digest of its code and of what it is the digest.
+        device: None for where the encoder is, or the CPU if it is new.
+        batch_size: None for automatic.
+        autocast: Half precision where torch considers it safe.
+        home: The Python file that defines it.
+        source: The digest of its code, and what was digested.
     """
 
     spec: FrameSpec | None = None
@@ -55,14 +60,14 @@ class Request:
     device: str | None = None
     batch_size: int | None = None
     autocast: bool = False
-    home: Path | None = None
+    home: PythonFile | None = None
     source: tuple[str, str] | None = None
 
     def validate(self) -> None:
-        """Refuse what cannot be meant.
+        """Check the caller's options.
 
         Raises:
-            UsageError: No such pooling, an empty batch, or a spec that contradicts itself.
+            UsageError: No such pooling, an empty batch, or an invalid spec.
         """
         if self.pool is not None and self.pool not in POOLS:
             raise UsageError("No such pooling.", expected="one of " + ", ".join(POOLS), got=repr(self.pool))
@@ -94,7 +99,7 @@ class Request:
 
 
 def adapt(thing: Any, request: Request) -> LoadedEncoder:
-    """Make an object ready: see ``load_encoder``."""
+    """Turn an object into a loaded encoder, as `harness.load_encoder` does."""
     with encoder_errors("Looking at", request.home):
         return _adapt(thing, request)
 
@@ -109,14 +114,16 @@ def _adapt(thing: Any, request: Request) -> LoadedEncoder:
         return _torch_module(thing, request)
     if request.weights is not None:
         raise EncoderError(
-            "Weights files are for torch modules.", got=type(thing).__name__, cure="Load them in your file."
+            "Only torch modules take a weights file.",
+            got=type(thing).__name__,
+            cure="Load the weights in the encoder's own code.",
         )
     if request.autocast:
-        raise EncoderError("Autocast is for torch modules.", got=type(thing).__name__)
+        raise EncoderError("Only torch modules support autocast.", got=type(thing).__name__)
     if request.device not in (None, "cpu"):
         raise EncoderError(
-            f"Only torch modules can be sent to a device; this is a {type(thing).__name__}.",
-            cure="Choose the device in your own code.",
+            f"Only torch modules can be moved to a device; this is a {type(thing).__name__}.",
+            cure="Choose the device in the encoder's own code.",
         )
     if callable(getattr(thing, "encode", None)):
         return _numpy(thing, thing.encode, request, "object")
@@ -125,7 +132,7 @@ def _adapt(thing: Any, request: Request) -> LoadedEncoder:
     if callable(thing):
         return _numpy(thing, thing, request, "function")
     raise EncoderError(
-        "This is no encoder.",
+        "Not an encoder.",
         expected="a torch module, an object with `encode`, a fitted transformer or a function",
         got=type(thing).__name__,
     )
@@ -135,14 +142,15 @@ def _of_module(module: ModuleType) -> Any:
     if callable(getattr(module, "encode", None)):
         return module
     file = getattr(module, "__file__", None)
-    return find_encoder(module, Path(file or module.__name__))
+    return find_encoder(module, PythonFile(Path(file or module.__name__)))
 
 
 def _instance(cls: type, request: Request) -> Any:
-    """Make an object of an encoder class, with the arguments that the original's encoders take."""
+    """Instantiate an encoder class, with the arguments that the original's encoders take."""
     if not is_encoder_class(cls) and not hasattr(cls, "transform") and "__call__" not in vars(cls):
         raise EncoderError(
-            f"The class {cls.__name__} is no encoder.", expected="a torch.nn.Module or a method `encode`"
+            f"The class {cls.__name__} is not an encoder.",
+            expected="a torch.nn.Module or a method `encode`",
         )
     spec = _spec_of(cls, request)
     known = {"input_channels": spec.channels, "feature_size": FEATURE_SIZE}
@@ -156,12 +164,12 @@ def _instance(cls: type, request: Request) -> Any:
     unknown = [name for name in needed if name not in known]
     if unknown:
         raise EncoderError(
-            f"The class {cls.__name__} cannot be made without arguments.",
-            expected="defaults for all of them, or no others than input_channels and feature_size",
+            f"The class {cls.__name__} cannot be instantiated without arguments.",
+            expected="defaults for all arguments but input_channels and feature_size",
             got=", ".join(unknown),
-            cure=f"Make the object yourself: `encoder = {cls.__name__}(...)`.",
+            cure=f"Instantiate it in the file: `encoder = {cls.__name__}(...)`.",
         )
-    with seeded(), encoder_errors(f"Making {cls.__name__} of", request.home):
+    with seeded(), encoder_errors(f"Instantiating {cls.__name__} of", request.home):
         return cls(**{name: known[name] for name in needed})
 
 
@@ -184,7 +192,7 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
     if request.weights is not None:
         tm.load_weights(module, request.weights)
     tm.materialise(module, call, prepare(sample_frames(spec, 1)))
-    if request.home is not None and device.type == "cpu":  # made here: nobody else relies on its layout
+    if request.home is not None and device.type == "cpu":  # made here: no other code relies on its layout
         tm.prefer_channels_last(module, call, prepare(sample_frames(spec, 2)))
     precision = str(half or dtype).removeprefix("torch.")
     kind = f"torch module {type(module).__name__}.{'encode' if hasattr(module, 'encode') else 'forward'}"
@@ -236,17 +244,17 @@ def _transformer(thing: Any, request: Request) -> LoadedEncoder:
     except NotFittedError as error:
         raise EncoderError(
             f"The transformer {type(thing).__name__} is not fitted.",
-            cure="Fit it on frames of the pretraining set before you hand it over.",
+            cure="Fit it first, for example on frames of the pretraining set.",
         ) from error
-    except TypeError:  # no estimator by its methods, but it has transform: let it show
+    except TypeError:  # not an estimator by its methods, but it has transform
         pass
     return _numpy(
         thing, lambda x: thing.transform(x.reshape(len(x), -1)), request, "transformer of flat frames"
     )
 
 
-def _careful(call: Callable[[Any], Any], spec: FrameSpec, home: Path | None) -> Callable[[Any], Any]:
-    """Let errors of the encoder name its line and what it was given."""
+def _careful(call: Callable[[Any], Any], spec: FrameSpec, home: PythonFile | None) -> Callable[[Any], Any]:
+    """Let errors of the encoder name its line, and its input where that may be the cause."""
 
     @functools.wraps(call)
     def run(frames: Any) -> Any:
@@ -254,20 +262,24 @@ def _careful(call: Callable[[Any], Any], spec: FrameSpec, home: Path | None) -> 
             with encoder_errors("Running", home):
                 return call(frames)
         except EncoderError as error:
-            if error.expected or error.__cause__ is None:
+            if error.expected or error.__cause__ is None or not _about_shapes(error.__cause__):
                 raise
             raise EncoderError(
                 error.what,
                 expected=f"that it takes {spec}",
                 got=error.got,
-                cure="If it wants other frames, say so: spec = FrameSpec(color='rgb', size=(84, 84)).",
+                cure="If it takes other frames, set them: spec = FrameSpec(color='rgb', size=(84, 84)).",
             ) from error.__cause__
 
     return run
 
 
+def _about_shapes(error: BaseException) -> bool:
+    return bool(_ABOUT_SHAPES.search(f"{type(error).__name__}: {error}"))
+
+
 def _without_gradients(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Switch gradients off where torch is used inside, so that memory does not fill with them."""
+    """Disable gradients where torch is used inside, which would fill memory."""
 
     def call(frames: Any) -> Any:
         torch = sys.modules.get("torch")
@@ -292,8 +304,8 @@ def _spec_of(thing: Any, request: Request) -> FrameSpec:
         return FrameSpec()  # a property or a slot: only the object will tell
     if not isinstance(spec, FrameSpec):
         raise EncoderError(
-            "The encoder's `spec` is no frame spec.",
-            expected="spec = harness.encoders.encoder.FrameSpec(...)",
+            "`spec` must be a FrameSpec.",
+            expected="spec = harness.FrameSpec(...)",
             got=type(spec).__name__,
         )
     return spec.validate()
@@ -305,7 +317,7 @@ def _pool_of(thing: Any, request: Request) -> Pool | None:
         return None
     if pool not in POOLS:
         raise EncoderError(
-            "The encoder asks for a pooling that there is not.", expected=", ".join(POOLS), got=pool
+            "The encoder's `pool` is unknown.", expected="one of " + ", ".join(POOLS), got=pool
         )
     return pool
 
@@ -316,7 +328,7 @@ def _described(thing: Any, otherwise: str) -> str:
 
 
 def name_of(thing: Any) -> str | None:
-    """The name that an encoder gives itself."""
+    """Return the encoder's own attribute ``name``, if it is a name."""
     name = getattr(thing, "name", None)
     return name if isinstance(name, str) and name.strip() else None
 

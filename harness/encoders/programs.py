@@ -25,14 +25,14 @@ def load_program(path: Path, spec: FrameSpec | None, device: str | None) -> Any:
     """Load a compiled encoder as a torch module, or as an object with ``spec`` and ``encode``.
 
     Args:
-        path: ``.onnx``; ``.pt2`` of ``torch.export.save``; ``.ts``, ``.jit``, ``.pt`` or ``.pth`` of
+        path: ``.onnx``; ``.pt2`` from ``torch.export.save``; ``.ts``, ``.jit``, ``.pt`` or ``.pth`` from
             ``torch.jit.save``.
-        spec: What it sees; a compiled program cannot say it by itself.
-        device: Where it runs.
+        spec: The frames that it takes, which a compiled program does not contain.
+        device: The device to run on.
 
     Raises:
-        EncoderError: It is no program, would run pickled code, or does not fit ``spec``.
-        UsageError: The device is not there.
+        EncoderError: Not a program, or it would run pickled code, or does not fit ``spec``.
+        UsageError: The device is not available.
         MissingExtraError: onnxruntime is not installed.
     """
     if path.suffix == ".onnx":
@@ -44,9 +44,9 @@ def load_program(path: Path, spec: FrameSpec | None, device: str | None) -> Any:
         return _load_script(path)
     weights = any(name.endswith("/data.pkl") for name in names)
     raise EncoderError(
-        f"{path.name} holds weights, but no encoder." if weights else f"{path.name} holds no encoder.",
-        expected="a program of torch.jit.save or torch.export.save",
-        cure=f"Give the Python file of the encoder, and this one as weights={path.name}."
+        f"{path.name} contains weights, but no encoder." if weights else f"{path.name} contains no encoder.",
+        expected="a program saved by torch.jit.save or torch.export.save",
+        cure=f"Pass the Python file of the encoder, and this file with --weights {path.name}."
         if weights
         else None,
     )
@@ -56,14 +56,14 @@ class OnnxEncoder:
     """An ONNX model with one input and one output, run by onnxruntime.
 
     Attributes:
-        spec: What it sees: as given, or gray frames in the type of its input.
+        spec: The frames that it takes: as given, or gray frames in the type of its input.
         device: ``cpu`` or ``cuda``.
     """
 
     __slots__ = ("_batch", "_dtype", "_input", "_session", "description", "device", "spec")
 
     def __init__(self, path: Path, spec: FrameSpec | None, device: str) -> None:
-        """Start a session and see that its input can be fed with frames."""
+        """Start a session, and check that its input takes frames."""
         try:
             import onnxruntime
         except ImportError as error:
@@ -73,20 +73,18 @@ class OnnxEncoder:
         )
         if provider not in onnxruntime.get_available_providers():
             cure = "For CUDA, install onnxruntime-gpu in place of onnxruntime."
-            raise UsageError(f"onnxruntime has no device {device!r} here.", cure=cure)
+            raise UsageError(f"onnxruntime cannot use the device {device!r}.", cure=cure)
         try:
             self._session = onnxruntime.InferenceSession(path, providers=[provider])
         except Exception as error:
-            raise EncoderError(
-                f"{path.name} cannot be read as an ONNX model.", got=first_line(error)
-            ) from error
+            raise EncoderError(f"{path.name} is not a readable ONNX model.", got=first_line(error)) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise EncoderError(
-                f"{path.name} has other inputs or outputs than an encoder.",
+                f"{path.name} does not have the inputs and outputs of an encoder.",
                 expected="one input (frames) and one output (features)",
                 got=f"inputs {_names(inputs)}; outputs {_names(outputs)}",
-                cure="Export it with these two alone.",
+                cure="Export it with only these two.",
             )
         (self._input,) = inputs
         wants_bytes = self._input.type == "tensor(uint8)"
@@ -98,7 +96,7 @@ class OnnxEncoder:
         self.description = f"ONNX model {path.name} by onnxruntime {onnxruntime.__version__}"
 
     def encode(self, frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Run the model, in batches of the one size it takes where it was exported so."""
+        """Run the model; one exported for a fixed batch size gets batches of that size."""
 
         def run(batch: npt.NDArray[Any]) -> npt.NDArray[Any]:
             (features,) = self._session.run(None, {self._input.name: batch})
@@ -117,10 +115,10 @@ class OnnxEncoder:
         )
         if not fits or self._dtype is None or (self._dtype == np.uint8) != (self.spec.scale == "byte"):
             raise EncoderError(
-                f"{path.name} takes other frames.",
+                f"{path.name} takes different frames.",
                 expected=str(self.spec),
                 got=f"{self._input.type.removeprefix('tensor')} {wanted}".replace("'", ""),
-                cure="Say what it sees, such as spec=FrameSpec(color='rgb', size=(224, 224)).",
+                cure="Set its frames, such as --spec color=rgb,size=224x224.",
             )
 
 
@@ -129,7 +127,7 @@ def _names(values: Any) -> str:
 
 
 def _parts(frames: Any, size: int) -> Iterator[Any]:
-    """Batches of exactly ``size`` rows; the last is filled up with its own last row."""
+    """Yield batches of exactly ``size`` rows; the last is filled up with its last row."""
     for start in range(0, len(frames), size):
         part = frames[start : start + size]
         yield part if len(part) == size else part[[*range(len(part)), *[-1] * (size - len(part))]]
@@ -140,10 +138,12 @@ def _load_script(path: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit goes, its archives stay around
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # torch.jit is deprecated, its archives remain
             return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except Exception as error:
-        raise EncoderError(f"{path.name} cannot be read as TorchScript.", got=first_line(error)) from error
+        raise EncoderError(f"{path.name} is not readable TorchScript.", got=first_line(error)) from error
 
 
 def _load_exported(path: Path, device: str | None) -> Any:
@@ -155,7 +155,7 @@ def _load_exported(path: Path, device: str | None) -> Any:
             program = torch.export.load(path)
     except Exception as error:
         raise EncoderError(
-            f"{path.name} cannot be read as a torch.export program without running pickled code.",
+            f"{path.name} is not a torch.export program that can be read without running pickled code.",
             got=first_line(error),
             cure="Export and save it again with a recent torch, with plain tensors as example inputs.",
         ) from error
@@ -172,7 +172,7 @@ def _load_exported(path: Path, device: str | None) -> Any:
         return run
 
     class InFixedBatches(nn.Module):
-        """A program that was exported for one batch size."""
+        """A program that was exported for a fixed batch size."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -186,7 +186,7 @@ def _load_exported(path: Path, device: str | None) -> Any:
 
 @contextmanager
 def _only_weights() -> Iterator[None]:
-    """Have ``torch.load`` refuse pickled code, which ``torch.export.load`` would allow in three places."""
+    """Make ``torch.load`` refuse pickled code, which ``torch.export.load`` allows in three places."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"

@@ -1,7 +1,8 @@
-"""Finding the encoder in a Python file, and saying where in that file something went wrong."""
+"""Encoders in Python files: running the file, finding the encoder, and naming the line that failed."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import inspect
@@ -9,10 +10,10 @@ import linecache
 import random
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,90 +27,138 @@ LOOKED_FOR = (
 _OURS = {"atariari_data", "builders", "harness"}
 
 
+class PythonFile:
+    """A Python file with an encoder, and the modules beside it that it imports.
+
+    As a context it is the running script, as with ``python my_encoder.py``: its folder comes first on
+    ``sys.path``, the modules that it imported from there are loaded, and it has no arguments. Afterwards they
+    are gone, so that two encoders may each have their own ``layers.py``. Not for two threads at a time.
+
+    Attributes:
+        path: The file, absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keep where the file is."""
+        self.path = path
+        self._modules: dict[str, ModuleType] = {}
+        self._depth = 0
+        self._before: tuple[list[str], bool] = ([], False)
+        self._known: set[str] = set()
+
+    @property
+    def neighbours(self) -> list[Path]:
+        """The files of its own folder, or below, that it has imported so far."""
+        files = {Path(str(module.__file__)).resolve() for module in self._modules.values()}
+        return sorted(files - {self.path})
+
+    def __enter__(self) -> Self:
+        """Become the running script."""
+        self._depth += 1
+        if self._depth == 1:
+            self._before = sys.argv, sys.dont_write_bytecode
+            sys.argv, sys.dont_write_bytecode = [str(self.path)], True
+            sys.path.insert(0, str(self.path.parent))
+            self._known = set(sys.modules)
+            sys.modules.update(self._modules)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take its modules along."""
+        self._depth -= 1
+        if self._depth:
+            return
+        sys.argv, sys.dont_write_bytecode = self._before
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(self.path.parent))
+        for name in set(sys.modules) - self._known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and _is_neighbour(Path(file), self.path.parent) and name.partition(".")[0] not in _OURS:
+                self._modules[name] = sys.modules.pop(name)
+
+
 @contextlib.contextmanager
-def encoder_errors(doing: str, home: Path | None) -> Iterator[None]:
-    """Turn what someone's code raises into one message that names the line in their file.
+def encoder_errors(doing: str, home: PythonFile | None) -> Iterator[None]:
+    """Turn whatever someone's code raises into one message that names the line in their file.
 
     What a file prints goes to standard error, since standard output is for results. Not from two threads.
 
     Args:
         doing: What was tried: ``importing``, ``calling load_encoder()``.
-        home: Their file; other lines are not theirs.
+        home: Their file, which is the running script meanwhile.
 
     Raises:
         EncoderError: In place of any exception that is not ours, ``SystemExit`` included.
     """
-    prints = contextlib.nullcontext() if home is None else contextlib.redirect_stdout(sys.stderr)
-    try:
-        with prints:
+    with contextlib.ExitStack() as stack:
+        if home is not None:
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+            stack.enter_context(home)
+        try:
             yield
-    except (AtariariError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        place = None if home is None else _line_in(home, error)
-        owner = "the encoder" if home is None else home.name
-        raise EncoderError(
-            f"{doing} {owner} failed" + (f" at {place}." if place else "."), got=_said(error)
-        ) from error
+        except (AtariariError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            place = None if home is None else _line_in(home.path, error)
+            owner = "the encoder" if home is None else home.path.name
+            raise EncoderError(
+                f"{doing} {owner} failed" + (f" at {place}." if place else "."),
+                got=_said(error),
+                cure=None if home is None else _cure_for_import(home.path.parent, error),
+            ) from error
 
 
-def import_file(path: Path) -> tuple[ModuleType, list[Path]]:
-    """Run a Python file as a module of its own, and see which neighbours it imports.
+def import_file(home: PythonFile) -> ModuleType:
+    """Run a Python file as a module of its own.
 
-    Its folder is in front of ``sys.path`` while it runs, as with ``python my_encoder.py``, and the
-    neighbours are forgotten afterwards, so that two encoders may each have their own ``layers.py``.
     Random generators start from 0, so that weights drawn without a seed are the same every time.
-
-    Returns:
-        The module, and the files of its own folder (or below) that it imported.
 
     Raises:
         EncoderError: The file cannot be read, or fails while it runs.
     """
-    folder = str(path.parent)
-    name = f"_encoder_{path.stem}"
+    name = f"_encoder_{home.path.stem}"
     module = ModuleType(name)
-    module.__file__ = str(path)
-    before = set(sys.modules)
-    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.path.insert(0, folder)
+    module.__file__ = str(home.path)
     sys.modules[name] = module
-    linecache.checkcache(str(path))
-    try:
-        with seeded(), encoder_errors("Importing", path):
-            # Not by a loader: a stale __pycache__ would run other code than the file that is digested.
-            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # noqa: S102
-    finally:
-        sys.dont_write_bytecode = writes_bytecode
-        sys.path.remove(folder)
-        neighbours = {}
-        for other in set(sys.modules) - before - {name}:
-            file = getattr(sys.modules[other], "__file__", None)
-            if file and _is_neighbour(Path(file), path.parent) and other.partition(".")[0] not in _OURS:
-                neighbours[other] = Path(file).resolve()
-        for other in neighbours:
-            del sys.modules[other]
-    return module, sorted(set(neighbours.values()) - {path})
+    linecache.checkcache(str(home.path))
+    with seeded(), encoder_errors("Importing", home):
+        # Not by a loader: a stale __pycache__ would run other code than the file that is digested.
+        exec(compile(home.path.read_bytes(), home.path, "exec", dont_inherit=True), vars(module))  # noqa: S102
+    return module
 
 
-def find_encoder(module: ModuleType, path: Path) -> Any:
-    """The encoder of a file: an object, a class that is still to be made, or the module with its ``encode``.
+def imports_late(files: Iterable[Path]) -> bool:
+    """Whether one of these files may import something only when it is called."""
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                inside = list(ast.walk(node))
+                if any(isinstance(part, ast.Import | ast.ImportFrom) for part in inside):
+                    return True
+                names = {getattr(part, "attr", getattr(part, "id", None)) for part in inside}
+                if names & {"import_module", "__import__"}:
+                    return True
+    return False
+
+
+def find_encoder(module: ModuleType, home: PythonFile) -> Any:
+    """Return the encoder of a file: an object, a class to be instantiated, or the module with its ``encode``.
 
     Raises:
-        EncoderError: There is none, or several could be meant.
+        EncoderError: There is none, or more than one candidate.
     """
-    there = vars(module)
+    path, there = home.path, vars(module)
     named = [name for name in ("encoder", "load_encoder") if name in there]
     if len(named) > 1:
         raise EncoderError(
-            f"{path.name} has both `encoder` and `load_encoder`: which is it?",
+            f"{path.name} defines both `encoder` and `load_encoder`.",
             cure="Keep one of them.",
         )
     if named == ["load_encoder"]:
         make = there["load_encoder"]
         if not callable(make):
             raise EncoderError(f"`load_encoder` in {path.name} is not a function.", got=type(make).__name__)
-        with seeded(), encoder_errors("Calling load_encoder() of", path):
+        with seeded(), encoder_errors("Calling load_encoder() of", home):
             return make()
     if named == ["encoder"]:
         return there["encoder"]
@@ -124,18 +173,18 @@ def find_encoder(module: ModuleType, path: Path) -> Any:
     if found:
         lines = [f"`encoder = {name}{'(...)' if name in classes else ''}`" for name in found]
         raise EncoderError(
-            f"{path.name} has {len(found)} things that could be the encoder: {', '.join(found)}.",
-            cure=f"Say which: add the line {' or '.join(lines)}.",
+            f"{path.name} defines {len(found)} possible encoders: {', '.join(found)}.",
+            cure=f"Choose one: add the line {' or '.join(lines)}.",
         )
     raise EncoderError(
-        f"There is no encoder in {path.name}.",
+        f"{path.name} defines no encoder.",
         expected=LOOKED_FOR,
         got=", ".join(n for n in there if not n.startswith("__")) or "an empty file",
     )
 
 
 def is_encoder_class(thing: type) -> bool:
-    """Whether objects of a class would be encoders: torch modules, or with a method ``encode``."""
+    """Whether instances of a class are encoders: torch modules, or objects with a method ``encode``."""
     torch = sys.modules.get("torch")
     if torch is not None and issubclass(thing, torch.nn.Module):
         return True
@@ -144,7 +193,7 @@ def is_encoder_class(thing: type) -> bool:
 
 @contextlib.contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
-    """Random generators of Python, NumPy and torch (CPU) at a seed for a while, then where they were."""
+    """Seed the random generators of Python, NumPy and torch (CPU), and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one, on purpose
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - as above
@@ -170,8 +219,18 @@ def _is_neighbour(file: Path, folder: Path) -> bool:
     )
 
 
+def _cure_for_import(folder: Path, error: BaseException) -> str | None:
+    """Say so where a folder or file of the user's has the name of one of our packages."""
+    package = (getattr(error, "name", None) or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package in _OURS and ((folder / package).is_dir() or (folder / f"{package}.py").is_file()):
+        return (
+            f"Rename {package!r} beside the file: `import {package}` finds the package that runs it instead."
+        )
+    return None
+
+
 def _line_in(home: Path, error: BaseException) -> str | None:
-    """``line 12: `x = 1 / 0` ``, the innermost line of the error that is in the file."""
+    """Return ``line 12: `x = 1 / 0` ``, the innermost line of the file in the traceback."""
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename) == home:
         return _shown(home, error.lineno or 0)
     found = None

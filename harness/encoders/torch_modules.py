@@ -1,9 +1,10 @@
-"""Torch modules as encoders: how they are called, and weights from files that hold nothing but weights."""
+"""Torch modules as encoders: how they are called, and how weights are loaded without running code."""
 
 from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ _PREFIXES = ("module.", "_orig_mod.")
 
 
 def resolve_device(device: str) -> torch.device:
-    """The torch device of this name.
+    """Return the torch device of a name.
 
     Raises:
-        UsageError: There is no such device here.
+        UsageError: The device is not available.
     """
     try:
         chosen = torch.device(device)
@@ -34,20 +35,20 @@ def resolve_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError, ValueError) as error:
         here = "cpu" + ", cuda" * torch.cuda.is_available() + ", mps" * torch.backends.mps.is_available()
         raise UsageError(
-            f"The device {device!r} cannot be used here.", expected=f"one of {here}", got=first_line(error)
+            f"The device {device!r} is not available.", expected=f"one of {here}", got=first_line(error)
         ) from error
     if chosen.type == "meta":
-        raise UsageError("The device 'meta' holds no numbers.", expected="cpu or cuda")
+        raise UsageError("The device 'meta' cannot hold data.", expected="cpu or cuda")
     return chosen
 
 
 def tensor_maker(
     spec: FrameSpec, device: torch.device, dtype: torch.dtype
 ) -> Callable[[Frames], torch.Tensor]:
-    """Make the function from uint8 frames to the tensor that a module gets.
+    """Make the function that turns uint8 frames into the tensor that a module takes.
 
-    The tensor is a copy on ``device``: uint8 where the spec says ``byte``, else ``dtype`` in 0..1. Away from
-    the CPU the division happens on the device, so that a quarter of the bytes travel there.
+    The tensor is a copy on ``device``: uint8 if the spec says ``byte``, else ``dtype`` in 0..1. Other devices
+    than the CPU divide there, so that only a quarter of the bytes is transferred.
     """
 
     def prepare(frames: Frames) -> torch.Tensor:
@@ -55,7 +56,7 @@ def tensor_maker(
             return torch.from_numpy(spec.prepare(frames))  # one pass where torch makes two
         arranged = spec.arrange(frames)
         if not arranged.flags.writeable:
-            arranged = np.array(arranged)  # torch warns about memory that it could write to and must not
+            arranged = np.array(arranged)  # torch warns about read-only memory
         pixels = torch.from_numpy(arranged)
         if spec.scale == "byte":
             return pixels.to(device, copy=True)
@@ -67,10 +68,10 @@ def tensor_maker(
 def caller(
     module: nn.Module, device: torch.device, *, autocast: torch.dtype | None
 ) -> Callable[[torch.Tensor], Any]:
-    """Make the function that runs a module: evaluation mode, no gradients, nothing left behind.
+    """Make the function that runs a module in evaluation mode and without gradients.
 
-    On CUDA without autocast, cuDNN picks deterministic kernels and no TF32, so that the features are those
-    of the CPU but for rounding.
+    On CUDA without autocast, cuDNN uses deterministic kernels and no TF32, so that features equal those of
+    the CPU up to rounding.
     """
     encode: Callable[[torch.Tensor], Any] = getattr(module, "encode", module)
 
@@ -89,7 +90,7 @@ def caller(
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards every submodule is in the mode it was."""
+    """Switch to evaluation mode, and restore the mode of every submodule afterwards."""
     training = [part for part in module.modules() if getattr(part, "training", False)]
     for part in training:
         part.training = False
@@ -101,10 +102,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def prefer_channels_last(module: nn.Module, call: Callable[[Any], Any], sample: torch.Tensor) -> None:
-    """Lay convolution weights out with channels last, where the module still does the same.
+    """Store convolution weights with channels last, if the module still gives the same output.
 
-    On the CPU convolutions are 1.3 times as fast so (``benchmarks/embed.py``). A module that takes a ``view``
-    of a feature map does not run then, and keeps the layout it had.
+    On the CPU this makes convolutions 1.3 times as fast (``benchmarks/embed.py``). A module that takes a
+    ``view`` of a feature map does not run this way and keeps its layout.
     """
     if not any(weight.ndim == _CONV2D for weight in module.parameters()):
         return
@@ -113,28 +114,28 @@ def prefer_channels_last(module: nn.Module, call: Callable[[Any], Any], sample: 
         _lay_out(module, torch.channels_last)
         after = call(sample)
         same = torch.allclose(after, before, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
-    except Exception:  # noqa: BLE001 - whatever it was, it shows in the layout that the author knows
+    except Exception:  # noqa: BLE001 - if it is not the layout, it is raised again later
         same = False
     if not same:
         _lay_out(module, torch.contiguous_format)
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict, running no code from the file.
+    """Read a state dict without running code from the file.
 
     Args:
-        path: ``.safetensors``, or what ``torch.save`` wrote of a state dict, alone or under the key
-            ``state_dict``, ``model_state_dict`` or ``model`` of a dict.
+        path: A ``.safetensors`` file, or a state dict written by ``torch.save``, alone or in a dict under
+            ``state_dict``, ``model_state_dict`` or ``model``. NumPy scalars and arrays may be beside it.
 
     Raises:
-        EncoderError: No such file, or it holds something else than named tensors.
+        EncoderError: No such file, or it does not contain named tensors.
     """
     if not path.is_file():
-        raise EncoderError(f"There is no weights file {str(path)!r}.")
+        raise EncoderError(f"No such weights file: {str(path)!r}.")
     if path.suffix not in WEIGHT_SUFFIXES:
         raise EncoderError(
-            f"{path.name} is no weights file by its name.",
-            expected="a name with " + ", ".join(WEIGHT_SUFFIXES),
+            f"{path.name} is not a supported weights file.",
+            expected="a file name that ends in " + ", ".join(WEIGHT_SUFFIXES),
         )
     try:
         found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
@@ -155,7 +156,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     ):
         keys = ", ".join(map(str, list(found)[:8])) if isinstance(found, Mapping) else type(found).__name__
         raise EncoderError(
-            f"{path.name} holds no state dict.",
+            f"{path.name} does not contain a state dict.",
             expected="names and tensors, alone or under one of the keys " + ", ".join(_CONTAINERS),
             got=keys,
             cure="torch.save(encoder.state_dict(), 'weights.pt')",
@@ -164,39 +165,38 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Put the weights of a file into a module; every one must have its place.
+    """Load the weights of a file into a module; every tensor must match.
+
+    Prefixes of ``DataParallel`` and ``torch.compile`` are removed, in whichever order they were added.
 
     Raises:
         EncoderError: As ``read_weights``; or names or shapes differ.
     """
     state = read_weights(path)
     own = module.state_dict()
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state) and not any(
-            name.startswith(prefix) for name in own
-        ):
-            nn.modules.utils.consume_prefix_in_state_dict_if_present(state, prefix)
+    while prefix := next((p for p in _PREFIXES if _is_added(p, state, own)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     try:
         problems = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line]
         raise EncoderError(
-            f"The weights of {path.name} have other shapes than the encoder's.",
+            f"The weights in {path.name} have different shapes from the encoder's.",
             got="; ".join(lines[:3]) or first_line(error),
         ) from error
     given = {tensor.data_ptr() for name, tensor in module.state_dict().items() if name in state}
     missing = [name for name in problems.missing_keys if module.state_dict()[name].data_ptr() not in given]
     if missing or problems.unexpected_keys:
         raise EncoderError(
-            f"The weights of {path.name} are not those of this encoder.",
+            f"The weights in {path.name} do not match the encoder.",
             expected=f"{len(own)} tensors: {_some(list(own))}",
-            got=f"{len(missing)} missing ({_some(missing)}), {len(problems.unexpected_keys)} without a place "
+            got=f"{len(missing)} missing ({_some(missing)}), {len(problems.unexpected_keys)} unexpected "
             f"({_some(problems.unexpected_keys)})",
         )
 
 
 def materialise(module: nn.Module, call: Callable[[Any], Any], sample: torch.Tensor) -> None:
-    """Let lazy layers find their shapes from one frame, with fixed random numbers.
+    """Initialize lazy layers with one frame and a fixed seed.
 
     Raises:
         EncoderError: The module fails on it.
@@ -223,13 +223,28 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_of_numpy()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise EncoderError(
-            f"{path.name} is not only weights: reading it would run code from it.",
-            got=first_line(error),
+            f"{path.name} contains more than weights: reading it would run code from it.",
+            expected="tensors, numbers and text",
+            got=found[1] if found else re.sub(r"\x1b\[[0-9;]*m", "", first_line(error)),
             cure="torch.save(encoder.state_dict(), 'weights.pt'), or safetensors.torch.save_file",
         ) from error
+
+
+def _of_numpy() -> list[Any]:
+    """Return what a pickle of NumPy's scalars and arrays refers to, by its names in NumPy 1 and 2."""
+    functions: list[Any] = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
+    named = [(f, f"numpy.{core}.multiarray.{f.__name__}") for f in functions for core in ("core", "_core")]
+    return [*named, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bhilqBHILQefd")]
+
+
+def _is_added(prefix: str, state: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether all names of a state dict begin with a prefix, and none of the module's own."""
+    return all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own)
 
 
 def _some(names: list[str], most: int = 4) -> str:

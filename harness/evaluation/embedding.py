@@ -1,8 +1,8 @@
-"""Embedding a game: every frame once, in an order that says nothing, and some of them twice.
+"""Embedding a game: every frame once, in random order, and a sample of them twice.
 
-The rows of all splits go through together, shuffled by a number that nobody knows beforehand. Batches are
-filled up, so that a row's features do not depend on how many were left; a sample goes through again, among
-the others, in batches of other sizes.
+The rows of all splits go through together, shuffled with an unpredictable seed. Batches are filled up, so
+that a row's features do not depend on how many rows are left. A sample goes through again among the others,
+in batches of other sizes, one of them a single row.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from atariari_data.errors import UsageError
 from atariari_data.labels import RAM_BYTES
 from harness.encoders.features import EncoderError, Features, excess
 from harness.encoders.frame_spec import Frames, FrameSpec
+from harness.isolation.process import free_memory
 from harness.splits import SplitRows, prefetch
 
 _BATCH = 512
@@ -32,11 +33,11 @@ Rows = npt.NDArray[np.int64]
 
 
 class Embeds(Protocol):
-    """What embedding asks of an encoder: `LoadedEncoder`, or `IsolatedEncoder`."""
+    """What embedding needs of an encoder: `LoadedEncoder` and `IsolatedEncoder` have it."""
 
     @property
     def spec(self) -> FrameSpec:
-        """What it wants to see."""
+        """The frames it takes."""
 
     @property
     def sees(self) -> Literal["frames", "ram"]:
@@ -44,15 +45,15 @@ class Embeds(Protocol):
 
     @property
     def precision(self) -> str:
-        """Of its arithmetic."""
+        """The precision of its arithmetic."""
 
     def embed(self, frames: Frames) -> Features:
-        """Embed."""
+        """Embed a batch."""
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows that go through together: the first ``new`` of them for the first time."""
+    """Rows that are embedded together, the first ``new`` of them for the first time."""
 
     rows: Rows
     new: int
@@ -70,23 +71,24 @@ def embed(
     """Embed every row of a game.
 
     Args:
-        encoder: Sees neither split nor row nor order.
-        splits: By name.
-        progress: Told the number of rows that are done.
-        done: What an earlier call gave to ``keep``.
-        keep: Given all features, NaN in rows that were not reached, every minute and when something fails.
+        encoder: The encoder, which is told neither split nor row nor order.
+        splits: The rows of every split, by name.
+        progress: Called with the number of rows that were just embedded.
+        done: The features that an earlier call passed to ``keep``.
+        keep: Called with all features, NaN for rows not yet embedded, every minute and when something fails.
 
     Returns:
         float32 [n, d] for every split, in the order of its rows.
 
     Raises:
-        EncoderError: As ``embed`` of the encoder; or the second look at a sample gives other features.
+        EncoderError: The encoder fails, or returns different features when it sees a sample again.
+        UsageError: There are no rows, or not enough memory for their features.
     """
     names = list(splits)
     starts = np.cumsum([0, *(len(splits[name]) for name in names)])
     total = int(starts[-1])
     if not total:
-        raise UsageError("A game has no rows.")
+        raise UsageError("The game has no rows.")
     if done is not None and len(done) != total:
         done = None
     missing = np.arange(total) if done is None else np.flatnonzero(np.isnan(done[:, 0]))
@@ -117,6 +119,7 @@ class _Kept:
 
     def take(self, rows: Rows, found: Features) -> None:
         if not len(self.features):
+            _check_memory(self._total, found.shape[1])
             self.features = np.full((self._total, found.shape[1]), np.nan, np.float32)
         self.features[rows] = found
         if time.monotonic() - self._at > _KEEP_EVERY:
@@ -126,6 +129,18 @@ class _Kept:
         if len(self.features):
             self._keep(self.features)
         self._at = time.monotonic()
+
+
+def _check_memory(rows: int, width: int) -> None:
+    """Refuse features that do not fit into memory, before hours are spent on them."""
+    needed, free = 4 * rows * width, free_memory()
+    if needed > free:
+        raise UsageError(
+            f"There is not enough memory for the features: {rows:,} rows of {width:,}.",
+            expected=f"{needed / 1e9:.1f} GB",
+            got=f"{free / 1e9:.1f} GB free",
+            cure="Pool the features (--pool mean, or in the encoder) to a few thousand per frame.",
+        )
 
 
 def _decoder(
@@ -187,9 +202,9 @@ def _compare(
         shown.append(f"{names[split]} {rows[i] - starts[split]} by {by:.3g} in feature {column}")
     worst = int(times.max(axis=0).argmax())
     raise EncoderError(
-        "The encoder gives other features for the same frames when it sees them again.",
-        expected="the same but for rounding, whatever came before and beside them: for feature "
+        "The encoder returns different features when it sees the same frames again.",
+        expected="the same up to rounding, whatever came before and whatever is in the batch: for feature "
         f"{worst} within {tolerance[worst]:.3g} on average",
         got=f"{bad} of {len(rows)} rows differ: {', '.join(shown)}" + (", ..." if bad > _SHOWN else ""),
-        cure="No state between calls, no dropout, no batch statistics: harness check says more.",
+        cure="Remove state, dropout and batch statistics; `harness check` shows the broken rule.",
     )

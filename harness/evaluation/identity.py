@@ -1,4 +1,4 @@
-"""Who an encoder was, as a result says it; of one encoder, or of one for every game."""
+"""The identity of an encoder in a result, whether it is one for all games or one for each."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def identity(encoders: Mapping[str, Opened], trained_on: str) -> Encoder:
     """Return the part ``encoder`` of a result.
 
     Args:
-        encoders: By game; the same for all of them, or one of its own for each.
-        trained_on: In words.
+        encoders: The encoder of each game, which may be the same for all.
+        trained_on: A description of the training data.
 
     Raises:
-        EncoderError: Those of the games differ in more than their weights.
+        EncoderError: The encoders of the games differ in more than their weights.
     """
     parts = {game: _identity(encoder) for game, encoder in encoders.items()}
     first_game, first = next(iter(parts.items()))
@@ -47,7 +47,7 @@ def identity(encoders: Mapping[str, Opened], trained_on: str) -> Encoder:
 
 
 def weakest(guards: list[Guards]) -> Guards:
-    """Return what stood between all of these encoders and the answers."""
+    """Return the guards that all of these encoders had."""
     return Guards(
         all(each.own_process for each in guards),
         all(each.no_network for each in guards),

@@ -214,7 +214,7 @@ class IsolatedEncoder:
         reply = self._ask(f"embedding {n} frames", {"rows": n})
         if (reply.get("rows"), reply.get("width")) != (n, self.feature_size):
             raise EncoderError(
-                "The encoder changes its feature size from batch to batch.",
+                "The encoder changes its feature size between batches.",
                 expected=f"[{n}, {self.feature_size}]",
                 got=f"[{reply.get('rows')}, {reply.get('width')}]",
             )
@@ -335,7 +335,7 @@ class IsolatedEncoder:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         code = self._process.returncode
-        if code is None:
+        if code in (None, sandbox.PIPE_CLOSED):
             return EncoderError(
                 f"The encoder's process closed its pipe to the harness while {doing}.",
                 cure="Leave descriptors alone that the encoder has not opened itself.",
@@ -388,6 +388,11 @@ def _allowed_memory(gigabytes: float | None) -> float:
         if not gigabytes > 0:
             raise UsageError("A memory limit must be positive.", got=f"{gigabytes} GB")
         return gigabytes * 1e9
+    return _MEMORY_SHARE * free_memory()
+
+
+def free_memory() -> float:
+    """Return the bytes of memory that are free, infinity where this is unknown."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
         free = next(int(line.split()[1]) * 1024 for line in text.splitlines() if "MemAvailable" in line)
@@ -395,7 +400,7 @@ def _allowed_memory(gigabytes: float | None) -> float:
         return float("inf")
     with contextlib.suppress(OSError, ValueError):
         free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return _MEMORY_SHARE * free
+    return free
 
 
 def _memory_of(process: int) -> int:

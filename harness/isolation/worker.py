@@ -6,6 +6,7 @@ see. `harness.isolation.process` is the other end.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import mmap
@@ -21,6 +22,7 @@ from harness.adapters import load
 from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.features import EncoderError, first_line
 from harness.encoders.objects import Request
+from harness.isolation import sandbox
 
 _SANDBOX = (
     "The encoder runs in a sandbox: it may read its own folder and the installed packages, and write only to "
@@ -51,6 +53,7 @@ def serve(requests: IO[bytes], replies: IO[bytes], memory: int) -> None:
         memory: File descriptor of the pixels, uint8 of the spec's ``raw_shape``.
     """
     me = os.getpid()
+    sys.argv = sys.argv[:1]
     try:
         encoder = _load(json.loads(requests.readline()))
         key = encoder.cache_key()
@@ -92,8 +95,12 @@ def _load(wanted: dict[str, Any]) -> LoadedEncoder:
 def _answer(me: int, replies: IO[bytes], content: dict[str, Any], features: memoryview | None = None) -> None:
     if os.getpid() != me:  # the encoder forked and returned twice: only the parent answers
         os._exit(1)
-    sys.stderr.flush()
-    replies.write(json.dumps(content).encode() + b"\n")
-    if features is not None:
-        replies.write(features)
-    replies.flush()
+    with contextlib.suppress(OSError, ValueError):  # the encoder may have closed it
+        sys.stderr.flush()
+    try:
+        replies.write(json.dumps(content).encode() + b"\n")
+        if features is not None:
+            replies.write(features)
+        replies.flush()
+    except OSError:
+        os._exit(sandbox.PIPE_CLOSED)
