@@ -121,9 +121,6 @@ RIGHT = [
     lambda x: 1e6 + small(x),  # rounding of large numbers is no error
     lambda x: 1e-6 * small(x),
     lambda x: torch.from_numpy(small(x)).half(),
-    lambda x: np.hstack(
-        [small(x), np.float32(1) + np.finfo(np.float32).eps * (np.arange(len(x))[:, None] % 2)]
-    ),
     lambda x: np.ones((len(x), 3)),  # useless, but it breaks no rule
 ]
 
@@ -209,20 +206,6 @@ def test_on_the_command_line_an_encoder_that_ends_its_process_is_told(tmp_path: 
     file.write_text("import os\ndef encode(frames): os._exit(0)\n")
     said = CliRunner().invoke(cli, ["check", str(file)])
     assert (said.exit_code, "ended the process" in said.stderr) == (1, True)
-
-
-def test_a_check_ends_in_time(tmp_path: Path) -> None:
-    file = tmp_path / "slow.py"
-    file.write_text("def encode(frames):\n    while True: pass")
-    with pytest.raises(EncoderError, match=r"not checked in time(.|\n)*at most 20 s"):
-        check_apart(str(file), timeout=20)
-
-
-def test_a_check_does_not_wait_for_threads_of_the_encoder(tmp_path: Path) -> None:
-    file = tmp_path / "threads.py"
-    thread = "threading.Thread(target=time.sleep, args=(1000,)).start()"
-    file.write_text(f"import threading, time\n{thread}\ndef encode(frames): return frames.mean((2, 3))")
-    assert conforms(check_apart(str(file), seconds=0))
 
 
 def test_on_the_command_line_findings_and_errors_come_back(tmp_path: Path) -> None:
