@@ -215,7 +215,7 @@ def test_on_the_command_line_findings_and_errors_come_back(tmp_path: Path) -> No
     assert said.exit_code == 0
     assert [f["rule"] for f in json.loads(said.stdout)][: len(RULES)] == list(RULES)
     said = CliRunner().invoke(cli, ["check", str(tmp_path / "nowhere.py")])
-    assert (said.exit_code, "no encoder file" in said.stderr) == (2, True)
+    assert (said.exit_code, "No such encoder file" in said.stderr) == (2, True)
 
 
 def test_a_check_ends_although_the_encoder_does_not(tmp_path: Path) -> None:
