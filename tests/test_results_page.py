@@ -62,7 +62,7 @@ def test_ours_stand_beside_the_published_ones(folder: Path) -> None:
     text = results_page.page(folder)
     assert "from the 3 signed results" in text
     paper = next(p for p in published() if p.name == "VAE")
-    head, _, *table, means = rows(text, "### Beside the paper")
+    head, _, *table, means = rows(text, "### Compared with the paper")
     assert head == ["game", "`ram`", "`vae`"]
     pairs = []
     for cells, game in zip(table, ("boxing", "pong"), strict=True):
@@ -93,7 +93,7 @@ def test_variables_stand_beside_the_published_ones(folder: Path) -> None:
     assert ("pong", "ball_x") in pairs
     apart = {key: a - b for key, (a, b) in pairs.items()}
     text = results_page.page(folder)
-    near, far = text.split("### Variable by variable\n")[1].split("More than 0.2 apart")
+    near, far = text.split("### Variable by variable\n")[1].split("Differences of more than 0.2")
     (*_, row) = (line.strip("| ").split(" | ") for line in near.splitlines() if line.startswith("| "))
     assert row == [
         "`random-cnn`",
@@ -145,14 +145,14 @@ def test_a_suite_has_a_mean_only_when_it_is_whole(folder: Path) -> None:
     expected = {
         f"`{r.encoder.name}`": fmean(f1(r, name, run) for name in ("boxing", "pong")) for r in (whole, vae)
     }
-    shared = rows(text, "### The games that all have: Boxing, Pong")[2:]
+    shared = rows(text, "### Games that every encoder has: Boxing, Pong")[2:]
     assert [row[:2] for row in shared] == [
         [name, f"{mean:.3f}"] for name, mean in sorted(expected.items(), key=lambda pair: -pair[1])
     ]
 
 
 def test_only_what_holds_is_shown(folder: Path) -> None:
-    with pytest.raises(DataError, match="no results"):
+    with pytest.raises(DataError, match="No results"):
         results_page.page(folder)
     put(folder, "one", 1, encoder="one")
     good = (folder / "one.json").read_bytes()

@@ -36,46 +36,47 @@ Run = tuple[str, TrainRows]
 _RUNS: Final[tuple[Run, ...]] = (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))
 
 _WHY: Final = """
-Where ours differ from the published numbers, it is for one of these reasons:
+Our numbers differ from the published ones for these reasons:
 
-- **The probe.** `anand2019` is the published procedure with its sampling mistakes mended: the weights of
-  the best validation are kept, and every test row counts once. It is not converged and depends on the
-  scale of the features, as theirs. `linear` is converged, so it is higher for almost every encoder, and
-  closest to the ceiling for those that keep the pixels. [probes.md](probes.md) has both on the same
-  features.
-- **The data.** Other recordings of random play, with the same settings: theirs were drawn anew in every
-  run. A frame and its label are of one emulator step here; there, the last frame of an episode was the
-  first of the next. Rows of validation that occur in training are left out here, and the test episodes
-  are drawn, not the last ones.
-- **The means.** Majority was averaged over variables in the paper, everything else over categories; here,
-  all are over categories. Variables that counted nowhere or twice there count once here.
-- **The budget.** The paper trained up to 100 epochs of 80,000 frames; what ours had is in the table, in steps
-  of so many samples; one of CPC is a sequence of 100 frames. One seed a cell and no error bars there.
-- **Chance.** Patience ends a variable by its validation accuracy, so one that learns slowly may stop before
-  it has learned. Freeway's `player_y` gets 0.29, 0.62 and 0.66 by the seed of the probe (`python
-  benchmarks/probes.py freeway --adam --learning-rate 5e-4 --variables player_y`; the paper has 0.09), and
-  half of that game's score is this one variable. Majority is right where the commonest value of training is
-  common in the test episodes too; for levels and scores that hangs on a few episodes.
-- **The method.** What we do otherwise is listed in
-  [methods.md](methods.md#differences-from-the-2019-code).
+- **The probe.** `anand2019` is the published procedure with its sampling errors fixed: it keeps the weights
+  with the best validation accuracy and scores every test row once. Like the original, it is not converged and
+  depends on the scale of the features. `linear` is converged, so it is higher for almost every encoder, and
+  closest to the ceiling for encoders that preserve the pixels. [probes.md](probes.md) compares both on the
+  same features.
+- **The data.** Our recordings are other random play under the same settings; the original drew new data in
+  every run. Here a frame and its label come from the same emulator step; there, the last frame of an episode
+  was the first of the next. Here validation rows that also occur in training are removed, and the test
+  episodes are sampled instead of being the last ones.
+- **The means.** The paper averages majority over variables and everything else over categories; we average
+  everything over categories. Variables that the paper counts twice or not at all count once here.
+- **The budget.** The paper trained for up to 100 epochs of 80,000 frames. Our budgets are in the table, as
+  steps times samples per step; a sample of CPC is a sequence of 100 frames. The paper has one seed per cell
+  and no error bars.
+- **Chance.** A variable stops when its validation accuracy does not improve, so one that learns slowly can
+  stop before it has learned anything. Freeway's `player_y` gets 0.29, 0.62 and 0.66 with three probe seeds
+  (`python benchmarks/probes.py freeway --adam --learning-rate 5e-4 --variables player_y`; the paper has
+  0.09), and it is half of that game's score. Majority depends on whether the most frequent training value is
+  also frequent in the test episodes, which for levels and scores depends on a few episodes.
+- **The method.** [methods.md](methods.md#differences-from-the-2019-code) lists our changes.
 """.strip()
 
 _LABELS: Final = """
-- **The labels.** These are of label set `v1`: corrected addresses, decimals decoded, constants gone. The
-  published ones are of `anand2019`.
+- **The labels.** These are labels of `v1`: corrected addresses, decoded decimals, no constants. The published
+  numbers use `anand2019`.
 """.strip()
 
 _UNEXPLAINED: Final = """
-Not explained: Tennis, all of whose variables are lower here. It is not the draw of the random CNN:
-`enemy_score` gets 0.33, with two more draws 0.34 and 0.27, and 0.59 to 0.62 under `linear`, where the paper
+Not explained: every variable of Tennis is lower here. The weights of the random CNN are not the reason:
+`enemy_score` gets 0.33, with two other seeds 0.34 and 0.27, and 0.59 to 0.62 under `linear`; the paper
 has 0.95 (`python benchmarks/probes.py tennis --variables enemy_score --encoder-seed 1`, with and without
 `--adam --seeds 1`).
 """.strip()
 
 _NONE: Final = "-"
 _COMPARED: Final = (
-    "The paper's appendix has F1 of single variables. Compared are those that are the same bits of the same "
-    "byte in both label sets, of the games that the encoder has here; means over variables."
+    "The paper's appendix has the F1 of each variable. This table compares the variables that are the same "
+    "bits of the same byte in both label sets, in the games that the encoder was evaluated on. Means over "
+    "variables."
 )
 _NEAR: Final = (0.05, 0.1)
 _FAR: Final = 0.2
@@ -86,9 +87,9 @@ class Group:
     """An encoder, with one result for each seed.
 
     Attributes:
-        name: Of the encoder.
-        trained_on: In words, without the seed.
-        results: Of one label set.
+        name: The encoder's name.
+        trained_on: What it was trained on, in words, without the seed.
+        results: Its results under one label set.
     """
 
     name: str
@@ -126,7 +127,7 @@ def page(folder: Path) -> str:
     """Return the page, Markdown.
 
     Args:
-        folder: Of result files, in folders or not, with ``allowed_signers``.
+        folder: A folder of result files, nested or not, with ``allowed_signers``.
 
     Raises:
         ResultError, SignatureError: A result does not hold, or none of the listed keys signed it.
@@ -134,7 +135,7 @@ def page(folder: Path) -> str:
     """
     files = sorted(folder.rglob("*.json"))
     if not files:
-        raise DataError(f"There are no results in {folder}.", cure="harness run --results " + str(folder))
+        raise DataError(f"No results in {folder}.", cure="harness run --results " + str(folder))
     for file in files:
         verify(file, folder / SIGNERS)
     results = [read(file).signed for file in files]
@@ -160,11 +161,12 @@ def _head(folder: Path, results: Sequence[Signed]) -> str:
     dry = any(r.dry_run_rows is not None for r in results)
     return (
         "# Results\n\n"
-        f"Made by `{COMMAND}` from the {len(results)} signed results in `{folder.as_posix()}`; "
-        f"`harness verify FILE --allowed-signers {folder.as_posix()}/{SIGNERS}` checks one. Run on "
-        f"{'; '.join(machines)}. Scores are weighted F1 on the test split, mean over the variables of a "
-        "category, then over categories, then over games. A suite has a mean only where every game was run."
-        + ("\n\n**Dry runs are among these, on a few rows of every split.**" if dry else "")
+        f"Made by `{COMMAND}` from the {len(results)} signed results in `{folder.as_posix()}`. Check one "
+        f"with `harness verify FILE --allowed-signers {folder.as_posix()}/{SIGNERS}`. Run on "
+        f"{'; '.join(machines)}. "
+        "Scores are weighted F1 on the test split, averaged over the variables of a category, then over "
+        "categories, then over games. The mean of a suite needs all of its games."
+        + ("\n\n**Some of these are dry runs, on a few rows of each split.**" if dry else "")
     )
 
 
@@ -193,7 +195,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     head = ["encoder", "trained on", "results", "games", *(probe_title(*run) for run in runs), "paper"]
     parts = [
         f"## Label set `{label_set}`",
-        f"Mean over the games, and the [paper's]({SOURCE}) for its 22.",
+        f"Mean over the games; the last column is the [paper's]({SOURCE}) mean over its 22 games.",
         _table(head, rows),
     ]
     games = sorted(set().union(*(g.games for g in groups)))
@@ -224,7 +226,7 @@ def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[R
 
     ranked = sorted(groups, key=lambda g: (-sum(mean(g, runs[0])), g.name))
     return [
-        f"### The games that all have: {', '.join(map(game_title, games))}",
+        f"### Games that every encoder has: {', '.join(map(game_title, games))}",
         _table(
             ["encoder", *(probe_title(*run) for run in runs)],
             [[f"`{g.name}`", *(_spread(mean(g, run)) for run in runs)] for g in ranked],
@@ -254,8 +256,8 @@ def _beside(
         known = [b for _, b in pairs if b is not None]
         last.append(_bracketed(mean, fmean(known) if known else None))
     return [
-        "### Beside the paper",
-        f"Ours under the probe `anand2019`, and in brackets the paper's (tables 2 and 3 of {SOURCE}).",
+        "### Compared with the paper",
+        f"Our F1 under the probe `anand2019`, and in brackets the paper's (tables 2 and 3 of {SOURCE}).",
         _table(["game", *(f"`{g.name}`" for g in groups)], [*rows, last]),
     ]
 
@@ -289,7 +291,7 @@ def _by_variable(
     if far:
         far.sort(key=lambda f: -abs(f[1].ours - f[1].paper))
         parts += [
-            f"More than {_FAR} apart, of an encoder that was not trained:",
+            f"Differences of more than {_FAR}, for encoders that were not trained:",
             _table(
                 ["encoder", "game", "variable", "ours", "paper"],
                 [
@@ -336,7 +338,7 @@ def _has(group: Group, run: Run) -> bool:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """Say the mean, and the standard deviation over seeds where there are several."""
+    """Return the mean, and the standard deviation over seeds if there are several."""
     if not values:
         return _NONE
     return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")

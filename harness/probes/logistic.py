@@ -4,9 +4,9 @@ Each variable is solved by its own generator (`harness.probes.lbfgs`); the drive
 in one pass: one product of the features with the weights of all classes, one softmax a variable, and one
 product back. A variable that has ended costs nothing more.
 
-Parts of the rows, and variables, are worked on side by side, each by one thread: nothing waits as the threads
-of one small operation do for one another, and the sums, in an order that the rows decide, are the same to the
-last bit for any number of threads.
+Parts of the rows and variables run side by side, each on one thread, so that no thread waits for the others
+in the middle of a small operation. The order of the sums depends on the rows alone: for one basis, any number
+of threads gives the same bits.
 """
 
 from __future__ import annotations
