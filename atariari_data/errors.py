@@ -70,8 +70,11 @@ class UnknownNameError(UsageError, LookupError):
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         """Build the message from the known names."""
         known = list(known)
-        # 0.7 matches "pnog" with "pong", but not "tetris" with "tennis".
-        near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.7)
+        given = str(name).lower()
+        # 0.7 matches "pnog" with "pong", but not "tetris" with "tennis". In a name of three letters, two that
+        # are swapped are too much for it.
+        near = difflib.get_close_matches(given, known, n=1, cutoff=0.7)
+        near = near or [one for one in known if sorted(one) == sorted(given)]
         super().__init__(
             f"Unknown {kind}: {name!r}.",
             expected="one of " + ", ".join(known),

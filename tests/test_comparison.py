@@ -181,5 +181,5 @@ def test_the_command(files: Path) -> None:
     assert {"a", "b", "level", "multiplicity", "statements", "rows"} == set(told)
     assert {r["verdict"] for r in told["rows"]} <= {"differs", "unclear", "noise"}
     wrong = compare("a.json", "c.json", "--json")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "c.json" in json.loads(wrong.stdout)["what"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -419,11 +420,14 @@ def _fewer_rows(file: Path) -> None:
         writer.write_table(table.slice(1))
 
 
-@pytest.mark.parametrize("what", ["info", "train", "left_out"])
-@pytest.mark.parametrize("damage", [_cut, lambda f: f.write_bytes(b""), Path.unlink, _fewer_rows])
+@pytest.mark.parametrize(
+    ("what", "damage"),
+    [
+        *itertools.product(("info", "train", "left_out"), (_cut, lambda f: f.write_bytes(b""), Path.unlink)),
+        *itertools.product(("train", "left_out"), (_fewer_rows,)),
+    ],
+)
 def test_a_damaged_copy_is_built_again_whatever_reads_it(what: str, damage: Any, copy: Path) -> None:
-    if what == "info" and damage is _fewer_rows:
-        pytest.skip("the description has no rows")
     folder = _arrow(copy, "train").parent
     file = folder / "dataset_info.json" if what == "info" else _arrow(copy, what)
     before = {f.name for f in folder.iterdir()}

@@ -186,7 +186,7 @@ def test_onnx_of_other_types(tmp_path: Path) -> None:
 def test_onnx_that_does_not_fit(tmp_path: Path) -> None:
     rgb = save_onnx(tmp_path / "rgb.onnx", "n", channels=3)
     with pytest.raises(
-        EncoderError, match=r"(?s)takes different frames.*got: \(float\) \[n, 3, 210, 160\].*color='rgb'"
+        EncoderError, match=r"(?s)takes different frames.*got: \(float\) \[n, 3, 210, 160\].*color=rgb"
     ):
         load_encoder(rgb)
     spec = FrameSpec("rgb")
