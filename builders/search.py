@@ -166,10 +166,6 @@ class Archive:
             cell = self.parent[cell]
         return b"".join(reversed(parts))
 
-    def rams(self) -> npt.NDArray[np.uint8]:
-        """Return the RAM of all cells, uint8 [n, 128]."""
-        return np.frombuffer(b"".join(self.ram), np.uint8).reshape(-1, 128)
-
 
 def begin(console: Branches) -> None:
     """Reset a game and do what comes before the first cell."""

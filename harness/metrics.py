@@ -135,7 +135,7 @@ class Bootstrap:
         Args:
             episodes: Number of the episode of each row, [n]; any integers.
             resamples: How many draws.
-            seed: Of the draws; the same seed and episodes give the same draws.
+            seed: The seed of the draws; the same seed and episodes give the same draws.
         """
         names, group = np.unique(np.asarray(episodes), return_inverse=True)
         generator = np.random.Generator(np.random.PCG64(seed))
@@ -193,7 +193,7 @@ def compare(labels: Labels, a: Labels, b: Labels, bootstrap: Bootstrap) -> Diffe
         labels: uint8 [n].
         a: Predictions of one, uint8 [n].
         b: Predictions of the other, uint8 [n].
-        bootstrap: Of the same rows.
+        bootstrap: The bootstrap over the same rows.
     """
     draws = bootstrap.draws(labels, a).f1() - bootstrap.draws(labels, b).f1()
     return Difference.of(weighted_f1(labels, a) - weighted_f1(labels, b), draws)
