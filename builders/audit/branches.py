@@ -36,7 +36,17 @@ def silenced() -> Iterator[None]:
 
 
 class Branches(Emulator):
-    """One console whose states can be kept, gone back to, and written into."""
+    """One console whose states can be kept, gone back to, and written into.
+
+    It works around two faults of ale-py 0.12.1, which `docs/wrapper.md` lists: a state that is restored in an
+    emulator which has drawn no frame yet may go on wrongly (Q*bert), and the first screen after a restore may
+    have some pixels of what was drawn before the restore (Yars' Revenge).
+    """
+
+    def __init__(self, game: str, seed: int) -> None:
+        """Load the game's ROM; see `Emulator`."""
+        super().__init__(game, seed)
+        self._is_new = True
 
     def keep(self) -> Any:
         """Return the present state."""
@@ -44,6 +54,9 @@ class Branches(Emulator):
 
     def go_back(self, state: Any) -> None:
         """Go back to a state; what it shows is known only after the next frame."""
+        if self._is_new:
+            self._ale.act(self._actions[NOOP])
+            self._is_new = False
         self._ale.restoreState(state)
 
     def write(self, address: int, byte: int) -> None:
@@ -66,6 +79,10 @@ class Branches(Emulator):
     ) -> tuple[Array, Array]:
         """Go back to a state, write a byte if asked to, and hold an action.
 
+        The same state, byte and action give the same screens, whatever was drawn before: the first frame
+        after the state is drawn once, without the byte, before the branch begins. In Yars' Revenge a few
+        pixels of the first screen may still be wrong, but they are the same in all branches of the state.
+
         Args:
             state: A state from `keep`.
             frames: How many.
@@ -77,6 +94,8 @@ class Branches(Emulator):
             The screens, uint8 [frames, 210, 160], and the RAM after each, uint8 [frames, 128].
         """
         self.go_back(state)
+        self._ale.act(self._actions[NOOP])
+        self._ale.restoreState(state)
         if write is not None:
             self.write(*write)
         screens = np.empty((frames, HEIGHT, WIDTH), np.uint8)
