@@ -3,6 +3,7 @@
 - :func:`load_dataset`: frames and labels, ``load_dataset("atariari", "pong")``.
 - :func:`labels`: decode RAM into labels, one RAM or a whole array of them.
 - :func:`positions`: decode RAM into screen positions.
+- :func:`presence`: tell from RAM whether the things that labels describe are there.
 - :func:`game`, :func:`game_names`: the games and the meaning of their RAM.
 - :class:`AtariARIWrapper`: a Gymnasium wrapper that adds labels to ``info``.
 - :func:`get_episodes`: the function of the 2019 benchmark, with its arguments and shapes.
@@ -17,7 +18,7 @@ from atariari_data.dataset import announce, load_dataset
 from atariari_data.errors import AtariariError
 from atariari_data.games import game, game_names
 from atariari_data.labels import labels
-from atariari_data.positions import positions
+from atariari_data.positions import positions, presence
 
 if TYPE_CHECKING:
     from atariari_data.episodes import get_episodes
@@ -34,6 +35,7 @@ __all__ = [
     "labels",
     "load_dataset",
     "positions",
+    "presence",
 ]
 
 # These modules import more than NumPy, so they are loaded on first use.

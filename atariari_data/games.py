@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -36,12 +36,43 @@ _ENV_ID = re.compile(
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition on one byte of the RAM.
+
+    Attributes:
+        address: RAM address, 0 to 127.
+        values: Values for which it holds.
+        mask: Bits of the byte to use; the value is shifted down to bit 0.
+    """
+
+    address: int
+    values: tuple[int, ...]
+    mask: int = 0xFF
+
+
+@dataclass(frozen=True)
+class OffsetBy:
+    """Offsets that depend on another byte of the RAM.
+
+    Attributes:
+        address: RAM address, 0 to 127.
+        offsets: Pairs of a value of that byte and the offset in pixels that replaces the usual one.
+        mask: Bits of the byte to use; the value is shifted down to bit 0.
+    """
+
+    address: int
+    offsets: tuple[tuple[int, int], ...]
+    mask: int = 0xFF
+
+
+@dataclass(frozen=True)
 class Drawn:
     """How a position value maps to the screen: it is drawn at pixel ``scale * value + offset``.
 
     Attributes:
         scale: Pixels per unit; negative if the value counts from the bottom.
         offset: Offset in pixels.
+        by: Other offsets that depend on another byte, such as the room's number; None if there are none.
         absent: Values that mean the object is not on the screen.
         across: Fixed coordinate on the other axis, if the object always stays on one row or column.
         negative: First value that stands for a negative number (value - 256): partly or fully off-screen.
@@ -50,6 +81,7 @@ class Drawn:
 
     scale: int = 1
     offset: int = 0
+    by: OffsetBy | None = None
     absent: tuple[int, ...] = ()
     across: int | None = None
     negative: int = 256
@@ -79,6 +111,8 @@ class Variable:
         visible: Whether the screen shows it. Invisible variables are labelled, but not probed.
         ordered: Whether nearby values mean nearby states, so that an absolute error is meaningful.
         drawn: Where the value is drawn on the screen; None if unknown or not applicable.
+        there: When the thing exists that the variable describes: in each of these cases, if all of the case's
+            conditions hold. Empty if nothing is stated. See :func:`atariari_data.presence`.
         source: Source of the address.
     """
 
@@ -95,6 +129,7 @@ class Variable:
     visible: bool = True
     ordered: bool = True
     drawn: Drawn | None = None
+    there: tuple[tuple[Condition, ...], ...] = ()
     source: str = "arXiv 1906.08226"
 
 
@@ -205,20 +240,71 @@ def _variables(label_set: LabelSet, entries: Mapping[str, Mapping[str, Any]]) ->
         if "motion" in fields:
             fields["motion"] = tuple(fields["motion"])
         if "drawn" in fields:
-            drawn = dict(fields["drawn"])
-            lists = {key: tuple(drawn.get(key, ())) for key in ("absent", "copies")}
-            fields["drawn"] = Drawn(**{**drawn, **lists})
+            fields["drawn"] = _drawn(name, fields["drawn"])
+        if "there" in fields:
+            fields["there"] = _there(name, fields["there"])
         variable = Variable(name=name, **fields)
         _check(label_set, variable)
         found.append(variable)
     return tuple(found)
 
 
+def _drawn(name: str, entry: Mapping[str, Any]) -> Drawn:
+    fields = dict(entry)
+    fields["copies"] = tuple(fields.get("copies", ()))
+    fields["absent"] = _values(name, fields.get("absent", ()), 0xFF)
+    if "by" in fields:
+        by = dict(fields["by"])
+        offsets = {int(value): offset for value, offset in by.pop("offsets").items()}
+        _values(name, [*offsets], by.get("mask", 0xFF))
+        if not offsets or not all(type(offset) is int for offset in offsets.values()):
+            raise ValueError(f"{name}: offsets {offsets} are not a table of integers")
+        fields["by"] = OffsetBy(offsets=tuple(offsets.items()), **by)
+        _check_byte(name, fields["by"].address, fields["by"].mask)
+    return Drawn(**fields)
+
+
+def _there(name: str, entries: Sequence[Any]) -> tuple[tuple[Condition, ...], ...]:
+    """Read a list of conditions, or a list of such lists: cases, of which one is enough."""
+    cases = entries if all(isinstance(entry, list) for entry in entries) else [entries]
+    if not cases or not all(cases):
+        raise ValueError(f"{name}: there has no conditions")
+    return tuple(tuple(_condition(name, entry) for entry in case) for case in cases)
+
+
+def _condition(name: str, entry: Mapping[str, Any]) -> Condition:
+    fields = dict(entry)
+    _check_byte(name, fields["address"], fields.get("mask", 0xFF))
+    mask = fields.get("mask", 0xFF)
+    if ("values" in fields) == ("absent" in fields):
+        raise ValueError(f"{name}: a condition needs either values or absent")
+    present = "values" in fields
+    given = _values(name, fields.pop("values" if present else "absent"), mask)
+    values = given if present else tuple(v for v in range(_greatest(mask) + 1) if v not in given)
+    if not given or not values or len(values) > _greatest(mask):
+        raise ValueError(f"{name}: the condition on byte {fields['address']} holds always or never")
+    return Condition(values=values, **fields)
+
+
+def _values(name: str, entries: Sequence[Any], mask: int) -> tuple[int, ...]:
+    """Read a list of values and of ranges, [low, high] with both ends."""
+    found: list[int] = []
+    for entry in entries:
+        low, high = entry if isinstance(entry, list) else (entry, entry)
+        if type(low) is not int or type(high) is not int or not 0 <= low <= high <= _greatest(mask):
+            raise ValueError(f"{name}: {entry} is not a value or a range in 0..{_greatest(mask)}")
+        found += range(low, high + 1)
+    if len(set(found)) < len(found):
+        raise ValueError(f"{name}: a value is stated twice in {entries}")
+    return tuple(found)
+
+
+def _greatest(mask: int) -> int:
+    return mask // (mask & -mask)
+
+
 def _check(label_set: LabelSet, variable: Variable) -> None:
-    if not 0 <= variable.address <= 127:  # noqa: PLR2004  the 2600 has 128 bytes
-        raise ValueError(f"{variable.name}: address {variable.address} is not in 0..127")
-    if not 1 <= variable.mask <= 0xFF:  # noqa: PLR2004
-        raise ValueError(f"{variable.name}: mask {variable.mask} is not in 1..255")
+    _check_byte(variable.name, variable.address, variable.mask)
     if variable.motion and (len(variable.motion) != 16 or variable.mask != 0xFF or variable.bcd):  # noqa: PLR2004
         raise ValueError(f"{variable.name}: motion needs 16 columns, the whole byte and no bcd")
     if not 1 <= variable.step <= 255 or (variable.step > 1 and (variable.motion or variable.bcd)):  # noqa: PLR2004
@@ -227,3 +313,10 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
         raise ValueError(f"{variable.name}: unknown category {sorted(unknown)}")
     if label_set == "v1" and (len(variable.categories) != 1 or not variable.description or not variable.unit):
         raise ValueError(f"{variable.name}: v1 needs one category, a description and a unit")
+
+
+def _check_byte(name: str, address: int, mask: int) -> None:
+    if not 0 <= address <= 127:  # noqa: PLR2004  the 2600 has 128 bytes
+        raise ValueError(f"{name}: address {address} is not in 0..127")
+    if not 1 <= mask <= 0xFF:  # noqa: PLR2004
+        raise ValueError(f"{name}: mask {mask} is not in 1..255")

@@ -19,6 +19,7 @@ from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
 from atariari_data.labels import RAM_BYTES, decoder
+from atariari_data.positions import presence
 
 gymnasium.register_envs(ale_py)
 
@@ -30,6 +31,10 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
     from the emulator after the wrapped environment has made its step. Observations and rewards are not
     changed. The wrapper can be combined with others in any order. In a vector environment, passed as one of
     its ``wrappers``, it gives ``infos["labels"][name]``, int64 [num_envs].
+
+    Labels are the game's bytes as they are: those of a thing that is not there, such as a monster that was
+    killed, keep some value. With ``present=True``, ``info["present"]`` says for each variable whether its
+    thing is there: a new dict of ``bool`` each time, from :func:`atariari_data.presence`.
 
     Named after the wrapper of "Unsupervised State Representation Learning in Atari" (arXiv 1906.08226).
 
@@ -47,6 +52,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         env: gymnasium.Env[ObsType, ActType],
         label_set: str = DEFAULT_LABEL_SET,
         game: str | None = None,
+        *,
+        present: bool = False,
     ) -> None:
         """Wrap an Atari environment.
 
@@ -54,6 +61,7 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
             env: An ale-py environment, with or without other wrappers.
             label_set: ``v1`` or ``anand2019``.
             game: Game whose annotations to use; by default the environment's game.
+            present: Whether to add ``info["present"]``.
 
         Raises:
             UsageError: ``env`` is not a single ale-py environment.
@@ -63,9 +71,10 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
             UserWarning: The environment runs a mode or difficulty in which the labels were not checked.
         """
         _check_atari(env)
-        RecordConstructorArgs.__init__(self, label_set=label_set, game=game)
+        RecordConstructorArgs.__init__(self, label_set=label_set, game=game, present=present)
         gymnasium.Wrapper.__init__(self, env)
         self._decoder = decoder(game or _rom_name(env), label_set)
+        self._add_present = present
         self._atari = env.unwrapped
         self._ram = np.empty(RAM_BYTES, np.uint8)
         _check_mode(self._atari, self._decoder.game)
@@ -74,13 +83,13 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle (or deep-copy) with a note of the RAM, which the copy's emulator will not have."""
-        return {**vars(self), "_unset": self._present()}
+        return {**vars(self), "_unset": self._now()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle or a deep copy; ale-py gives it a new emulator without the original's state."""
         vars(self).update(state)
-        present = self._present()
-        self._unset = present if present != self._unset else None
+        now = self._now()
+        self._unset = now if now != self._unset else None
 
     @property
     def game(self) -> str:
@@ -99,6 +108,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         observation, info = self.env.reset(seed=seed, options=options)
         self._unset = None
         info["labels"] = self.labels()
+        if self._add_present:
+            info["present"] = self._presence()
         return observation, info
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -107,6 +118,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         # labels() inlined: the call takes half a percent of a step of a single frame.
         self._atari.ale.getRAM(self._ram)  # type: ignore[attr-defined]
         result[4]["labels"] = self._decoder.scalars(self._ram.tobytes())
+        if self._add_present:
+            result[4]["present"] = self._presence()
         return result
 
     def labels(self) -> dict[str, int]:
@@ -116,7 +129,7 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
             UsageError: This is a copy or a pickle that was neither reset nor restored: ale-py gives it a new
                 emulator, without the original's state.
         """
-        if self._unset is not None and self._unset == self._present():
+        if self._unset is not None and self._unset == self._now():
             raise UsageError(
                 "This copy of the environment has a new emulator without the original's state.",
                 cure="Call copy.reset(), or copy.step(0) and then "
@@ -125,7 +138,11 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         self._atari.ale.getRAM(self._ram)  # type: ignore[attr-defined]
         return self._decoder.scalars(self._ram.tobytes())
 
-    def _present(self) -> tuple[int, bytes]:
+    def _presence(self) -> dict[str, bool]:
+        there = presence(self._ram, self.game, self.label_set)
+        return {name: bool(value) for name, value in there.items()}
+
+    def _now(self) -> tuple[int, bytes]:
         ale = self._atari.ale  # type: ignore[attr-defined]
         return ale.getFrameNumber(), ale.getRAM().tobytes()
 

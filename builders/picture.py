@@ -129,7 +129,7 @@ def picture(
     page = _Page(_HEAD + sheet + _SECTION + matrix + 30 + _SECTION + histograms + _MARGIN)
     page.text(_MARGIN, 14, title, 14, "bold")
     page.text(_MARGIN, 44, _ABOUT, 8)
-    places = {thing.name: thing.places(values) for thing in things}
+    places = {thing.name: thing.places(episode.ram) for thing in things}
     colours = {thing.name: _COLOURS[i % len(_COLOURS)] for i, thing in enumerate(things)}
     for i, at in enumerate(chosen):
         left, top = _MARGIN + i % _COLUMNS * _CELL_WIDTH, _HEAD + i // _COLUMNS * _CELL_HEIGHT

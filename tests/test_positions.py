@@ -1,13 +1,14 @@
 """Where things are on the screen: from labels to pixels, and whether something is drawn there."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import atariari_data
-from atariari_data import game, game_names, positions
-from atariari_data.errors import UsageError
-from atariari_data.games import Drawn, Variable
-from atariari_data.positions import things
+from atariari_data import game, game_names, positions, presence
+from atariari_data.errors import DataError, UsageError
+from atariari_data.games import Condition, Drawn, OffsetBy, Variable, parse
+from atariari_data.positions import present, things
 from builders.episode import episode_of
 
 
@@ -31,7 +32,7 @@ def _row(drawn: Drawn | None, unit: str = "px") -> Variable:
 def test_a_value_becomes_a_pixel(variable: Variable, pixel: int, stated: bool) -> None:
     (thing,) = things([variable])
     assert (thing.name, thing.stated) == ("thing", stated)
-    column, row = thing.places({"thing_y": np.array([100], np.uint8)})[0]
+    column, row = thing.places(_ram({3: 100}))[0]
     assert np.isnan(column)
     assert row == pixel
 
@@ -41,10 +42,118 @@ def test_what_is_no_position_is_no_thing() -> None:
 
 
 def test_a_thing_that_is_not_there_is_nowhere() -> None:
-    (thing,) = things([Variable("a_x", 3, unit="px"), _absent("a_y")])
-    values = {"a_x": np.array([7, 7, 7], np.uint8), "a_y": np.array([0, 224, 1], np.uint8)}
+    variables = [Variable("a_x", 3, unit="px"), _absent("a_y")]
+    (thing,) = things(variables)
+    ram = _ram({3: 7, 4: 0}, {3: 7, 4: 224}, {3: 7, 4: 1})
     expected = np.array([[np.nan] * 2, [np.nan] * 2, [7, 1]])
-    assert np.array_equal(thing.places(values), expected, equal_nan=True)
+    assert np.array_equal(thing.places(ram), expected, equal_nan=True)
+    found = present(variables, ram)
+    assert {name: there.tolist() for name, there in found.items()} == {
+        "a_x": [False, False, True],
+        "a_y": [False, False, True],
+    }
+
+
+def test_a_thing_is_there_in_any_of_its_cases_if_all_conditions_of_it_hold() -> None:
+    cases = ((Condition(3, (1,)), Condition(66, (1,), mask=0x02)), (Condition(3, (5, 6)),))
+    variables = [
+        Variable("skull_x", 47, unit="px", drawn=Drawn(), there=cases),
+        Variable("skull_y", 46, unit="px", drawn=Drawn()),
+        Variable("turn", 62, unit="code", there=cases),
+        Variable("lives", 58, unit="lives"),
+    ]
+    ram = _ram({3: 1, 66: 2}, {3: 1, 66: 253}, {3: 5}, {3: 6, 66: 2}, {3: 2, 66: 2})
+    found = present(variables, ram)
+    there = [True, False, True, True, False]
+    for name in ("skull_x", "skull_y", "turn"):
+        assert found[name].tolist() == there, name
+    assert found["lives"].all()
+    (thing,) = things(variables)
+    assert (~np.isnan(thing.places(ram)).any(axis=1)).tolist() == there
+    assert {name: bool(value) for name, value in present(variables, ram[0]).items()} == dict.fromkeys(
+        found, True
+    )
+
+
+def test_the_offset_may_depend_on_another_byte() -> None:
+    by = OffsetBy(9, ((5, 30), (7, -4)), mask=0xF0)
+    (thing,) = things([Variable("a_x", 3, unit="px", drawn=Drawn(scale=-1, offset=100, by=by))])
+    ram = _ram({3: 10, 9: 0x50}, {3: 10, 9: 0x7F}, {3: 10, 9: 0x05})
+    assert thing.places(ram)[:, 0].tolist() == [20, -14, 90]
+    assert thing.places(ram[1])[0] == -14
+
+
+_HEAD = b"""title = "Game"
+[v1.a_x]
+address = 3
+category = "misc"
+description = "A."
+unit = "px"
+"""
+
+
+def test_conditions_are_read_from_the_file() -> None:
+    text = b"""there = [{ address = 3, values = [1, [5, 7]] }, { address = 66, mask = 0x0C, absent = [0, 3] }]
+drawn = { offset = 4, absent = [0, [250, 252]], by = { address = 3, offsets = { 5 = 6, 7 = -8 } } }
+"""
+    (variable,) = parse("game", _HEAD + text, cure="").variables()
+    assert variable.there == ((Condition(3, (1, 5, 6, 7)), Condition(66, (1, 2), mask=0x0C)),)
+    assert variable.drawn == Drawn(offset=4, absent=(0, 250, 251, 252), by=OffsetBy(3, ((5, 6), (7, -8))))
+    text = b"there = [[{ address = 3, values = [1] }], [{ address = 4, values = [2] }]]\n"
+    (variable,) = parse("game", _HEAD + text, cure="").variables()
+    assert variable.there == ((Condition(3, (1,)),), (Condition(4, (2,)),))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("there = []", "no conditions"),
+        ("there = [[]]", "no conditions"),
+        ("there = [{ address = 3 }]", "either values or absent"),
+        ("there = [{ address = 3, values = [1], absent = [2] }]", "either values or absent"),
+        ("there = [{ address = 3, values = [] }]", "always or never"),
+        ("there = [{ address = 3, values = [[0, 255]] }]", "always or never"),
+        ("there = [{ address = 3, mask = 1, absent = [0, 1] }]", "always or never"),
+        ("there = [{ address = 128, values = [1] }]", "address 128 is not in 0..127"),
+        ("there = [{ address = 3, mask = 0, values = [1] }]", "mask 0 is not in"),
+        ("there = [{ address = 3, mask = 2, values = [2] }]", "2 is not a value or a range in 0..1"),
+        ("there = [{ address = 3, values = [[7, 5]] }]", "not a value or a range"),
+        ("there = [{ address = 3, values = [1.5] }]", "not a value or a range"),
+        ("there = [{ address = 3, values = [1, [0, 2]] }]", "stated twice"),
+        ("there = [{ address = 3, values = [1], room = 5 }]", "room"),
+        ("there = [{ values = [1] }]", "address"),
+        ("there = [3]", "cannot be read"),
+        ("drawn = { absent = [256] }", "not a value or a range"),
+        ("drawn = { by = { address = 3, offsets = {} } }", "not a table of integers"),
+        ("drawn = { by = { address = 3, offsets = { 5 = 1.5 } } }", "not a table of integers"),
+        ("drawn = { by = { address = 3, mask = 1, offsets = { 5 = 1 } } }", "5 is not a value"),
+        ("drawn = { by = { address = 300, offsets = { 5 = 1 } } }", "address 300"),
+        ("drawn = { by = { address = 3 } }", "offsets"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(text: str, match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        parse("game", _HEAD + text.encode(), cure="")
+
+
+@pytest.mark.parametrize("name", game_names())
+def test_presence_of_every_game_agrees_with_its_positions(name: str) -> None:
+    ram = np.random.default_rng(0).integers(256, size=(50, 128), dtype=np.uint8)
+    found, places = presence(ram, name), positions(ram, name)
+    assert list(found) == [variable.name for variable in game(name).variables()]
+    for thing in things(game(name).variables()):
+        assert all(np.array_equal(found[variable], thing.present(ram)) for variable in thing.variables)
+        if thing.stated:
+            assert np.array_equal(~np.isnan(places[thing.name]).all(axis=-1), thing.present(ram))
+    if "anand2019" in game(name).label_sets:
+        assert all(there.all() for there in presence(ram, name, "anand2019").values())
+
+
+def _ram(*rows: dict[int, int]) -> npt.NDArray[np.uint8]:
+    ram = np.zeros((len(rows), 128), np.uint8)
+    for i, row in enumerate(rows):
+        ram[i, [*row]] = [*row.values()]
+    return ram
 
 
 def _absent(name: str) -> Variable:

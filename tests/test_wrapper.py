@@ -28,6 +28,7 @@ from gymnasium.wrappers import (
 import atariari_data
 from atariari_data import AtariARIWrapper, game, game_names, labels, positions
 from atariari_data.errors import UnknownNameError, UsageError
+from builders.emulator import FIRE
 
 Env = gymnasium.Env[Any, Any]
 Wrap = Callable[[Env], gymnasium.Wrapper[Any, Any, Any, Any]]
@@ -268,6 +269,20 @@ def test_the_default_mode_is_not_warned_of(name: str, options: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         AtariARIWrapper(gymnasium.make(f"ALE/{name}-v5", **options))
+
+
+def test_presence_is_added_when_asked_for() -> None:
+    env = AtariARIWrapper(gymnasium.make("ALE/Seaquest-v5"), present=True)
+    assert env.spec is not None
+    assert env.spec.additional_wrappers[-1].kwargs == {"label_set": "v1", "game": None, "present": True}
+    infos = [env.reset(seed=0)[1], *(env.step(FIRE * (i % 2))[4] for i in range(200))]
+    for info in infos:
+        assert list(info["present"]) == [variable.name for variable in game("seaquest").variables()]
+        assert info["present"]["missile_x"] is (info["labels"]["missile_x"] != 0)
+    assert {info["present"]["missile_x"] for info in infos} == {True, False}
+    plain = AtariARIWrapper(gymnasium.make("ALE/Seaquest-v5"))
+    assert "present" not in plain.reset(seed=0)[1]
+    assert "present" not in plain.step(0)[4]
 
 
 def test_mode_1_of_ms_pacman_has_one_ghost() -> None:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from atariari_data.games import game as game_of
 from atariari_data.labels import RAM_BYTES
-from atariari_data.labels import labels as decode
 from atariari_data.positions import things
 from builders.digest import Row
 from builders.files import new_file
@@ -38,9 +37,8 @@ def paint(game: str, folder: Path) -> Path:
 
     rows = [shown.row for shown in islice(replay(load_recording(game), 0), _ROWS)]
     ram = np.frombuffer(b"".join(row.ram for row in rows), np.uint8).reshape(-1, RAM_BYTES)
-    values = decode(ram, game)
     known = [thing for thing in things(game_of(game).variables()) if thing.stated]
-    places = np.stack([thing.places(values) for thing in known], axis=1)
+    places = np.stack([thing.places(ram) for thing in known], axis=1)
     screens = [np.frombuffer(row.frame.pixels, np.uint8) for row in rows]
     flash = [True, *((now != last).mean() > _FLASH for last, now in pairwise(screens))]
     # Of those with as many the one with most colours, which has most else to see.

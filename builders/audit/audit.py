@@ -230,11 +230,10 @@ Place = npt.NDArray[np.float32]
 
 def _beside(variables: Sequence[Variable], ram: npt.NDArray[np.uint8]) -> Mapping[str, Place | None]:
     """Return where the annotations have each variable's thing: [n, 2]; None where they say nothing."""
-    values = {v.name: values_of(v)[ram[:, v.address]] for v in variables}
-    found: dict[str, Place | None] = dict.fromkeys(values)
+    found: dict[str, Place | None] = dict.fromkeys(v.name for v in variables)
     for thing in things(variables):
         if thing.stated:
-            found.update(dict.fromkeys(thing.variables, thing.places(values)))
+            found.update(dict.fromkeys(thing.variables, thing.places(ram)))
     return found
 
 
