@@ -37,9 +37,19 @@ class Basis:
     variances: Tensor
 
     @classmethod
-    def of(cls, features: npt.NDArray[np.float32], device: str = "cpu") -> Basis:
-        """Make the basis of training rows, float32 [n, d]."""
+    def of(cls, features: npt.NDArray[np.float32], device: str = "cpu", *, common: bool = False) -> Basis:
+        """Make the basis of training rows.
+
+        Args:
+            features: float32 [n, d].
+            device: A torch device.
+            common: Divide all features by one number, the root of their total variance, in place of each by
+                its own deviation.
+        """
         mean, scale = _moments(features)
+        if common and scale.any():
+            total = (1 / scale[scale > 0] ** 2).sum()
+            scale = np.where(scale > 0, 1 / np.sqrt(total), 0.0)
         n, d = features.shape
         used = np.flatnonzero(scale)
         if min(n, d) > ROTATED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,21 +43,7 @@ def check_probe_input(
         FeatureError: Some features are not finite.
         UsageError: Shapes or types do not match, or there are no rows.
     """
-    features = {"train": train.features, "validation": validation.features, "test": test_features}
-    for split, array in features.items():
-        if array.dtype != np.float32 or array.ndim != 2 or not array.size:  # noqa: PLR2004  rows, columns
-            raise UsageError(
-                f"The features of {split} have a wrong type or shape.",
-                expected="float32 [n, d], n and d at least 1",
-                got=f"{array.dtype} {list(array.shape)}",
-            )
-        if array.shape[1] != train.features.shape[1]:
-            raise UsageError(
-                f"The features of {split} and of train differ in length.",
-                expected=train.features.shape[1],
-                got=array.shape[1],
-            )
-        check_finite(array, split)
+    check_features({"train": train.features, "validation": validation.features, "test": test_features})
     for split, part in (("train", train), ("validation", validation)):
         expected = (len(part.features), len(names))
         if part.labels.shape != expected or part.labels.dtype != np.uint8:
@@ -66,6 +52,31 @@ def check_probe_input(
                 expected=f"uint8 {list(expected)}",
                 got=f"{part.labels.dtype} {list(part.labels.shape)}",
             )
+
+
+def check_features(features: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Check the features of each split: float32 [n, d], with the same d, and finite.
+
+    Raises:
+        FeatureError: Some features are not finite.
+        UsageError: Shapes or types do not match, or there are no rows.
+    """
+    width = None
+    for split, array in features.items():
+        if array.dtype != np.float32 or array.ndim != 2 or not array.size:  # noqa: PLR2004  rows, columns
+            raise UsageError(
+                f"The features of {split} have a wrong type or shape.",
+                expected="float32 [n, d], n and d at least 1",
+                got=f"{array.dtype} {list(array.shape)}",
+            )
+        width = width or array.shape[1]
+        if array.shape[1] != width:
+            raise UsageError(
+                f"The features of {split} and of train differ in length.",
+                expected=width,
+                got=array.shape[1],
+            )
+        check_finite(array, split)
 
 
 def check_finite(features: npt.NDArray[np.float32], split: str) -> None:

@@ -64,6 +64,9 @@ def fit_linear(
     *,
     names: Sequence[str],
     rows: npt.NDArray[np.integer] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    first: float = FIRST_STRENGTH,
+    common_scale: bool = False,
     device: str = "cpu",
     progress: Callable[[str], object] | None = None,
 ) -> list[LinearFit]:
@@ -83,6 +86,10 @@ def fit_linear(
         test_features: float32 [n_test, d].
         names: The variables' names, in the order of the columns of ``labels``.
         rows: Indices of the training rows to use; by default all.
+        strengths: The grid of strengths, strongest first.
+        first: The strength to begin with.
+        common_scale: Divide all features by one number, in place of each by its own deviation; see
+            `harness.probes.basis.Basis.of`.
         device: A torch device.
         progress: Called with the name of each variable when it is done.
 
@@ -102,7 +109,7 @@ def fit_linear(
     from harness.probes.lbfgs import AT_THE_END, HISTORY, choose
     from harness.probes.logistic import HISTORY_NUMBERS, Rows, predict, solve_together
 
-    basis = Basis.of(train.features, device)
+    basis = Basis.of(train.features, device, common=common_scale)
     classes = [np.unique(column) for column in train.labels.T]
     fitted = [v for v in range(len(names)) if len(classes[v]) > 1]
 
@@ -119,7 +126,7 @@ def fit_linear(
     numbers = len(basis.variances) * sum(len(classes[v]) for v in fitted)
     history = max(3, min(HISTORY, HISTORY_NUMBERS // (2 * numbers + 1)))
     solved = solve_together(
-        [choose(start(v), STRENGTHS, FIRST_STRENGTH, GAIN, history) for v in fitted],
+        [choose(start(v), strengths, first, GAIN, history) for v in fitted],
         rows_of(train),
         rows_of(validation),
         lambda at: progress(names[fitted[at]]) if progress else None,
@@ -136,7 +143,7 @@ def fit_linear(
             classes=len(classes[v]),
             strength=chosen.strength,
             tried=tuple(sorted(chosen.tried.items(), reverse=True)),
-            at_edge=chosen.strength in (STRENGTHS[0], STRENGTHS[-1]),
+            at_edge=chosen.strength in (strengths[0], strengths[-1]),
             gradient_norm=chosen.solution.gradient_norm,
             tolerance=AT_THE_END.norm(chosen.strength),
             converged=chosen.solution.converged,
