@@ -136,12 +136,12 @@ def validation_of(data: tuple[Features, Values], first: int) -> tuple[Features, 
 
 def scaled_like(features: Features, train: Features) -> Values:
     """Return features less the training mean, divided by the root of the total variance."""
-    return (features - train.mean(0)) / np.sqrt(train.var(0, dtype=np.float64).sum())
+    return np.asarray((features - train.mean(0)) / np.sqrt(train.var(0, dtype=np.float64).sum()), np.float64)
 
 
 def _rotate(features: Features) -> Features:
     turn = np.linalg.qr(np.random.default_rng(5).standard_normal((24, 24)))[0]
-    return (features @ turn).astype(np.float32)
+    return np.asarray(features @ turn, np.float32)
 
 
 CHANGES = {
