@@ -113,6 +113,8 @@ class Variable:
         drawn: Where the value is drawn on the screen; None if unknown or not applicable.
         there: When the thing exists that the variable describes: in each of these cases, if all of the case's
             conditions hold. Empty if nothing is stated. See :func:`atariari_data.presence`.
+        period: Number of values after which it starts again at the first one, as a heading does; None if it
+            does not wrap around.
         source: Source of the address.
     """
 
@@ -130,6 +132,7 @@ class Variable:
     ordered: bool = True
     drawn: Drawn | None = None
     there: tuple[tuple[Condition, ...], ...] = ()
+    period: int | None = None
     source: str = "arXiv 1906.08226"
 
 

@@ -17,6 +17,7 @@ ROAD = (
     "encoders",
     "splits",
     "probes",
+    "targets",
     "protocol",
     "trivial",
     "results",
