@@ -312,6 +312,8 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
         raise ValueError(f"{variable.name}: motion needs 16 columns, the whole byte and no bcd")
     if not 1 <= variable.step <= 255 or (variable.step > 1 and (variable.motion or variable.bcd)):  # noqa: PLR2004
         raise ValueError(f"{variable.name}: step must be 1 to 255, without motion or bcd")
+    if variable.period is not None and variable.period < 2:  # noqa: PLR2004  values of a circle
+        raise ValueError(f"{variable.name}: period {variable.period} is less than 2")
     if unknown := set(variable.categories) - set(CATEGORIES):
         raise ValueError(f"{variable.name}: unknown category {sorted(unknown)}")
     if label_set == "v1" and (len(variable.categories) != 1 or not variable.description or not variable.unit):
