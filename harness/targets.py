@@ -169,9 +169,9 @@ def _motion(variable: Variable, axis: Axis) -> tuple[Target, Make]:
 
     def make(rows: Rows) -> Values:
         here = place(rows)
-        moved = np.where(rows.before >= 0, here - here[rows.before], np.nan)
+        moved: Values = np.where(rows.before >= 0, here - here[rows.before], np.nan)
         if target.period:
-            moved = (moved + target.period / 2) % target.period - target.period / 2
+            moved = np.asarray((moved + target.period / 2) % target.period - target.period / 2, np.float64)
         return np.where(np.abs(moved) <= MOST_MOTION, moved, np.nan)
 
     return Target(f"{variable.name}_motion", "ordered", (MOTION,), "px"), make

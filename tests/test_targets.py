@@ -97,7 +97,7 @@ def test_what_is_scored(present: int, other: int, scored: bool) -> None:
     values = np.full(1000, np.nan)
     values[:present] = 7
     values[:other] = 8
-    enough = np.arange(1000) % 10.0
+    enough = np.asarray(np.arange(1000) % 10, np.float64)
     assert is_scored(values, enough) == is_scored(enough, values) == scored
 
 
