@@ -134,15 +134,15 @@ def _columns(game_name: str, label_set: str) -> Iterator[tuple[Target, Make]]:
 def _quantity(variable: Variable, axis: Axis | None) -> tuple[Target, Make]:
     """Return a variable as one quantity, in pixels where it is drawn."""
     kind: Kind = "circular" if variable.period else "ordered" if variable.ordered else "nominal"
-    scale = abs(axis.drawn.scale) if axis else 2 if variable.unit == _TWO_PIXELS else 1
+    scale = abs(axis.drawn.scale) if axis else 2 if variable.unit == _TWO_PIXELS and kind != "nominal" else 1
     unit = "px" if axis or variable.unit == _TWO_PIXELS else variable.unit
     period = variable.period * scale if variable.period else None
 
     def make(rows: Rows) -> Values:
         if axis:
-            values = axis.pixels(rows.ram).astype(np.float64)
+            values = np.asarray(axis.pixels(rows.ram), np.float64)
         else:
-            values = rows.labels[variable.name] * (1.0 if kind == "nominal" else scale)
+            values = np.asarray(rows.labels[variable.name].astype(np.float64) * scale, np.float64)
         return np.where(rows.present[variable.name], values, np.nan)
 
     return Target(variable.name, kind, variable.categories, unit, period), make
