@@ -19,6 +19,7 @@ from blake3 import blake3
 from builders.frames import Frame
 
 NULL_ACTION = 255
+_FRAME_BYTES = 16
 
 
 class Row(NamedTuple):
@@ -59,17 +60,22 @@ class Row(NamedTuple):
 
     def digest(self) -> bytes:
         """Digest the row (see the module)."""
+        return self.digests()[1]
+
+    def digests(self) -> tuple[bytes, bytes]:
+        """Digest the frame, as `frame_digest` does, and the row, which begins with it."""
         flags = self.is_first | self.is_last << 1 | self.is_terminal << 2
         tail = struct.pack("<iBfBB", self.step, self.action, self.reward, flags, self.lives)
         digest = blake3(self.frame.head())  # in parts, since copying the pixels would cost as much
         digest.update(self.frame.pixels)
+        frame = digest.digest(length=_FRAME_BYTES)
         digest.update(self.ram + tail)
-        return digest.digest()
+        return frame, digest.digest()
 
 
 def frame_digest(frame: Frame) -> bytes:
     """Digest the pixels alone, 16 bytes: equal for equal RGB pixels."""
-    return blake3(frame.content()).digest(length=16)
+    return blake3(frame.content()).digest(length=_FRAME_BYTES)
 
 
 def episode_digest(rows: Iterable[bytes]) -> str:

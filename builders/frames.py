@@ -208,6 +208,15 @@ def canonical(rgb: Screen) -> Frame:
 
 def is_canonical(frame: Frame) -> bool:
     """Return whether a frame with a palette is in canonical form."""
-    colours = _pack(np.frombuffer(frame.colours, np.uint8).reshape(-1, 3)).astype(np.int64)
-    used = np.count_nonzero(np.bincount(np.frombuffer(frame.pixels, np.uint8)))
-    return bool((np.diff(colours) > 0).all()) and used == colours.size
+    n = len(frame.colours) // 3
+    return (
+        _ascending(frame.colours)
+        and np.frombuffer(frame.pixels, np.uint8).max() == n - 1
+        and all(bytes((index,)) in frame.pixels for index in range(n))
+    )
+
+
+@lru_cache(maxsize=4096)
+def _ascending(colours: bytes) -> bool:
+    packed = _pack(np.frombuffer(colours, np.uint8).reshape(-1, 3)).astype(np.int64)
+    return bool((np.diff(packed) > 0).all())

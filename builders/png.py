@@ -60,7 +60,7 @@ def from_png(png: bytes) -> Frame:
     ours = _read_own(png)
     if ours is not None:
         colours, lines = ours
-        frame = Frame(colours, _look_up(_THEMSELVES, lines).tobytes())
+        frame = Frame(colours, _indices(lines).tobytes())
         return frame if is_canonical(frame) else canonical(frame.rgb())
     return canonical(_read_any(png))
 
@@ -100,7 +100,7 @@ def _rgb(png: bytes) -> Screen:
     if ours is None:
         return _read_any(png)
     colours, lines = ours
-    pixels = _look_up(_THEMSELVES, lines)
+    pixels = _indices(lines)
     return np.frombuffer(colours, np.uint8).reshape(-1, 3).take(pixels, axis=0)
 
 
@@ -142,9 +142,6 @@ def _read_own(png: bytes) -> tuple[bytes, npt.NDArray[np.uint8]] | None:
     return colours, lines[:, 1:]
 
 
-_THEMSELVES = bytes(range(MAX_COLOURS))
-
-
 @lru_cache(maxsize=4096)
 def _gray_levels(colours: bytes) -> bytes:
     """Return the luma of each index, 256 bytes."""
@@ -157,6 +154,14 @@ def _of_pairs(table: bytes) -> npt.NDArray[np.uint16]:
     few = np.frombuffer(table, np.uint8)[:_FEW].astype("<u2")
     pairs: npt.NDArray[np.uint16] = (few[:, None] | few[None, :] << 8).reshape(-1)
     return pairs
+
+
+def _indices(lines: npt.NDArray[np.uint8]) -> Screen:
+    """Return the indices that `_read_own` gives, one for each pixel, uint8 [210, 160]."""
+    if lines.shape[1] == WIDTH:
+        return lines
+    pairs = lines.astype("<u2")
+    return (pairs >> 4 | (pairs & 0xF) << 8).view(np.uint8)
 
 
 def _look_up(table: bytes, lines: npt.NDArray[np.uint8]) -> Screen:

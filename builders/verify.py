@@ -125,9 +125,10 @@ def split_digest_of(
     for number, group in groupby(_rows(config, name, tables, cure), key=lambda pair: pair[0]):
         rows = []
         for _, row in group:
-            rows.append((row.step, row.digest()))
+            of_frame, of_row = row.digests()
+            rows.append((row.step, of_row))
             if frames is not None:
-                frames.add(frame_digest(row.frame))
+                frames.add(of_frame)
         digest = episode_digest(d for _, d in rows)
         if number not in expected or digest != expected[number].digest:
             step = _step(config, number, rows)

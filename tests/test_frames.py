@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from atariari_data import AtariariError, game_names
-from builders import frames
+from builders import digest, frames
 from builders import png as png_of
 from builders.emulator import Emulator
 
@@ -119,3 +121,27 @@ def test_the_emulator_draws_in_our_palette_and_pools_its_last_two_screens(game: 
         expected = np.maximum(before, emulator._ale.getScreenRGB())
         assert np.array_equal(emulator.frame().rgb(), expected)
         assert emulator.ram() == emulator._ale.getRAM().tobytes()
+
+
+def test_only_one_form_of_a_frame_is_canonical() -> None:
+    frame = _pool(frames.Pooler(), *_screens(5, 6))
+    n = len(frame.colours) // 3
+    unused = frame.colours + b"\xff\xff\xff"
+    swapped = frame.colours[3:6] + frame.colours[:3] + frame.colours[6:]
+    without_one = frame.pixels.replace(b"\x02", b"\x01")
+    beyond = without_one.replace(b"\x01", bytes([n]), 1)
+    assert frames.is_canonical(frame)
+    for colours, pixels in (
+        (unused, frame.pixels),
+        (swapped, frame.pixels),
+        (frame.colours, without_one),
+        (frame.colours, beyond),
+    ):
+        assert not frames.is_canonical(frames.Frame(colours, pixels))
+
+
+def test_a_row_s_digest_comes_with_its_frame_s() -> None:
+    frame = _pool(frames.Pooler(), *_screens(6, 4))
+    row = digest.Row(frame, bytes(128), step=3, action=1, reward=0.0, over=False, lives=2)
+    assert row.digests() == (digest.frame_digest(frame), row.digest())
+    assert row.digest() == blake3(frame.content() + bytes(128) + struct.pack("<iBfBB", 3, 1, 0, 0, 2)).digest()
