@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.errors import AtariariError
-from harness.leaderboard.board import KeyList
+from harness.leaderboard.board import KeyList, decoded
 from harness.leaderboard.gate import verify
 from harness.results.sign import sign_result
 from harness.signing import keys
@@ -243,7 +243,7 @@ def objections(board: TestBoard, scratch: Path) -> list[str]:
 def key_objections(board: TestBoard, content: bytes, scratch: Path) -> list[str]:
     """Compare our reading of a list of keys with OpenSSH's, for every key that anybody here has."""
     found = []
-    listed, now = KeyList(content.decode("ascii"), frozenset()), datetime.now(UTC)
+    listed, now = KeyList(decoded(content), frozenset()), datetime.now(UTC)
     (scratch / "keys").write_bytes(content)
     for person in sorted(board.people):
         public, signature = keys.sign(b"anything", NAMESPACE, board.keys / person)

@@ -144,4 +144,6 @@ def test_a_row_s_digest_comes_with_its_frame_s() -> None:
     frame = _pool(frames.Pooler(), *_screens(6, 4))
     row = digest.Row(frame, bytes(128), step=3, action=1, reward=0.0, over=False, lives=2)
     assert row.digests() == (digest.frame_digest(frame), row.digest())
-    assert row.digest() == blake3(frame.content() + bytes(128) + struct.pack("<iBfBB", 3, 1, 0, 0, 2)).digest()
+    assert (
+        row.digest() == blake3(frame.content() + bytes(128) + struct.pack("<iBfBB", 3, 1, 0, 0, 2)).digest()
+    )

@@ -207,11 +207,36 @@ print("FOUND", json.dumps(found))
 
 
 @LINUX
+def test_one_that_lies_loose_in_a_folder_of_projects(start: Start, tmp_path: Path) -> None:
+    for name in ("other/.git", "other/train.py", "notes.txt"):  # beside a file in no repository
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("secret", encoding="ascii")
+    (tmp_path / "beside.py").write_text("number = 1", encoding="ascii")
+    code = f"""
+import beside
+for name in ("other/train.py", "notes.txt"):
+    try:
+        open({str(tmp_path)!r} + "/" + name).read()
+        raise SystemExit("read " + name)
+    except PermissionError:
+        pass
+"""
+    start(code + GOOD)
+    (tmp_path / ".git").mkdir()  # now it is one project, and the other one a part of it; imports go on
+    with pytest.raises(EncoderError, match="read other"):
+        start(code + GOOD)
+
+
+@LINUX
 @pytest.mark.parametrize(
     ("code", "match"),
     [
         ("open(__file__ + '.log', 'w')", r"PermissionError(.|\n)*runs in a sandbox"),
         ("import multiprocessing as m\nm.get_context('fork').Pool(2)", "PermissionError(.|\\n)*sandbox"),
+        (
+            "import torch.utils.data as d\nnext(iter(d.DataLoader([1], num_workers=1)))",
+            "PermissionError(.|\\n)*sandbox",
+        ),
         ("raise RuntimeError('other')", r"RuntimeError: other$"),
     ],
 )
@@ -546,17 +571,20 @@ def encode(frames):
     assert not always.keeps()
 
 
-def test_a_changed_file_changes_the_second_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize("while_embedding", [False, True])
+def test_a_changed_file_changes_the_second_result(tmp_path: Path, *, while_embedding: bool) -> None:
     """The eight frames of the key do not show it."""
     path, table = tmp_path / "my_encoder.py", tmp_path / "table.txt"
     path.write_text(
         f"""
 import numpy as np
-factor = int(open({str(table)!r}).read())
+factor = {"None" if while_embedding else f"int(open({str(table)!r}).read())"}
 def encoder(frames):
     x = frames[:, 0, ::10, ::10].reshape(len(frames), -1)
     black = frames[:, 0].std((1, 2)) < 0.25  # as in the game, unlike the frames of the key
-    return np.where(black[:, None], factor * x, x)
+    if not black.any():
+        return x
+    return np.where(black[:, None], (factor or int(open({str(table)!r}).read())) * x, x)
 """,
         encoding="utf-8",
     )

@@ -21,6 +21,8 @@ from harness.results.sign import sign_result
 from harness.results.verify import check_signatures, verify
 from harness.signing import allowed_signers, keys
 from harness.signing.sshsig import SignatureError
+from harness.trivial import store
+from harness.trivial.encoders import ENCODERS
 from tests.made_results import fields, make, put
 
 
@@ -260,7 +262,7 @@ def on_the_installed_dataset() -> dict[str, Any]:
             known = manifest.label_sets["anand2019"][row["name"]]
             row |= {"ceiling_f1": known.ceiling_f1, "ceiling_accuracy": known.ceiling_accuracy}
             row |= {"pixels_pca_f1": None, "random_projection_f1": None}
-        scores["trivial_reason"] = "not made"
+        scores["trivial_reason"] = "not made for pong: harness trivial makes them"
     return values
 
 
@@ -295,3 +297,24 @@ def test_the_installed_manifests_are_compared(folder: Path, tmp_path: Path) -> N
             scores["variables"][0][key] = 1
         with pytest.raises(ResultError, match=f"pong: {key} of"):
             report(values, f"{key}.json")
+
+
+def test_known_trivial_scores_are_not_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = on_the_installed_dataset()
+    names = load_manifest("pong").probed("anand2019")
+    known = store.Beside({encoder: dict.fromkeys(names, 0.5) for encoder in ENCODERS}, None)
+    monkeypatch.setattr(store, "look_up", lambda *_: known)
+
+    def written(name: str) -> Path:
+        result = sign_result(Result(signatures=[], signed=Signed.build(**values)), folder / "key")
+        return write(result, tmp_path / name)
+
+    before = written("before.json")
+    assert verify(before).without_trivial == ("pong",)
+    assert "are missing for pong" in CliRunner().invoke(cli, ["verify", str(before)]).stderr
+    for reason in ("not made for this encoder", "not made for breakout: harness trivial makes them"):
+        values["games"]["pong"]["scores"][0]["trivial_reason"] = reason
+        with pytest.raises(ResultError, match="scores of the trivial encoders are missing"):
+            verify(written(f"{len(reason)}.json"))

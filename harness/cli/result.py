@@ -60,6 +60,11 @@ def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None
         click.echo("  not ranked")
     if not report.dataset_known:
         click.echo("  made on another dataset version: rows and digests were not compared")
+    if report.without_trivial:
+        say(
+            f"The scores of the trivial encoders are missing for {', '.join(report.without_trivial)}, so "
+            "normalised scores compare with majority alone. Evaluate again to have them."
+        )
     if allowed_signers is None:
         say(
             "The key's owner is not verified. Use --allowed-signers, or compare the fingerprint with the one "

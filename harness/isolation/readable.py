@@ -74,7 +74,7 @@ def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
     contents = _there([*_interpreter(), *map(Path, _SYSTEM), *packages, *imported, *own, *_caches()])
     return Readable(
         contents=[path for path in contents if not any(path.is_relative_to(h) for h in hidden)],
-        names=_there([*map(Path, sys.path), *(path.parent for path in packages), Path("/proc")]),
+        names=_there([*map(Path, sys.path), *_listed(source), *(p.parent for p in packages), Path("/proc")]),
         devices=_there([*(Path("/dev", name) for name in _DEVICES), *sorted(Path("/dev").glob("nvidia*"))]),
         hidden=[*hidden, *private],
         changing=_there([*own, *_caches(), *edited]),
@@ -88,8 +88,15 @@ def own_files(source: str, weights: Path | None) -> list[Path]:
     if path.is_dir():
         own.append(path)
     elif path.is_file():
-        own += [path, *path.parent.glob("*.py")] if _is_shared(path.parent) else [path.parent]
+        loose = _is_shared(path.parent) or _holds_projects(path.parent)
+        own += [path, *path.parent.glob("*.py")] if loose else [path.parent]
     return own
+
+
+def _listed(source: str) -> list[Path]:
+    """Return the folder of a file, which imports list, unless it is the home folder or above it."""
+    path, home = Path(source).expanduser().resolve(), Path.home().resolve()
+    return [path.parent] if path.is_file() and path.parent not in (home, *home.parents) else []
 
 
 def _interpreter() -> list[Path]:
@@ -129,6 +136,13 @@ def _is_shared(folder: Path) -> bool:
     home = Path.home().resolve()
     temporary = {Path(path).resolve() for path in (tempfile.gettempdir(), "/tmp", "/var/tmp")}  # noqa: S108
     return folder.resolve() in {home, *home.parents, *temporary}
+
+
+def _holds_projects(folder: Path) -> bool:
+    """Whether there are git repositories in a folder that is not in one: it is not a project, they are."""
+    if any((place / ".git").exists() for place in (folder, *folder.parents)):
+        return False
+    return any((entry / ".git").exists() for entry in folder.iterdir() if entry.is_dir())
 
 
 def _private(folder: Path) -> Iterator[Path]:

@@ -52,6 +52,8 @@ class Report:
         ranked: Whether the result can be ranked.
         dataset_known: Whether it was made on the installed dataset version, so that rows, digests and
             variables were compared with the manifests.
+        without_trivial: Games whose trivial scores are null under a probe although they are known: the result
+            says that they were not made yet. A leaderboard refuses this in a new result.
     """
 
     digest: str
@@ -61,6 +63,7 @@ class Report:
     signed_by_submitter: bool
     ranked: bool
     dataset_known: bool = False
+    without_trivial: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report for ``--json``."""
@@ -89,7 +92,9 @@ def verify(
     known = None if signers is None else allowed_signers.read(signers)
     report = check_signatures(result, known, at=at)
     check(result.signed)
-    return replace(report, dataset_known=check_manifests(result.signed))
+    known_dataset = check_manifests(result.signed)
+    missing = without_trivial(result.signed) if known_dataset else ()
+    return replace(report, dataset_known=known_dataset, without_trivial=missing)
 
 
 def check_signatures(
@@ -185,7 +190,7 @@ def check_manifests(signed: Signed) -> bool:
         shown = zip(*game.scores[0].variables.take(("name", "categories")), strict=True)
         expect(f"{name}: variables", probed, list(shown))
         for scores in game.scores:
-            _check_trivial(name, scores, manifest, dataset.label_set)
+            _check_trivial(name, scores, manifest, signed)
             for key in ("ceiling_f1", "ceiling_accuracy") if dataset.fresh_seed is None else ():
                 for variable, value in zip(*scores.variables.take(("name", key)), strict=True):
                     known = getattr(manifest.label_sets[dataset.label_set][variable], key)
@@ -221,14 +226,39 @@ def _check_protocol(signed: Signed) -> None:
     expect("seeds", seeds(probe.probe for probe in signed.probes), signed.seeds)
 
 
-def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, label_set: str) -> None:
-    """Compare the trivial encoders' scores with the stored ones."""
-    from harness.trivial.encoders import ENCODERS
+def without_trivial(signed: Signed) -> tuple[str, ...]:
+    """Return the games of a ranked result that lack known scores of the trivial encoders."""
+    from builders.manifest import load_manifest
     from harness.trivial.store import look_up
 
+    return tuple(
+        name
+        for name, game in signed.games.items()
+        if signed.ranked
+        and any(
+            scores.trivial_reason is not None
+            and look_up(load_manifest(name), signed.dataset.label_set, scores.run).f1 is not None
+            for scores in game.scores
+        )
+    )
+
+
+def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, signed: Signed) -> None:
+    """Compare the trivial encoders' scores with the stored ones."""
+    from harness.trivial.encoders import ENCODERS
+    from harness.trivial.store import is_reason, look_up
+
+    label_set = signed.dataset.label_set
     stored = look_up(manifest, label_set, scores.run).f1
     if stored is None:
         return
+    reason = scores.trivial_reason
+    if signed.ranked and reason is not None and not is_reason(reason, game, label_set, scores.run):
+        raise ResultError(
+            f"{game}, {scores.run}: the scores of the trivial encoders are missing.",
+            expected="a score for each variable, or the harness's reason why there was none",
+            got=ascii(reason)[:200],
+        )
     for encoder in ENCODERS:
         key = f"{encoder.replace('-', '_')}_f1"
         for variable, value in zip(*scores.variables.take(("name", key)), strict=True):

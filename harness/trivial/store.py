@@ -21,6 +21,7 @@ from harness.trivial.encoders import DEFINITION, ENCODERS
 FORMAT: Final = 1
 FOLDER = Path(__file__).parent / "scores"
 COMMAND: Final = "harness trivial"
+_OTHER_RULES = "made under other rules or on other rows"
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,15 @@ def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
     for scores in stored["scores"]:
         if (scores["label_set"], scores["probe"], scores["train_rows"]) == (label_set, *run):
             if scores["rules"] != rules_digest(manifest, label_set, run):
-                return Beside(None, "made under other rules or on other rows")
+                return Beside(None, _OTHER_RULES)
             return Beside(scores["f1"], None)
     return Beside(None, f"not made for {run}, label set {label_set}")
+
+
+def is_reason(text: str, game: str, label_set: str, run: ProbeRun) -> bool:
+    """Return whether a text is a reason that `look_up` gave before the scores were made."""
+    not_made = f"not made for {game}: {COMMAND} makes them", f"not made for {run}, label set {label_set}"
+    return text in {*not_made, _OTHER_RULES}
 
 
 def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
