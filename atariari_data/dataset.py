@@ -29,7 +29,8 @@ def load_dataset(path: str = NAME, name: str | None = None, **kwargs: Any) -> da
 
     Args:
         path: ``"atariari"``.
-        name: A game, ``"pong"``, or its pretraining config, ``"pong_pretrain"``.
+        name: A game, ``"pong"``; its pretraining config, ``"pong_pretrain"``; or its deep states,
+            ``"pong_deep"``.
         **kwargs: Passed to ``datasets.load_dataset``: ``split=``, ``streaming=``, ``num_proc=``,
             ``cache_dir=``. In addition, ``label_set="anand2019"`` puts the paper's labels into column
             ``labels``.

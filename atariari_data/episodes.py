@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Frames = list[list[torch.Tensor]]
     Labels = list[list[dict[str, int]]]
 
-COLLECT_MODES = ("random_agent", "pretrained_ppo")
+COLLECT_MODES = ("random_agent", "pretrained_ppo", "deep")
 TRAIN_MODES = ("probe", "train_encoder", "dry_run")
 _ORIGINAL_LABELS = "anand2019"
 # How the frozen configs were recorded. They have eight lanes, as in the published runs; 1 is the default of
@@ -65,7 +65,8 @@ def get_episodes(
     """Return a game's episodes and labels, with the arguments and shapes of the code of arXiv 1906.08226.
 
     The defaults return the frozen rows of ``load_dataset("atariari", GAME)``, and ``steps=100_000,
-    train_mode="train_encoder"`` those of ``GAME_pretrain``. For any other ``steps``, ``seed``,
+    train_mode="train_encoder"`` those of ``GAME_pretrain``; ``collect_mode="deep"`` those of ``GAME_deep``,
+    states that random play does not reach. For any other ``steps``, ``seed``,
     ``num_processes`` (1 and 8 both mean the frozen rows), ``min_episode_length`` or ``policy``, new episodes
     are recorded and cached. The same arguments give the same episodes on every machine.
 
@@ -83,7 +84,8 @@ def get_episodes(
         downsample: Resize to 84 x 84 by area (`atariari_data.observations.shrink`).
         color: Return RGB instead of gray (ITU-R 601 luma).
         entropy_threshold: Drop variables with less entropy, in nats, over all rows returned.
-        collect_mode: ``random_agent``, or ``pretrained_ppo``: ``policy`` with 20 % random actions.
+        collect_mode: ``random_agent``; ``pretrained_ppo``: ``policy`` with 20 % random actions; or ``deep``,
+            which is frozen and takes neither ``steps``, ``seed`` nor ``policy``.
         train_mode: What to return, see below.
         checkpoint_index: Not supported; must be -1. Choose a checkpoint with ``policy``.
         min_episode_length: Drop episodes of this many frames or fewer.
@@ -109,7 +111,8 @@ def get_episodes(
 
     Raises:
         UsageError: An invalid argument, or too few steps to fill every split.
-        UnknownNameError: No such game or label set. The message lists the known ones.
+        UnknownNameError: No such game or label set, or a game without deep states. The message lists the
+            known ones.
         MissingExtraError: PyTorch is not installed.
         DataError: The checkpoint cannot be read or is not supported; or as for ``load_dataset``.
         DriftError: As for ``load_dataset``.
@@ -137,13 +140,15 @@ def get_episodes(
     of.variables(label_set)
 
     wanted: dict[str, Any] = {}
-    if (
+    is_fresh = (
         steps != _FROZEN_STEPS[train_mode]
         or seed != _FROZEN_SEED
         or num_processes not in _FROZEN_LANES
         or min_episode_length != _FROZEN_MIN_LENGTH
         or policy is not None
-    ):
+    )
+    config = of.name + _suffix(collect_mode, train_mode, is_fresh=is_fresh)
+    if is_fresh:
         wanted = {
             "steps": int(steps),
             "seed": int(seed),
@@ -154,7 +159,6 @@ def get_episodes(
             wanted["policy"] = policy
         if train_mode == "dry_run":
             wanted["unsplit"] = True
-    config = f"{of.name}_pretrain" if train_mode == "train_encoder" else of.name
     # A callable may have changed since the last call, so its episodes are not cached.
     with tempfile.TemporaryDirectory() if callable(policy) else nullcontext(cache_dir) as folder:
         import datasets
@@ -188,6 +192,19 @@ def get_episodes(
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"Unknown {name}: {value!r}.", expected="one of " + ", ".join(known), got=value)
+
+
+def _suffix(collect_mode: str, train_mode: str, *, is_fresh: bool) -> str:
+    """Return what follows the game's name in the config that has the episodes."""
+    if collect_mode != "deep":
+        return "_pretrain" if train_mode == "train_encoder" else ""
+    if is_fresh:
+        raise UsageError(
+            "Deep episodes are frozen.",
+            expected="the defaults of steps, seed, num_processes and min_episode_length",
+            cure='Leave them out, or take collect_mode="random_agent".',
+        )
+    return "_deep"
 
 
 def _check_policy(collect_mode: str, policy: object, checkpoint_index: int) -> None:

@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from atariari_data import load_dataset
 from builders.digest import NULL_ACTION
 from builders.emulator import RESET, rom
-from builders.manifest import PRETRAIN, load_manifest, load_recording, recorded_games
+from builders.manifest import frozen_config, load_recording, recorded_configs
 
 
 def emulate(config: str, lane: int) -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--keep", metavar="DIR", help="keep the built data")
     options = parser.parse_args()
     if options.all:
-        options.configs = [game + end for end in ("", PRETRAIN) for game in recorded_games()]
+        options.configs = list(recorded_configs())
     if options.keep and (options.turns > 1 or len(options.num_proc) > 1):
         parser.error("--keep is for one turn with one number of processes: a second would find it built")
     datasets.disable_progress_bars()
@@ -65,7 +65,7 @@ def main() -> None:
     print(f"{'bytes/row':>11}{'read rows/s':>13}")
     total = np.zeros((0, 4))
     for config in options.configs:
-        splits = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+        splits = frozen_config(config).splits
         rows = sum(split.rows for split in splits.values())
         for processes in options.num_proc:
             bare, build, size, speed = np.median(

@@ -36,7 +36,15 @@ from builders.agents import load_agent
 from builders.digest import bytes_digest
 from builders.fresh import Fresh, record_fresh
 from builders.lane import PARTIAL, Source, build_lane, discard, frozen, row_schema, stream_lane
-from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
+from builders.manifest import (
+    DATASET_VERSION,
+    SUFFIXES,
+    frozen_config,
+    game_of_config,
+    load_manifest,
+    recorded_configs,
+    version_of,
+)
 from builders.policies import Policy, random_agent
 from builders.recording import LEFT_OUT
 
@@ -52,7 +60,7 @@ _log = logging.getLogger("atariari_data")
 
 @dataclass
 class AtariariConfig(Fresh, datasets.BuilderConfig):  # type: ignore[misc]
-    """A game's splits for probing (``pong``) or for representation learning (``pong_pretrain``).
+    """A game's rows: for probing (``pong``), for learning (``pong_pretrain``), or deep (``pong_deep``).
 
     The rows are frozen unless one of the fields of `builders.fresh.Fresh` is set.
 
@@ -65,7 +73,7 @@ class AtariariConfig(Fresh, datasets.BuilderConfig):  # type: ignore[misc]
     @property
     def game(self) -> str:
         """The game's name."""
-        return str(self.name).removesuffix(PRETRAIN)
+        return game_of_config(str(self.name))
 
 
 def features_of(game_name: str, label_set: str) -> datasets.Features:
@@ -94,9 +102,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     VERSION = datasets.Version(DATASET_VERSION)
     BUILDER_CONFIG_CLASS = AtariariConfig
     BUILDER_CONFIGS = [  # noqa: RUF012  required by the base class
-        AtariariConfig(name=name + suffix, version=datasets.Version(DATASET_VERSION))
-        for name in recorded_games()
-        for suffix in ("", PRETRAIN)
+        AtariariConfig(name=name, version=datasets.Version(version_of(name))) for name in recorded_configs()
     ]
 
     def __init__(self, *args: Any, config_name: str | None = None, **kwargs: Any) -> None:
@@ -104,7 +110,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         Args:
             *args: Passed to the base class.
-            config_name: A game by any of its names, optionally followed by ``_pretrain``.
+            config_name: A game by any of its names, optionally followed by ``_pretrain`` or ``_deep``.
             **kwargs: Fields of the config, arguments of the base class, and ``fill_last``: whether
                 ``action`` and ``reward`` are 0 instead of null on the last row of an episode.
 
@@ -161,7 +167,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
             self._fresh = record_fresh(
                 config.game, config.name, config, self._policy, num_proc=self._processes
             )
-        recording, splits = self._fresh or frozen(config.name)
+        recording, splits, _ = self._fresh or frozen(config.name)
         lanes = list(range(len(recording.lanes)))
         if dl_manager.is_streaming:
             kwargs = {name: {"lanes": lanes, "split": name} for name in (*splits, LEFT_OUT)}
@@ -224,7 +230,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         splits = self.info.splits or {}
         expected = {name: s.num_examples for name, s in splits.items()}
         if not self.config.is_fresh:
-            frozen_splits = frozen(self.config.name).splits
+            frozen_splits = frozen_config(self.config.name).splits
             expected = {name: s.rows for name, s in frozen_splits.items()}
             expected[LEFT_OUT] = sum(s.left_out for s in frozen_splits.values())
         if set(splits) != set(expected):
@@ -315,9 +321,9 @@ def config_of_name(name: object) -> str:
     """
     known = [config.name for config in Atariari.BUILDER_CONFIGS]
     if isinstance(name, str):
-        suffix = PRETRAIN if name.endswith(PRETRAIN) else ""
+        suffix = next(suffix for suffix in reversed(SUFFIXES) if name.endswith(suffix))
         with contextlib.suppress(UnknownNameError):
-            config = game(name.removesuffix(PRETRAIN)).name + suffix
+            config = game(game_of_config(name)).name + suffix
             if config in known:
                 return config
     raise UnknownNameError("config of atariari", name, known)
@@ -404,7 +410,7 @@ def _source_digest(config_name: str, *, fresh: bool) -> str:
 
     Only the modules involved are included, so that unrelated changes do not force users to rebuild.
     """
-    name = config_name.removesuffix(PRETRAIN)
+    name = game_of_config(config_name)
     modules = CODE + FRESH_CODE if fresh else CODE
     code = [Path(__file__).with_name(f"{m}.py") for m in modules]
     code.append(Path(atariari_data.__file__).with_name("labels.py"))
@@ -413,5 +419,5 @@ def _source_digest(config_name: str, *, fresh: bool) -> str:
         for label_set, variables in sorted(game(name).label_sets.items())
         for v in variables
     ]
-    parts = [load_manifest(name).to_bytes(), repr(columns).encode(), *(f.read_bytes() for f in code)]
+    parts = [load_manifest(config_name).to_bytes(), repr(columns).encode(), *(f.read_bytes() for f in code)]
     return bytes_digest(b"".join(bytes_digest(part).encode() for part in parts))[:16]

@@ -9,7 +9,7 @@ from atariari_data.errors import UsageError
 from atariari_data.games import game
 from builders.digest import bytes_digest
 from builders.files import new_file
-from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
+from builders.manifest import DATASET_VERSION, frozen_config, game_of_config, load_manifest, recorded_configs
 
 _MARK = re.compile(r"\n<!-- atariari ([0-9a-f]{64}) -->\n\Z")
 
@@ -20,7 +20,8 @@ Frames of {games}, each with the game's state read from the emulator's RAM: for 
 state a representation contains ([arXiv 1906.08226](https://arxiv.org/abs/1906.08226)), and for learning
 representations. Dataset version {version}. A game's config (`{first}`) has the splits `train`, `validation`
 and `test` for probing; rows whose pixels occur in an earlier split are left out. Its `_pretrain` config has
-other rows, for representation learning.
+other rows, for representation learning. Its `_deep` config has states that random play does not reach, found
+by a search; rows whose pixels occur in the other two are left out.
 
 ```python
 import datasets
@@ -45,8 +46,10 @@ ale-py's wheel. `atariari-data verify CONFIG --copy DIR` checks this copy.
 | `is_first`, `is_last`, `is_terminal` | `bool` | as in RLDS; `is_terminal` only if the game is over |
 | `lives` | `uint8` | ALE's count; always 0 in Pong, Boxing, Bowling, Freeway, Skiing and Tennis |
 
-Actions are uniformly random over the game's minimal action set without NOOP. Each is held for four frames,
-without sticky actions. 1 to 30 no-ops follow a reset. A lost life ends an episode.
+Actions are held for four frames, without sticky actions. In the first two configs they are uniformly random
+over the game's minimal action set without NOOP, 1 to 30 no-ops follow a reset, and a lost life ends an
+episode. In `_deep` an episode is the end of a path that the search found, and 40 to 600 rows of random play
+after it, over lost lives, up to the end of the game.
 
 Frames are palette PNGs. `datasets` decodes them to RGB; if you open the bytes with Pillow, call
 `Image.open(...).convert("RGB")`. Stacks of frames must not jump over gaps in `step`.
@@ -131,21 +134,18 @@ def configs_in(folder: Path) -> list[str]:
     """Return the configs that are complete in a folder, in the order of the games."""
     return [
         config
-        for name in recorded_games()
-        for config in (name, name + PRETRAIN)
-        if all(
-            (folder / config / f"{s}.parquet").is_file() for s in load_manifest(name).configs[config].splits
-        )
+        for config in recorded_configs()
+        if all((folder / config / f"{s}.parquet").is_file() for s in frozen_config(config).splits)
     ]
 
 
 def card(folder: Path) -> str:
     """Compose the card for the configs in a folder."""
     configs = configs_in(folder)
-    names = list(dict.fromkeys(config.removesuffix(PRETRAIN) for config in configs))
+    names = list(dict.fromkeys(game_of_config(config) for config in configs))
     rows = []
     for config in configs:
-        for split, s in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits.items():
+        for split, s in frozen_config(config).splits.items():
             rows.append(
                 f"| `{config}` | {split} | {s.rows:,} | {len(s.episodes):,} | {s.left_out:,} | `{s.digest}` |"
             )
@@ -173,7 +173,7 @@ def _yaml(configs: list[str]) -> str:
                 "config_name": config,
                 "data_files": [
                     {"split": split, "path": f"{config}/{split}.parquet"}
-                    for split in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+                    for split in frozen_config(config).splits
                 ],
             }
             for config in configs

@@ -24,7 +24,14 @@ _cache_dir = click.option("--cache-dir", type=click.Path(), help="Cache folder (
 _to = click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write to."
 )
-_all = click.option("--all", "everything", is_flag=True, help="All games, both configs.")
+_memory = click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Gigabytes for the emulator states of a search.",
+)
+_all = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,8 +39,8 @@ _all = click.option("--all", "everything", is_flag=True, help="All games, both c
 def cli() -> None:
     """Build, verify and inspect Atari frames with labels from RAM.
 
-    Each game has two configs: pong (train, validation and test splits for probing) and pong_pretrain
-    (different rows for representation learning).
+    Each game has three configs: pong (train, validation and test splits for probing), pong_pretrain
+    (different rows for representation learning) and pong_deep (states that random play does not reach).
     """
 
 
@@ -61,7 +68,7 @@ def build(
     import datasets
 
     from atariari_data.dataset import NAME
-    from builders.manifest import PRETRAIN, load_manifest
+    from builders.manifest import frozen_config
 
     rows = []
     for config in _chosen(configs, everything):
@@ -71,7 +78,7 @@ def build(
         builder.download_and_prepare(num_proc=num_proc, download_mode=mode)
         seconds = round(time.monotonic() - start, 1)
         say(f"{config}: {seconds} s, in {builder.cache_dir}")
-        for name, split in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits.items():
+        for name, split in frozen_config(config).splits.items():
             rows.append((config, name, split.rows, len(split.episodes), split.digest))
     _print(("config", "split", "rows", "episodes", "digest"), rows, as_json=as_json)
 
@@ -208,14 +215,14 @@ def audit(
 
 
 @cli.command()
-@click.argument("name", metavar="GAME")
+@click.argument("name", metavar="CONFIG")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG to write (default: GAME.png); nothing is overwritten.",
+    help="PNG to write (default: CONFIG.png); nothing is overwritten.",
 )
 @label_set_option
-@click.option("--episode", type=int, help="Episode to show (default: the longest of the test split).")
+@click.option("--episode", type=int, help="Episode to show (default: the longest of the last split).")
 @json_option
 def show(name: str, out: Path | None, label_set: str, episode: int | None, as_json: bool) -> None:
     """Draw a game's labels on its frames, over an episode, and as histograms.
@@ -223,9 +230,10 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
     Writes a PNG from which you can see whether the labels are right. Requires the extra `plots`; the game
     does not need to be built.
     """
+    from builders.atariari import config_of_name
     from builders.show import show as show_game
 
-    known = game(name).name
+    known = config_of_name(name)
     file = out or Path(f"{known}.png")
     shown = show_game(known, file, label_set=label_set, episode=episode)
     row = (str(file), file.stat().st_size, shown.split, shown.number, len(shown.rows))
@@ -245,13 +253,7 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
     show_default=True,
     help="Folder for the archive, the table and the picture.",
 )
-@click.option(
-    "--memory",
-    type=click.FloatRange(min=0, min_open=True),
-    default=2.0,
-    show_default=True,
-    help="Gigabytes for emulator states.",
-)
+@_memory
 @click.option("--quiet", is_flag=True, help="Hide progress.")
 @json_option
 def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: bool, as_json: bool) -> None:
@@ -326,19 +328,36 @@ def export(
 
 
 @cli.command()
-@click.argument("name", metavar="GAME")
+@click.argument("name", metavar="GAME | GAME_deep")
 @_processes
 @_to
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=300_000,
+    show_default=True,
+    help="Agent steps of each of the two searches for GAME_deep.",
+)
+@_memory
 @json_option
-def record(name: str, num_proc: int, to: Path, as_json: bool) -> None:
-    """Play a game with the published protocol, and write two recordings and a manifest.
+def record(name: str, num_proc: int, to: Path, steps: int, memory: float, as_json: bool) -> None:
+    """Play a game with the published protocol, or search it, and write recordings and a manifest.
+
+    \b
+    atariari-data record pong --to recorded
+    atariari-data record pong_deep --to recorded
 
     This is how the files in the package were made. They are never edited: any change makes a new version
     of the dataset. Nothing is overwritten.
-    """
-    from builders.freeze import record_game
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from builders.freeze import record_deep_game, record_game
+    from builders.manifest import DEEP
 
-    files = record_game(game(name).name, to, num_proc=num_proc)
+    known = game(name.removesuffix(DEEP)).name
+    if name.endswith(DEEP):
+        files = record_deep_game(known, to, steps=steps, num_proc=num_proc, gigabytes=memory)
+    else:
+        files = record_game(known, to, num_proc=num_proc)
     _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
 
 
@@ -356,7 +375,7 @@ def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
 
 
 def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
-    from builders.manifest import PRETRAIN, recorded_games
+    from builders.manifest import recorded_configs
 
     if everything == bool(configs):
         raise UsageError(
@@ -364,7 +383,7 @@ def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
             cure=f"atariari-data list shows them: {', '.join(game_names())}",
         )
     if everything:
-        return tuple(name + suffix for name in recorded_games() for suffix in ("", PRETRAIN))
+        return recorded_configs()
     from builders.atariari import config_of_name
 
     return tuple(map(config_of_name, configs))

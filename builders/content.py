@@ -11,7 +11,7 @@ import numpy.typing as npt
 from atariari_data.games import game as game_of
 from atariari_data.labels import labels as decode
 from builders.digest import bytes_digest, episode_digest, split_digest
-from builders.manifest import Config, Episode, Split, Statistics
+from builders.manifest import DEEP, Config, Episode, Split, Statistics
 from builders.recording import Recording
 from builders.statistics import MIN_ENTROPY, ceiling, entropy
 
@@ -30,6 +30,7 @@ class Content:
         ram: uint8 [n, 128].
         frame: A digest of each row's pixels.
         digest: A digest of each row.
+        score: The rewards since the reset, before the row's action, float32 [n].
     """
 
     episode: npt.NDArray[np.int32]
@@ -38,6 +39,7 @@ class Content:
     ram: npt.NDArray[np.uint8]
     frame: Sequence[bytes]
     digest: Sequence[bytes]
+    score: npt.NDArray[np.float32]
 
 
 def config_of(recording: Recording, content: Content) -> Config:
@@ -45,19 +47,20 @@ def config_of(recording: Recording, content: Content) -> Config:
     splits = {}
     for number, name in enumerate(recording.header.splits):
         here = content.split == number
-        episodes = []
-        for episode in np.unique(content.episode[here]):
-            rows = np.flatnonzero((content.episode == episode) & content.kept)
-            if rows.size:
-                digest = episode_digest(content.digest[int(row)] for row in rows)
-                episodes.append(Episode(int(episode), int(rows.size), digest))
-        splits[name] = Split(
-            rows=int((here & content.kept).sum()),
-            left_out=int((here & ~content.kept).sum()),
-            digest=split_digest((e.number, e.rows, e.digest) for e in episodes),
-            episodes=episodes,
-        )
-    return Config(bytes_digest(recording.to_bytes()), splits)
+        splits[name] = _split_of(content, here & content.kept, int((here & ~content.kept).sum()))
+    left_out = _split_of(content, ~content.kept, 0) if recording.header.config.endswith(DEEP) else None
+    return Config(bytes_digest(recording.to_bytes()), splits, left_out)
+
+
+def _split_of(content: Content, here: npt.NDArray[np.bool_], left_out: int) -> Split:
+    """Freeze some of the rows, bool [n]."""
+    episodes = []
+    for episode in np.unique(content.episode[here]):
+        rows = np.flatnonzero((content.episode == episode) & here)
+        digest = episode_digest(content.digest[int(row)] for row in rows)
+        episodes.append(Episode(int(episode), int(rows.size), digest))
+    digest = split_digest((e.number, e.rows, e.digest) for e in episodes)
+    return Split(rows=int(here.sum()), left_out=left_out, digest=digest, episodes=episodes)
 
 
 def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str, Statistics]]:

@@ -54,6 +54,7 @@ class Emulator:
 
     Attributes:
         minimal_actions: The game's minimal action set, as ALE's numbers.
+        score: The sum of rewards since the reset.
     """
 
     def __init__(self, game: str, seed: int) -> None:
@@ -81,6 +82,7 @@ class Emulator:
             )
         self._actions = {action.value: action for action in self._ale.getLegalActionSet()}
         self.minimal_actions = tuple(action.value for action in self._ale.getMinimalActionSet())
+        self.score = 0.0
         self._pooler = Pooler()
         self._before = np.zeros((HEIGHT, WIDTH), np.uint8)
         self._now = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -88,6 +90,7 @@ class Emulator:
     def reset(self) -> None:
         """Start a new game."""
         self._ale.reset_game()
+        self.score = 0.0
         self._look()
         if not np.array_equal(PALETTE[self._now >> 1], self._ale.getScreenRGB()):
             raise DriftError(
@@ -103,6 +106,7 @@ class Emulator:
             self._look()
             if self._ale.game_over():
                 break
+        self.score += reward
         return float(reward)
 
     def _look(self) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from atariari_data.errors import UnknownNameError
 from atariari_data.labels import RAM_BYTES
 from builders.digest import Row
-from builders.manifest import load_manifest, load_recording
+from builders.manifest import frozen_config, load_recording
 from builders.replay import replay
 
 
@@ -36,24 +36,24 @@ class Episode:
     lane_ram: npt.NDArray[np.uint8]
 
 
-def episode_of(game: str, number: int | None = None) -> Episode:
+def episode_of(config: str, number: int | None = None) -> Episode:
     """Replay the lane of an episode.
 
     Args:
-        game: Its name.
-        number: The episode's; by default the test episode with the most rows.
+        config: The config's name.
+        number: The episode's; by default the one of the last split with the most rows.
 
     Raises:
-        UnknownNameError: No such game or episode.
+        UnknownNameError: No such config or episode.
         DriftError: The emulator does not give what was recorded.
     """
-    splits = load_manifest(game).configs[game].splits
+    splits = frozen_config(config).splits
     if number is None:
-        number = max(splits["test"].episodes, key=lambda e: e.rows).number
+        number = max(list(splits.values())[-1].episodes, key=lambda e: e.rows).number
     split_of = {e.number: name for name, split in splits.items() for e in split.episodes}
     if number not in split_of:
-        raise UnknownNameError(f"episode of {game}", str(number), map(str, sorted(split_of)))
-    recording = load_recording(game)
+        raise UnknownNameError(f"episode of {config}", str(number), map(str, sorted(split_of)))
+    recording = load_recording(config)
     lane = next(i for i, lane in enumerate(recording.lanes) if (lane.episode == number).any())
     rows, lane_ram = [], []
     for replayed in replay(recording, lane):

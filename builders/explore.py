@@ -48,15 +48,51 @@ def explore(
         MissingExtraError: Matplotlib is not installed.
     """
     archive_file, table, picture = (folder / f"{game}-{seed}.{kind}" for kind in ("parquet", "csv", "png"))
-    archive = load(archive_file) if archive_file.exists() else Archive(game, seed)
+    _check_plots()
+    archive = searched(game, archive_file, steps=steps, seed=seed, gigabytes=gigabytes, progress=progress)
+    rows = over_time(archive)
+    with new_file(table, replace=True) as part, part.open("w", newline="", encoding="ascii") as file:
+        writer = csv.writer(file)
+        writer.writerow(("steps", "cells", "reward", "rooms", "longest"))
+        writer.writerows((r.steps, r.cells, f"{r.reward:g}", r.rooms, r.longest) for r in rows)
+    with new_file(picture, replace=True) as part:
+        draw(archive, rows, part)
+    return [archive_file, table, picture]
+
+
+def searched(
+    game: str,
+    file: Path,
+    *,
+    steps: int,
+    seed: int,
+    gigabytes: float = GIGABYTES,
+    progress: Callable[[Reached], object] = lambda _: None,
+) -> Archive:
+    """Search a game, or go on with the search in a file, and keep in it what was found.
+
+    Args:
+        game: The game's name.
+        file: The archive.
+        steps: Agent steps in all, four frames each.
+        seed: The seed of the emulator and of the search.
+        gigabytes: Memory for emulator states.
+        progress: Called now and then.
+
+    Raises:
+        UsageError: The archive has more steps already.
+        DataError: It cannot be read or written.
+    """
+    archive = load(file) if file.exists() else Archive(game, seed)
     if archive.steps > steps:
         raise UsageError(
-            f"{archive_file} has more steps than that.",
+            f"{file} has more steps than that.",
             expected=f"--steps {archive.steps} or more",
             got=steps,
             cure="Or name another folder.",
         )
-    _check_plots()
+    if archive.steps == steps:
+        return archive
     found = Search(archive, Branches(game, seed), gigabytes)
     every = max(1, steps // POINTS)
     at = archive.steps
@@ -68,15 +104,8 @@ def explore(
                 at = archive.steps + every
         progress(found.reached())
     finally:  # interrupted, too: what was found is kept
-        save(archive, archive_file)
-    rows = over_time(archive)
-    with new_file(table, replace=True) as part, part.open("w", newline="", encoding="ascii") as file:
-        writer = csv.writer(file)
-        writer.writerow(("steps", "cells", "reward", "rooms", "longest"))
-        writer.writerows((r.steps, r.cells, f"{r.reward:g}", r.rooms, r.longest) for r in rows)
-    with new_file(picture, replace=True) as part:
-        draw(archive, rows, part)
-    return [archive_file, table, picture]
+        save(archive, file)
+    return archive
 
 
 def over_time(archive: Archive) -> list[Reached]:
@@ -86,7 +115,7 @@ def over_time(archive: Archive) -> list[Reached]:
     reward, longest, cell, rows = 0.0, 0, 0, []
     for steps in np.linspace(0, archive.steps, POINTS + 1).astype(int)[1:].tolist():
         while cell < len(archive) and archive.found[cell] <= steps:
-            rooms.add(read(archive.ram[cell])[1])
+            rooms.add(read(archive.ram[cell]).room)
             reward, longest = max(reward, archive.reward[cell]), max(longest, archive.depth[cell])
             cell += 1
         rows.append(Reached(steps, cell, reward, len(rooms), longest))
@@ -98,7 +127,7 @@ def draw(archive: Archive, rows: list[Reached], path: Path) -> None:
     from matplotlib.figure import Figure
 
     panels = {"cells": "Cells", "reward": "Highest reward", "longest": "Longest path (steps)"}
-    if Cells.of(archive.game).rooms:
+    if Cells.of(archive.game).has_rooms:
         panels["rooms"] = "Rooms or levels"
     figure = Figure(figsize=(3.2 * len(panels), 2.8), layout="constrained")
     axes = figure.subplots(1, len(panels))

@@ -26,7 +26,7 @@ from atariari_data.dataset import NAME
 from atariari_data.errors import DataError, MissingExtraError, UsageError
 from builders.card import write_card
 from builders.files import new_file
-from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest
+from builders.manifest import PRETRAIN, frozen_config, game_of_config, version_of
 from builders.png import from_png
 from builders.verify import split_digest_of
 
@@ -66,7 +66,7 @@ def export(
     files = []
     for config in configs:
         builder = datasets.load_dataset_builder(NAME, config, cache_dir=cache_dir)
-        frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+        frozen = frozen_config(config).splits
         todo = [name for name in frozen if not finished(config, name, to)]
         if todo:
             builder.download_and_prepare(num_proc=num_proc)
@@ -74,7 +74,7 @@ def export(
             _write_split(config, name, builder.as_dataset(split=name), to, progress=progress)
         files += [parquet_file(config, name, to) for name in frozen]
         _write_examples(config, to)
-        _write_labels(config.removesuffix(PRETRAIN), to)
+        _write_labels(game_of_config(config), to)
     write_card(to)
     return files
 
@@ -106,7 +106,7 @@ def finished(config: str, split: str, folder: Path) -> bool:
         stored = str(error).encode()
     if stored != _mark(config, split):
         raise UsageError(
-            f"{file} already exists, and is not {config}, {split} of dataset {DATASET_VERSION}.",
+            f"{file} already exists, and is not {config}, {split} of dataset {version_of(config)}.",
             expected=_mark(config, split).decode(),
             got=stored.decode(errors="replace"),
             cure="Name another folder with --to, or remove the file yourself.",
@@ -115,8 +115,13 @@ def finished(config: str, split: str, folder: Path) -> bool:
 
 
 def _mark(config: str, split: str) -> bytes:
-    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits[split]
-    mark = {"dataset_version": DATASET_VERSION, "config": config, "split": split, "digest": frozen.digest}
+    frozen = frozen_config(config).splits[split]
+    mark = {
+        "dataset_version": version_of(config),
+        "config": config,
+        "split": split,
+        "digest": frozen.digest,
+    }
     return json.dumps(mark).encode()
 
 
@@ -146,7 +151,7 @@ def verify_copy(config: str, folder: Path) -> dict[str, str]:
         DataError: A file is missing, cannot be read or differs from the manifest.
     """
     digests = {}
-    for split in load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits:
+    for split in frozen_config(config).splits:
         file = parquet_file(config, split, folder)
         cure = f"Remove {file} and run atariari-data export again."
         if not file.is_file():
@@ -162,7 +167,7 @@ def _write_examples(config: str, to: Path) -> None:
     """Draw four frames of the game side by side."""
     from PIL import Image
 
-    file = to / "images" / f"{config.removesuffix(PRETRAIN)}.png"
+    file = to / "images" / f"{game_of_config(config)}.png"
     if file.exists():
         return
     split = "validation" if config.endswith(PRETRAIN) else "test"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,15 @@ from tqdm.auto import tqdm
 
 from atariari_data.errors import DataError, UsageError
 from builders.content import Content, config_of, few_rows, statistics_of
+from builders.coverage import coverage
+from builders.deep import ROWS, record_deep
 from builders.digest import frame_digest
+from builders.explore import searched
 from builders.manifest import (
     DATASET_VERSION,
+    DEEP,
     FORMAT,
+    PLAY_VERSION,
     PRETRAIN,
     Config,
     Manifest,
@@ -29,6 +34,10 @@ from builders.record import PRETRAIN as PRETRAIN_PROTOCOL
 from builders.record import PROBE, Protocol, record
 from builders.recording import PROBE_SPLITS
 from builders.replay import replay
+from builders.search import GIGABYTES
+
+LEARN_SEED, TEST_SEED = 2042, 3042
+"""Seeds of the searches that the splits for learning and for testing come from."""
 
 
 def record_game(
@@ -59,8 +68,69 @@ def record_game(
         played_by = recording.header.ale_py
         if protocol.splits == PROBE_SPLITS:
             label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
-    manifest = _manifest(game, [played_by], configs, label_sets)
+    manifest = _manifest(game, [played_by], configs, label_sets, PLAY_VERSION)
     for file, content_bytes in zip(files, [*contents, manifest.to_bytes()], strict=True):
+        _write(file, content_bytes)
+    return files
+
+
+def record_deep_game(
+    game: str,
+    to: Path,
+    *,
+    steps: int,
+    num_proc: int,
+    rows: Mapping[str, int] = ROWS,
+    gigabytes: float = GIGABYTES,
+    progress: bool = True,
+) -> list[Path]:
+    """Search a game twice, freeze what was reached, and write it below a folder.
+
+    The searches are kept in ``explored/``, so that an interrupted run goes on where it was.
+
+    Args:
+        game: The game's name.
+        to: Gets ``recordings/GAME_deep.parquet``, ``manifests/GAME_deep.json`` and ``coverage/GAME.json``.
+        steps: Agent steps of each search.
+        num_proc: Number of processes; it does not affect the result.
+        rows: Rows by split, about.
+        gigabytes: Memory for the emulator states of a search.
+        progress: Whether to show progress.
+
+    Raises:
+        UsageError: One of the files already exists, or the searches did not reach enough.
+        DataError: The folder cannot be written.
+    """
+    config = game + DEEP
+    files = [to / "recordings" / f"{config}.parquet", to / "manifests" / f"{config}.json"]
+    files.append(to / "coverage" / f"{game}.json")
+    _refuse_to_overwrite(files)
+    archives = []
+    for seed in (LEARN_SEED, TEST_SEED):
+        name = f"Searching {game}, seed {seed}"
+        with tqdm(total=steps, desc=name, unit="step", disable=not progress) as bar:
+            archives.append(
+                searched(
+                    game,
+                    to / "explored" / f"{game}-{seed}.parquet",
+                    steps=steps,
+                    seed=seed,
+                    gigabytes=gigabytes,
+                    progress=lambda reached, bar=bar: bar.update(reached.steps - bar.n),  # type: ignore[misc]
+                )
+            )
+    random = [replayed_content(name, num_proc=num_proc) for name in (game, game + PRETRAIN)]
+    seen = {frame for content in random for frame in content.frame}
+    with tqdm(total=sum(rows.values()), desc=f"Recording {config}", unit="row", disable=not progress) as bar:
+        learn, test = archives
+        recording, content, refused = record_deep(config, learn, test, seen, rows=rows, progress=bar.update)
+    statistics = statistics_of(game, content, PROBE_SPLITS.index("test"))
+    manifest = _manifest(
+        game, [recording.header.ale_py], {config: config_of(recording, content)}, statistics, DATASET_VERSION
+    )
+    found = coverage(game, archives, random[0], content, seen, refused)
+    written = (recording.to_bytes(), manifest.to_bytes(), found)
+    for file, content_bytes in zip(files, written, strict=True):
         _write(file, content_bytes)
     return files
 
@@ -90,8 +160,8 @@ def replayed_content(config: str, *, num_proc: int) -> Content:
 
     recording = load_recording(config)
     jobs = (delayed(_shown)(config, lane) for lane in range(len(recording.lanes)))
-    lanes: Sequence[tuple[list[bytes], list[bytes], list[bytes]]] = Parallel(num_proc)(jobs)
-    ram, frame, digest = ([item for lane in lanes for item in lane[i]] for i in range(3))
+    lanes: Sequence[_Shown] = Parallel(num_proc)(jobs)
+    ram = b"".join(row for lane in lanes for row in lane[0])
 
     def column(name: str) -> list[Any]:
         return [getattr(lane, name)[lane.episode >= 0] for lane in recording.lanes]
@@ -100,21 +170,27 @@ def replayed_content(config: str, *, num_proc: int) -> Content:
         episode=np.concatenate(column("episode")),
         split=np.concatenate(column("split")),
         kept=np.concatenate(column("kept")),
-        ram=np.frombuffer(b"".join(ram), np.uint8).reshape(-1, 128),
-        frame=frame,
-        digest=digest,
+        ram=np.frombuffer(ram, np.uint8).reshape(-1, 128),
+        frame=[digest for lane in lanes for digest in lane[1]],
+        digest=[digest for lane in lanes for digest in lane[2]],
+        score=np.array([score for lane in lanes for score in lane[3]], np.float32),
     )
 
 
-def _shown(config: str, lane: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
+_Shown = tuple[list[bytes], list[bytes], list[bytes], list[float]]
+
+
+def _shown(config: str, lane: int) -> _Shown:
     ram: list[bytes] = []
     frame: list[bytes] = []
     digest: list[bytes] = []
+    score: list[float] = []
     for r in replay(load_recording(config), lane, left_out=True):
         ram.append(r.row.ram)
         frame.append(frame_digest(r.row.frame))
         digest.append(r.digest)
-    return ram, frame, digest
+        score.append(r.score)
+    return ram, frame, digest, score
 
 
 def _manifest(
@@ -122,15 +198,16 @@ def _manifest(
     ale_py: Sequence[str],
     configs: dict[str, Config],
     label_sets: dict[str, dict[str, Statistics]],
+    dataset_version: str,
 ) -> Manifest:
     return Manifest(
         format=FORMAT,
-        dataset_version=DATASET_VERSION,
+        dataset_version=dataset_version,
         game=game,
         ale_py=ale_py,
         configs=configs,
         label_sets=label_sets,
-        train_rows_1k=few_rows(configs[game].splits["train"].rows),
+        train_rows_1k=few_rows(next(iter(configs.values())).splits["train"].rows),
     )
 
 

@@ -17,7 +17,7 @@ from atariari_data.errors import UsageError
 from builders.content import config_of
 from builders.digest import bytes_digest
 from builders.lane import Source
-from builders.manifest import PRETRAIN
+from builders.manifest import DEEP, PRETRAIN
 from builders.policies import Policy
 from builders.record import LANES, MIN_EPISODE_ROWS, PROBE, record
 from builders.record import PRETRAIN as PRETRAIN_PROTOCOL
@@ -62,9 +62,14 @@ def record_fresh(game: str, config: str, wanted: Fresh, policy: Policy, *, num_p
         num_proc: Number of processes; it does not affect the rows.
 
     Raises:
-        UsageError: A number is out of range, or there are too few episodes of the minimum length to fill
-            every split.
+        UsageError: The config is ``GAME_deep``, a number is out of range, or there are too few episodes of
+            the minimum length to fill every split.
     """
+    if config.endswith(DEEP):
+        raise UsageError(
+            f"{config} is frozen: it has no steps, seed or policy of its own.",
+            cure=f"atariari-data explore {game} searches for other states.",
+        )
     protocol = PRETRAIN_PROTOCOL if config.endswith(PRETRAIN) else PROBE
     seed = _number("seed", wanted.seed, 42, least=0)
     lanes = _number("lanes", wanted.lanes, LANES, most=256)

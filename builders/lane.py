@@ -18,7 +18,7 @@ from atariari_data.errors import DriftError
 from atariari_data.labels import RAM_BYTES
 from atariari_data.labels import labels as decode
 from builders.digest import episode_digest
-from builders.manifest import PRETRAIN, Split, load_manifest, load_recording
+from builders.manifest import Split, frozen_config, game_of_config, load_recording
 from builders.png import to_png
 from builders.recording import LEFT_OUT, Recording
 from builders.replay import Replayed, replay
@@ -32,11 +32,13 @@ class Source(NamedTuple):
 
     recording: Recording
     splits: Mapping[str, Split]
+    left_out: Split | None = None
 
 
 def frozen(config: str) -> Source:
     """Return the recording and the digests of a frozen config."""
-    return Source(load_recording(config), load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits)
+    known = frozen_config(config)
+    return Source(load_recording(config), known.splits, known.left_out)
 
 
 def row_schema(schema: pa.Schema) -> pa.Schema:
@@ -72,7 +74,7 @@ def stream_lane(
     """Replay the rows of one split of a lane, at most one episode at a time.
 
     Args:
-        config: ``GAME`` or ``GAME_pretrain``.
+        config: ``GAME``, ``GAME_pretrain`` or ``GAME_deep``.
         lane: Index of the lane.
         split: A split of the recording, or `LEFT_OUT`.
         label_set: Label set of column ``labels``.
@@ -82,7 +84,7 @@ def stream_lane(
     Raises:
         DriftError: The emulator does not reproduce the recording.
     """
-    game = config.removesuffix(PRETRAIN)
+    game = game_of_config(config)
     source = source or frozen(config)
     if split == LEFT_OUT:
         episodes = ([r for r in rows if not r.kept] for rows in _episodes(source, lane, left_out=True))
@@ -99,7 +101,7 @@ def build_lane(
     """Replay a lane into ``folder``, one Arrow file per split; the folder appears once it is complete.
 
     Args:
-        config: ``GAME`` or ``GAME_pretrain``.
+        config: ``GAME``, ``GAME_pretrain`` or ``GAME_deep``.
         lane: Index of the lane.
         folder: Where to write.
         label_set: Label set of column ``labels``.
@@ -109,7 +111,7 @@ def build_lane(
     Raises:
         DriftError: The emulator does not reproduce the recording.
     """
-    game = config.removesuffix(PRETRAIN)
+    game = game_of_config(config)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder.parent))
     source = source or frozen(config)
     names = (*source.recording.header.splits, LEFT_OUT)
@@ -156,17 +158,21 @@ def _episodes(
     """Replay a lane by episodes, comparing the kept rows of each with its digest in the manifest."""
     header = source.recording.header
     expected = {episode.number: episode for s in source.splits.values() for episode in s.episodes}
+    aside = {episode.number: episode for episode in source.left_out.episodes} if source.left_out else {}
     replayed = replay(source.recording, lane, split=split, left_out=left_out)
     for number, group in groupby(replayed, key=lambda r: r.episode):
         rows = list(group)
-        kept = [r.digest for r in rows if r.kept]
-        digest = episode_digest(kept)
-        if kept and (number not in expected or digest != expected[number].digest):
-            raise DriftError(
-                f"{header.config}, {header.splits[rows[0].split]}, episode {number}:"
-                " the rows differ from the manifest.",
-                expected=expected[number].digest if number in expected else "no such episode",
-                got=digest,
-                cure=f"Reinstall atariari, and pip install 'ale-py=={header.ale_py}'",
-            )
+        kept, others = ([r.digest for r in rows if r.kept == wanted] for wanted in (True, False))
+        parts = [(header.splits[rows[0].split], kept, expected)]
+        if source.left_out is not None and left_out:
+            parts.append((LEFT_OUT, others, aside))
+        for name, digests, known in parts:
+            digest = episode_digest(digests)
+            if digests and (number not in known or digest != known[number].digest):
+                raise DriftError(
+                    f"{header.config}, {name}, episode {number}: the rows differ from the manifest.",
+                    expected=known[number].digest if number in known else "no such episode",
+                    got=digest,
+                    cure=f"Reinstall atariari, and pip install 'ale-py=={header.ale_py}'",
+                )
         yield rows

@@ -18,8 +18,13 @@ from builders.digest import bytes_digest
 from builders.recording import Recording, refuse_newer
 
 FORMAT = 1
-DATASET_VERSION = "1.0.0"
-PRETRAIN = "_pretrain"
+DATASET_VERSION = "1.1.0"
+"""Version of the dataset; a config keeps the version in which its rows were frozen."""
+PLAY_VERSION = "1.0.0"
+"""The version in which the configs ``GAME`` and ``GAME_pretrain`` were frozen."""
+PRETRAIN, DEEP = "_pretrain", "_deep"
+SUFFIXES = ("", PRETRAIN, DEEP)
+"""What follows a game's name in its configs."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,23 @@ class Split:
 
 @dataclass(frozen=True)
 class Config:
-    """A config: the digest of its recording, and its splits."""
+    """A config: the digest of its recording, and its splits.
+
+    Attributes:
+        recording: The digest of the recording's file.
+        splits: The splits.
+        left_out: The rows that are left out, like a split; None in ``GAME`` and ``GAME_pretrain``, where
+            every frame that is left out is also in a split.
+    """
 
     recording: str
     splits: Mapping[str, Split]
+    left_out: Split | None = None
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of a variable in the config ``GAME``.
+    """Statistics of a variable in the config ``GAME`` or ``GAME_deep``.
 
     Attributes:
         entropy: Entropy in nats, over the rows of all splits, left-out rows included.
@@ -68,16 +81,17 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that is frozen for a game.
+    """Everything that is frozen for a game: its configs ``GAME`` and ``GAME_pretrain``, or ``GAME_deep``.
 
     Attributes:
         format: Version of the file format.
-        dataset_version: Version of the dataset; any change to a row, label or split makes a new one.
+        dataset_version: The version in which the configs were frozen; any change to a row, label or split
+            makes a new one.
         game: Name of the game and of ale-py's ROM.
         ale_py: Versions of ale-py that reproduced the digests, starting with the one that recorded.
-        configs: ``GAME`` and ``GAME_pretrain``.
+        configs: By name.
         label_sets: Statistics by label set and variable.
-        train_rows_1k: Rows of ``GAME``'s train split that the few-rows probe is trained on.
+        train_rows_1k: Rows of the first config's train split that the few-rows probe is trained on.
     """
 
     format: int
@@ -112,7 +126,9 @@ class Manifest:
         """Serialise; the last field is a digest of everything before it."""
         content = asdict(self)
         for config in content["configs"].values():
-            for split in config["splits"].values():
+            if config["left_out"] is None:
+                del config["left_out"]
+            for split in (*config["splits"].values(), *filter(None, [config.get("left_out")])):
                 split["episodes"] = [f"{e['number']} {e['rows']} {e['digest']}" for e in split["episodes"]]
         content["train_rows_1k"] = " ".join(map(str, self.train_rows_1k))
         return _dump({**content, "digest": bytes_digest(_dump(content))})
@@ -143,7 +159,11 @@ class Manifest:
             return Split(**value, episodes=[Episode(int(n), int(r), d) for n, r, d in lines])
 
         configs = {
-            name: Config(c["recording"], {s: split(v) for s, v in c["splits"].items()})
+            name: Config(
+                c["recording"],
+                {s: split(v) for s, v in c["splits"].items()},
+                split(c["left_out"]) if "left_out" in c else None,
+            )
             for name, c in stored.pop("configs").items()
         }
         label_sets = {
@@ -163,31 +183,62 @@ def data_dir() -> Path:
     return Path(os.environ.get("ATARIARI_RECORDINGS") or Path(atariari_data.__file__).parent)
 
 
+def game_of_config(config: str) -> str:
+    """Return the game of a config: ``pong`` for ``pong_deep``."""
+    return config.removesuffix(PRETRAIN).removesuffix(DEEP)
+
+
+def version_of(config: str) -> str:
+    """Return the version of the dataset in which a config was frozen."""
+    return DATASET_VERSION if config.endswith(DEEP) else PLAY_VERSION
+
+
 def recording_file(config: str) -> Path:
     """Return the file of a config's recording."""
     return data_dir() / "recordings" / f"{config}.parquet"
 
 
-def manifest_file(game: str) -> Path:
-    """Return the file of a game's manifest."""
-    return data_dir() / "manifests" / f"{game}.json"
+def manifest_file(config: str) -> Path:
+    """Return the file of a config's manifest: ``GAME.json`` or ``GAME_deep.json``."""
+    return data_dir() / "manifests" / f"{config.removesuffix(PRETRAIN)}.json"
 
 
 def recorded_games() -> tuple[str, ...]:
     """Return the games that have a manifest, sorted."""
-    return tuple(sorted(file.stem for file in manifest_file("*").parent.glob("*.json")))
+    files = manifest_file("*").parent.glob("*.json")
+    return tuple(sorted(file.stem for file in files if not file.stem.endswith(DEEP)))
 
 
-def load_manifest(game: str) -> Manifest:
-    """Read and check the manifest of a game.
+def recorded_configs() -> tuple[str, ...]:
+    """Return the configs of all games, sorted by game."""
+    configs = (name + suffix for name in recorded_games() for suffix in SUFFIXES)
+    return tuple(config for config in configs if manifest_file(config).is_file())
+
+
+def load_manifest(name: str) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        name: A config: ``pong`` and ``pong_pretrain`` share one, ``pong_deep`` has its own.
 
     Raises:
-        UnknownNameError: No such game. The message lists the known games and suggests a similar name.
+        UnknownNameError: No such game or config. The message lists the known ones and suggests the nearest.
         DataError: The file is damaged.
     """
-    if game not in recorded_games():
-        raise UnknownNameError("game", game, recorded_games())
-    return _read(manifest_file(game))
+    if name not in recorded_configs():
+        known = recorded_configs() if name.endswith((PRETRAIN, DEEP)) else recorded_games()
+        raise UnknownNameError("config" if name.endswith((PRETRAIN, DEEP)) else "game", name, known)
+    return _read(manifest_file(name))
+
+
+def frozen_config(config: str) -> Config:
+    """Return what is frozen of a config.
+
+    Raises:
+        UnknownNameError: No such config.
+        DataError: The manifest is damaged.
+    """
+    return load_manifest(config).configs[config]
 
 
 @cache
@@ -204,10 +255,10 @@ def load_recording(config: str) -> Recording:
     """Read the recording of a config, ``pong`` or ``pong_pretrain``, and check its digest.
 
     Raises:
-        UnknownNameError: No such game.
+        UnknownNameError: No such config.
         DataError: The file is missing or differs from the manifest.
     """
-    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config]
+    frozen = frozen_config(config)
     try:
         content = recording_file(config).read_bytes()
     except OSError as error:

@@ -9,8 +9,8 @@ of rows in episodes that are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import numpy as np
@@ -45,23 +45,47 @@ PRETRAIN = Protocol(rows=100_000, seed=1042, splits=PRETRAIN_SPLITS, cuts=(0.8,)
 
 
 @dataclass
-class _Tape:
-    """The actions and observations of one lane."""
+class Tape:
+    """The actions and observations of one lane.
 
-    lines: list[tuple[int, int, int]]  # action, frames, episode of the lane or -1
-    ram: list[bytes]
-    frame: list[bytes]
-    digest: list[bytes]
-    dropped: int = 0  # rows
+    Attributes:
+        lines: Action, frames for which it is held, and episode of the lane; -1 if it is not recorded.
+        ram: The RAM of each row.
+        frame: The digest of each row's pixels.
+        digest: The digest of each row.
+        score: The rewards since the reset, before each row's action.
+        dropped: Rows of episodes that were too short.
+    """
+
+    lines: list[tuple[int, int, int]] = field(default_factory=list)
+    ram: list[bytes] = field(default_factory=list)
+    frame: list[bytes] = field(default_factory=list)
+    digest: list[bytes] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    dropped: int = 0
+
+    @property
+    def episodes(self) -> int:
+        """The number of episodes."""
+        return 1 + max(episode for _, _, episode in self.lines)
 
     def do(self, action: int, frames: int, episode: int = -1) -> None:
+        """Add a line."""
         self.lines.append((action, frames, episode))
+
+    def see(self, row: Row, episode: int, score: float) -> None:
+        """Add a row and its line."""
+        self.do(row.action, 0 if row.is_last else FRAME_SKIP, episode)
+        self.ram.append(row.ram)
+        self.frame.append(frame_digest(row.frame))
+        self.digest.append(row.digest())
+        self.score.append(score)
 
     def forget(self, lines: int, rows: int) -> None:
         """Turn the latest lines into prelude, and drop their rows."""
         self.lines[lines:] = [(a, f, -1) for a, f, _ in self.lines[lines:] if a != NULL_ACTION]
         self.dropped += len(self.ram) - rows
-        del self.ram[rows:], self.frame[rows:], self.digest[rows:]
+        del self.ram[rows:], self.frame[rows:], self.digest[rows:], self.score[rows:]
 
 
 def play(
@@ -72,7 +96,7 @@ def play(
     rows: int,
     policy: Policy,
     min_episode_rows: int = MIN_EPISODE_ROWS,
-) -> _Tape:
+) -> Tape:
     """Play one lane until it has ``rows`` rows in episodes of the minimum length.
 
     Raises:
@@ -80,7 +104,7 @@ def play(
     """
     generator = np.random.default_rng(seed)
     emulator = Emulator(game, lane_seed)
-    tape = _Tape([], [], [], [])
+    tape = Tape()
     episode, new_game = 0, True
     while len(tape.ram) < rows:
         _begin(emulator, tape, generator, new_game=new_game)
@@ -100,7 +124,7 @@ def play(
     return tape
 
 
-def _begin(emulator: Emulator, tape: _Tape, generator: np.random.Generator, *, new_game: bool) -> None:
+def _begin(emulator: Emulator, tape: Tape, generator: np.random.Generator, *, new_game: bool) -> None:
     def hold(action: int, frames: int) -> None:
         tape.do(action, frames)
         emulator.act(action, frames)
@@ -122,7 +146,7 @@ def _begin(emulator: Emulator, tape: _Tape, generator: np.random.Generator, *, n
 
 def _episode(
     emulator: Emulator,
-    tape: _Tape,
+    tape: Tape,
     generator: np.random.Generator,
     policy: Policy,
     episode: int,
@@ -136,13 +160,10 @@ def _episode(
         # With no lives left, the episode continues until the game is over, as in the original.
         last = over or 0 < now < lives or step == wanted - 1
         lives = now
-        frame, ram = emulator.frame(), emulator.ram()
+        frame, ram, score = emulator.frame(), emulator.ram(), emulator.score
         action = NULL_ACTION if last else policy(emulator, generator, step)
         reward = 0.0 if last else emulator.act(action, FRAME_SKIP)
-        tape.do(action, 0 if last else FRAME_SKIP, episode)
-        tape.ram.append(ram)
-        tape.frame.append(frame_digest(frame))
-        tape.digest.append(Row(frame, ram, step, action, reward, over, now).digest())
+        tape.see(Row(frame, ram, step, action, reward, over, now), episode, score)
         step += 1
         if last:
             return over
@@ -203,14 +224,23 @@ def record(
         lane_seeds=lane_seeds,
         splits=protocol.splits,
     )
-    return _freeze(header, tapes, protocol)
+    return freeze(header, tapes, _split(sum(tape.episodes for tape in tapes), protocol))
 
 
-def _freeze(header: Header, tapes: Sequence[_Tape], protocol: Protocol) -> tuple[Recording, Content]:
+def freeze(
+    header: Header, tapes: Sequence[Tape], split_of: npt.NDArray[np.int8], seen: Collection[bytes] = ()
+) -> tuple[Recording, Content]:
+    """Freeze what was played.
+
+    Args:
+        header: How it was recorded.
+        tapes: One per lane.
+        split_of: The split of each episode, in the order of the tapes: an index into the header's splits.
+        seen: Digests of frames that are in other configs; rows that show one are left out.
+    """
     lines = [np.array(tape.lines, np.int32) for tape in tapes]
-    first = np.cumsum([0, *(line[:, 2].max() + 1 for line in lines)])
+    first = np.cumsum([0, *(tape.episodes for tape in tapes)])
     numbered = [np.where(x[:, 2] < 0, -1, x[:, 2] + n) for x, n in zip(lines, first[:-1], strict=True)]
-    split_of = _split(int(first[-1]), protocol)
 
     everything = np.concatenate(numbered)
     row = everything >= 0
@@ -220,10 +250,11 @@ def _freeze(header: Header, tapes: Sequence[_Tape], protocol: Protocol) -> tuple
     content = Content(
         episode=everything[row].astype(np.int32),
         split=split,
-        kept=_not_seen_in_an_earlier_split(frame, split, len(protocol.splits)),
+        kept=_not_seen_earlier(frame, split, len(header.splits), seen),
         ram=np.frombuffer(b"".join(ram for tape in tapes for ram in tape.ram), np.uint8).reshape(-1, 128),
         frame=frame,
         digest=digest,
+        score=np.array([score for tape in tapes for score in tape.score], np.float32),
     )
     kept, check = np.zeros(len(row), np.bool_), np.zeros(len(row), np.uint8)
     kept[row] = content.kept
@@ -260,10 +291,10 @@ def _split(episodes: int, protocol: Protocol) -> npt.NDArray[np.int8]:
     return split
 
 
-def _not_seen_in_an_earlier_split(
-    frame: Sequence[bytes], split: npt.NDArray[np.int8], splits: int
+def _not_seen_earlier(
+    frame: Sequence[bytes], split: npt.NDArray[np.int8], splits: int, elsewhere: Collection[bytes]
 ) -> npt.NDArray[np.bool_]:
-    seen: set[bytes] = set()
+    seen = set(elsewhere)
     kept = np.ones(len(frame), np.bool_)
     for number in range(splits):
         rows = np.flatnonzero(split == number)

@@ -18,13 +18,14 @@ _BLOCK = 32  # rows whose screens are pooled at once
 
 
 class Replayed(NamedTuple):
-    """A row of the dataset, its split and episode, its digest, and whether it is kept."""
+    """A row, its split and episode, its digest, whether it is kept, and the score since the reset."""
 
     split: int
     episode: int
     row: Row
     digest: bytes
     kept: bool
+    score: float
 
 
 def replay(
@@ -71,6 +72,7 @@ def replay(
         if want:
             emulator.screens(first[len(waiting)], last[len(waiting)])
             ram, over, lives = emulator.ram(), emulator.game_over(), emulator.lives()
+            score = emulator.score
         reward = 0.0
         if action == RESET:
             emulator.reset()
@@ -78,7 +80,8 @@ def replay(
             reward = emulator.act(action, frames)
         if want:
             expected = check if kept else None
-            waiting.append(_Waiting(number, episode, expected, (ram, step, action, reward, over, lives)))
+            row = (ram, step, action, reward, over, lives)
+            waiting.append(_Waiting(number, episode, expected, score, row))
             if len(waiting) == _BLOCK:
                 yield from _rows(header, pooler.pool(first, last), waiting)
                 waiting.clear()
@@ -90,16 +93,17 @@ class _Waiting(NamedTuple):
     split: int
     episode: int
     check: int | None
+    score: float
     row: tuple[bytes, int, int, float, bool, int]
 
 
 def _rows(header: Header, frames: Sequence[Frame], waiting: Sequence[_Waiting]) -> Iterator[Replayed]:
-    for frame, (split, episode, check, rest) in zip(frames, waiting, strict=True):
+    for frame, (split, episode, check, score, rest) in zip(frames, waiting, strict=True):
         row = Row(frame, *rest)
         digest = row.digest()
         if check is not None and digest[0] != check:
             raise _drift(header, header.splits[split], episode, row.step)
-        yield Replayed(split, episode, row, digest, check is not None)
+        yield Replayed(split, episode, row, digest, check is not None, score)
 
 
 def _drift(header: Header, split: str, episode: int, step: int) -> DriftError:

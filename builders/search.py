@@ -2,9 +2,12 @@
 
 The first phase of Go-Explore with domain knowledge (arXiv 1901.10995). The archive keeps one emulator state
 for each *cell*: the agent's place in steps of 8 values, small objects in steps of 32, the room, level,
-inventory and lives, and the reward so far. Again and again the search returns to a cell and goes on from it
-with random actions, most of them held for several steps, until a life is lost. Half of the returns go to any
-cell, half to the 200 cells with the most reward and rooms. Cells that were returned to often are chosen less.
+inventory and lives, oxygen and fuel, and the reward so far. Again and again the search returns to a cell and
+goes on from it with random actions, most of them held for several steps, until a life is lost. What is the
+same but for the places of agent and objects is one *stage*: a room, with an amount of reward. A quarter of
+the returns each go to any cell, to the 200 cells with the most reward and rooms, to the 20 stages with the
+most, and to a room that was returned to seldom. Cells that were returned to often, or in vain, are chosen
+less.
 
 The cells come from the package's label set v1. An error in it makes the search worse, but not its findings
 wrong: every cell has the actions that lead to it from a reset.
@@ -15,11 +18,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +35,7 @@ from atariari_data.games import game as game_of
 from atariari_data.labels import decoder
 from atariari_data.positions import AXIS
 from builders.audit.branches import Branches
+from builders.digest import frame_digest
 from builders.emulator import FIRE, FRAME_SKIP, NOOP
 from builders.files import new_file
 from builders.recording import refuse_newer
@@ -40,17 +44,23 @@ FORMAT: Final = 1
 STATE_BYTES: Final = 9_000
 """Memory of a kept state, about."""
 GIGABYTES: Final = 2.0
-PRELUDE_NOOPS: Final = 30
-"""Frames of NOOP after the reset, as many as the protocol has at most; then FIRE where the game has it."""
+HOLD_ON: Final = 0.8
+"""How likely the action is that of the step before."""
 
 _STEPS_A_RETURN = 40
-_HOLD_ON = 0.8
-_BEST = 200
+_MOST_NOOPS = 30
+_BEST, _BEST_STAGES = 200, 20
 _KEY = b"atariari"
-_COLUMNS = ("parent", "actions", "ram", "reward", "found", "taken", "state")
+_COLUMNS = ("parent", "actions", "ram", "frame", "reward", "found", "taken", "barren", "state")
 _AGENT, _SMALL, _ANYTHING = 8, 32, 32  # values to a cell
 _EXACT = re.compile(r"(^|_)(room|level|inventory|scene|wave|stage|lives)($|_)")
 _ROOM = re.compile(r"(^|_)(room|room_number|level|level_number|scene|wave|stage)$")
+_LIVES = re.compile(r"(^|_)lives($|_)")
+_STOCK = re.compile(
+    r"^(oxygen_meter_value|fuel_meter_high|divers_collected_count|igloo_blocks_count|dynamite_count)$"
+)
+_STOCK_BANDS = 8
+_ROOM_BYTES = {"pitfall": (1,)}  # the scene, from which the game draws the room; not labelled
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,17 @@ class Cells:
     Attributes:
         sizes: How many neighbouring values count as one, by variable.
         rooms: The variables that say which room, level or wave is on the screen; may be none.
+        stock: The variables that say what the agent has left to go on with; may be none.
+        lives: The variables that say how many lives are left; may be none.
+        room_bytes: Addresses of bytes that say which room is on the screen and are not labelled.
     """
 
     game: str
     sizes: dict[str, int]
     rooms: tuple[str, ...]
+    stock: tuple[str, ...]
+    lives: tuple[str, ...]
+    room_bytes: tuple[int, ...]
 
     @classmethod
     def of(cls, game: str) -> Cells:
@@ -74,22 +90,57 @@ class Cells:
         if not any(v.categories == ("agent_localization",) for v in variables):
             # An agent that stays in the middle, as a tank seen from inside.
             sizes |= {v.name: _ANYTHING for v in variables if v.ordered and AXIS.search(v.name)}
-        return cls(game, sizes, tuple(name for name in sizes if _ROOM.search(name)))
+        rooms, stock, lives = (
+            tuple(name for name in sizes if pattern.search(name)) for pattern in (_ROOM, _STOCK, _LIVES)
+        )
+        return cls(game, sizes, rooms, stock, lives, _ROOM_BYTES.get(game, ()))
 
-    def reader(self) -> Callable[[bytes], tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Return the function that gives the cell and the room of 128 bytes of RAM."""
-        scalars, sizes, rooms = decoder(self.game).scalars, tuple(self.sizes.items()), self.rooms
+    @property
+    def has_rooms(self) -> bool:
+        """Whether the game has more than one room, level or wave that can be told apart."""
+        return bool(self.rooms or self.room_bytes)
 
-        def read(ram: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def reader(self) -> Callable[[bytes], Seen]:
+        """Return the function that tells what 128 bytes of RAM mean to the search."""
+        scalars, sizes, room_bytes = decoder(self.game).scalars, self.sizes, self.room_bytes
+        rooms, stock, lives = self.rooms, self.stock, self.lives
+
+        def read(ram: bytes) -> Seen:
             values = scalars(ram)
-            return tuple(values[name] // size for name, size in sizes), tuple(values[name] for name in rooms)
+            coarse = {name: values[name] // size for name, size in sizes.items()}
+            room = (*(values[name] for name in rooms), *(ram[address] for address in room_bytes))
+            return Seen(
+                (*coarse.values(), *room),
+                room,
+                tuple(coarse[name] for name in stock),
+                tuple(values[name] for name in lives),
+            )
 
         return read
+
+
+class Seen(NamedTuple):
+    """What a RAM means to the search.
+
+    Attributes:
+        cell: All that tells cells apart, but for the reward.
+        room: Which room, level or wave is on the screen.
+        stock: What the agent has left to go on with.
+        lives: How many lives are left.
+    """
+
+    cell: tuple[int, ...]
+    room: tuple[int, ...]
+    stock: tuple[int, ...]
+    lives: tuple[int, ...]
 
 
 def _size(variable: Variable) -> int:
     if _EXACT.search(variable.name):
         return 1
+    if _STOCK.search(variable.name):
+        low, high = variable.values
+        return -(-(high - low + 1) // _STOCK_BANDS)
     return {"agent_localization": _AGENT, "small_object_localization": _SMALL}.get(variable.categories[0], 0)
 
 
@@ -123,11 +174,13 @@ class Archive:
         parent: For each cell, the one that the search had returned to; -1 for the first.
         actions: ALE's action numbers from the parent on, each held for four frames.
         ram: The RAM, 128 bytes.
+        frame: The digest of the pixels (`builders.digest.frame_digest`).
         reward: The sum of rewards since the reset.
         depth: Steps since the reset.
         found: Steps of the search when it was found.
         states: Emulator states; None where memory was full and the state was let go.
         taken: How often the search returned to the cell.
+        barren: How often in a row it found no cell from there.
     """
 
     def __init__(self, game: str, seed: int) -> None:
@@ -137,29 +190,43 @@ class Archive:
         self.parent: list[int] = []
         self.actions: list[bytes] = []
         self.ram: list[bytes] = []
+        self.frame: list[bytes] = []
         self.reward: list[float] = []
         self.depth: list[int] = []
         self.found: list[int] = []
         self.states: list[Any] = []
         self.taken: list[int] = []
+        self.barren: list[int] = []
 
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self.parent)
 
-    def add(self, parent: int, actions: bytes, ram: bytes, reward: float, state: Any) -> None:
+    def add(self, parent: int, actions: bytes, ram: bytes, frame: bytes, reward: float, state: Any) -> None:
         """Add a cell."""
         self.parent.append(parent)
         self.actions.append(actions)
         self.ram.append(ram)
+        self.frame.append(frame)
         self.reward.append(reward)
         self.depth.append(len(actions) + (self.depth[parent] if parent >= 0 else 0))
         self.found.append(self.steps)
         self.states.append(state)
         self.taken.append(0)
+        self.barren.append(0)
+
+    def before(self) -> list[int]:
+        """Return for each cell the last one before it on its path; -1 for the first."""
+        found = []
+        for cell, parent in enumerate(self.parent):
+            latest = cell - 1  # of the same return, unless this cell was the first that it found
+            same = latest > 0 and self.parent[latest] == parent
+            same = same and self.actions[cell].startswith(self.actions[latest])
+            found.append(latest if same else parent)
+        return found
 
     def path(self, cell: int) -> bytes:
-        """Return the actions that lead to a cell from the end of `begin`, each held for four frames."""
+        """Return the actions that lead to a cell from the end of the `opening`, each held for four frames."""
         parts = []
         while cell >= 0:
             parts.append(self.actions[cell])
@@ -167,12 +234,61 @@ class Archive:
         return b"".join(reversed(parts))
 
 
-def begin(console: Branches) -> None:
-    """Reset a game and do what comes before the first cell."""
-    console.reset()
-    console.act(NOOP, PRELUDE_NOOPS)
-    if FIRE in console.minimal_actions:
-        console.act(FIRE, FRAME_SKIP)
+def opening(seed: int, minimal_actions: Sequence[int]) -> list[tuple[int, int]]:
+    """Return what is done after the reset and before the first cell.
+
+    Args:
+        seed: The seed of the search, which gives the number of no-ops, 1 to 30.
+        minimal_actions: The game's minimal action set, as ALE's numbers.
+
+    Returns:
+        Actions, and the frames for which each is held: no-ops, then FIRE where the game has it.
+    """
+    noops = int(np.random.default_rng((seed, 0)).integers(1, _MOST_NOOPS + 1))
+    return [(NOOP, noops), *([(FIRE, FRAME_SKIP)] if FIRE in minimal_actions else [])]
+
+
+class _Stages:
+    """The cells by stage (room, stock and reward), and the stages by room."""
+
+    def __init__(self) -> None:
+        self.of: list[int] = []  # the stage of each cell
+        self.cells: list[list[int]] = []
+        self.room: list[tuple[int, ...]] = []
+        self.value: list[float] = []
+        self.taken: list[int] = []
+        self.rooms: dict[tuple[int, ...], list[int]] = {}
+        self.room_taken: dict[tuple[int, ...], int] = {}
+        self._number: dict[tuple[tuple[int, ...], tuple[int, ...], float], int] = {}
+        self._best: list[int] | None = None
+
+    def add(self, cell: int, seen: Seen, reward: float, value: float, taken: int) -> None:
+        key = (seen.room, seen.stock, reward)
+        stage = self._number.setdefault(key, len(self.cells))
+        if stage == len(self.cells):
+            self.cells.append([])
+            self.room.append(seen.room)
+            self.value.append(-math.inf)
+            self.taken.append(0)
+            self.rooms.setdefault(seen.room, []).append(stage)
+        if value > self.value[stage]:
+            self.value[stage], self._best = value, None
+        self.cells[stage].append(cell)
+        self.of.append(stage)
+        self.take(cell, taken)
+
+    def take(self, cell: int, times: int = 1) -> None:
+        """Note that the search returns to a cell."""
+        stage = self.of[cell]
+        self.taken[stage] += times
+        self.room_taken[self.room[stage]] = self.room_taken.get(self.room[stage], 0) + times
+
+    def best(self) -> list[int]:
+        """Return the stages with the highest values."""
+        if self._best is None:
+            order = np.argsort(-np.array(self.value), kind="stable")
+            self._best = order[:_BEST_STAGES].tolist()
+        return self._best
 
 
 class Search:
@@ -196,21 +312,26 @@ class Search:
         self._read = Cells.of(archive.game).reader()
         self._known: set[tuple[tuple[int, ...], float]] = set()
         self._rooms: list[frozenset[tuple[int, ...]]] = []
+        self._stages = _Stages()
         self._weight = np.zeros(1024)  # how likely a return is; 0 where the state was let go
+        self._hope = np.zeros(1024)  # the same, and less where returns were in vain
         self._value = np.zeros(1024)
         self._best = np.zeros(0, np.intp)
         self._ranked = 0
         if not len(archive):
-            begin(console)
-            archive.add(-1, b"", console.ram(), 0.0, console.keep())
+            console.reset()
+            for action, frames in opening(archive.seed, console.minimal_actions):
+                console.act(action, frames)
+            archive.add(-1, b"", console.ram(), frame_digest(console.frame()), 0.0, console.keep())
         for cell in range(len(archive)):
             self._note(cell)
 
     def reached(self) -> Reached:
         """Return how far the search has come."""
         archive = self.archive
-        rooms = len(frozenset().union(*set(self._rooms)))
-        return Reached(archive.steps, len(archive), max(archive.reward), rooms, max(archive.depth))
+        return Reached(
+            archive.steps, len(archive), max(archive.reward), len(self._stages.rooms), max(archive.depth)
+        )
 
     def go(self, steps: int) -> None:
         """Return to a cell once and go on from it; ``steps`` is where the whole search ends."""
@@ -223,7 +344,7 @@ class Search:
         while len(done) < _STEPS_A_RETURN or before == len(archive) == 1:  # a title or a tune at first
             if archive.steps >= steps:
                 break
-            if generator.random() > _HOLD_ON or action == NOOP:
+            if generator.random() > HOLD_ON or action == NOOP:
                 action = actions[int(generator.integers(len(actions)))]
             reward += console.act(action, FRAME_SKIP)
             done.append(action)
@@ -231,37 +352,59 @@ class Search:
             if console.game_over() or console.lives() < lives:
                 break
             ram = console.ram()
-            if (self._read(ram)[0], reward) not in self._known:
-                archive.add(parent, bytes(done), ram, reward, console.keep())
+            if (self._read(ram).cell, reward) not in self._known:
+                frame = frame_digest(console.frame())
+                archive.add(parent, bytes(done), ram, frame, reward, console.keep())
                 self._note(len(archive) - 1)
         archive.taken[parent] += 1
+        archive.barren[parent] = archive.barren[parent] + 1 if len(archive) == before else 0
+        self._stages.take(parent)
         self._weigh(parent)
         if np.count_nonzero(self._weight[: len(archive)]) > self._most:
             self._let_go()
 
     def _note(self, cell: int) -> None:
         archive = self.archive
-        key, room = self._read(archive.ram[cell])
-        self._known.add((key, archive.reward[cell]))
+        seen = self._read(archive.ram[cell])
+        self._known.add((seen.cell, archive.reward[cell]))
         before = self._rooms[archive.parent[cell]] if archive.parent[cell] >= 0 else frozenset()
-        self._rooms.append(before if room in before else before | {room})
+        self._rooms.append(before if seen.room in before else before | {seen.room})
         if cell == len(self._weight):
-            self._weight, self._value = np.resize(self._weight, 2 * cell), np.resize(self._value, 2 * cell)
+            self._weight, self._hope, self._value = (
+                np.resize(values, 2 * cell) for values in (self._weight, self._hope, self._value)
+            )
         self._value[cell] = archive.reward[cell] + len(self._rooms[cell])
+        self._stages.add(cell, seen, archive.reward[cell], self._value[cell], archive.taken[cell])
         self._weigh(cell)
 
     def _weigh(self, cell: int) -> None:
         archive = self.archive
-        self._weight[cell] = 0.0 if archive.states[cell] is None else 1 / math.sqrt(archive.taken[cell] + 1)
+        kept = archive.states[cell] is not None
+        self._weight[cell] = kept / math.sqrt(archive.taken[cell] + 1)
+        self._hope[cell] = self._weight[cell] / math.sqrt(archive.barren[cell] + 1)
 
     def _choose(self) -> int:
         """Draw the cell to return to."""
-        archive, generator = self.archive, self.archive.generator
-        pool, n = np.arange(len(archive)), len(archive)
-        if generator.random() < 0.5:  # noqa: PLR2004  half of the returns
+        stages, n = self._stages, len(self.archive)
+        way = int(self.archive.generator.integers(4))
+        if way == 0 or (way == 3 and len(stages.rooms) == 1):  # noqa: PLR2004  the last of four
             pool = self._rank(n)
-        weights = np.cumsum(self._weight[pool])
-        return int(pool[np.searchsorted(weights, generator.random() * weights[-1], side="right")])
+            return int(pool[self._draw(self._weight[pool])])
+        if way > 1:
+            among = stages.best()
+            if way == 3:  # noqa: PLR2004
+                rooms = list(stages.rooms)
+                among = stages.rooms[rooms[self._draw(_seldom([stages.room_taken[r] for r in rooms]))]]
+            stage = among[self._draw(_seldom([stages.taken[s] for s in among]))]
+            pool = np.array(stages.cells[stage])
+            if self._hope[pool].any():  # not all let go
+                return int(pool[self._draw(self._hope[pool])])
+        return self._draw(self._hope[:n])
+
+    def _draw(self, weights: npt.NDArray[np.float64]) -> int:
+        cumulative = np.cumsum(weights)
+        at = self.archive.generator.random() * cumulative[-1]
+        return int(np.searchsorted(cumulative, at, side="right"))
 
     def _rank(self, n: int) -> npt.NDArray[np.intp]:
         """Return the best cells, chosen anew each time that the archive has grown by a fiftieth."""
@@ -276,9 +419,14 @@ class Search:
         """Let go of a tenth of the states: those least likely to be returned to, but none of the best."""
         n = len(self.archive)
         held = np.setdiff1d(np.flatnonzero(self._weight[:n]), self._rank(n))
-        for cell in held[np.argsort(self._weight[held], kind="stable")[: self._most // 10]]:
+        for cell in held[np.argsort(self._hope[held], kind="stable")[: self._most // 10]]:
             self.archive.states[cell] = None
-            self._weight[cell] = 0.0
+            self._weigh(cell)
+
+
+def _seldom(taken: list[int]) -> npt.NDArray[np.float64]:
+    weights: npt.NDArray[np.float64] = 1 / np.sqrt(np.array(taken, np.float64) + 1)
+    return weights
 
 
 def search(game: str, console: Branches, steps: int, seed: int) -> Archive:
@@ -315,9 +463,11 @@ def save(archive: Archive, path: Path) -> None:
             "parent": pa.array(archive.parent, pa.int32()),
             "actions": pa.array(archive.actions, pa.binary()),
             "ram": pa.array(archive.ram, pa.binary(128)),
+            "frame": pa.array(archive.frame, pa.binary(16)),
             "reward": pa.array(archive.reward, pa.float64()),
             "found": pa.array(archive.found, pa.int64()),
             "taken": pa.array(archive.taken, pa.int32()),
+            "barren": pa.array(archive.barren, pa.int32()),
             "state": pa.array([s and s.serialize() for s in archive.states], pa.large_binary()),
         }
     ).replace_schema_metadata({_KEY: json.dumps(about)})
@@ -341,11 +491,12 @@ def load(path: Path) -> Archive:
         archive = Archive(about["game"], about["seed"])
         archive.steps = about["steps"]
         archive.generator.bit_generator.state = about["generator"]
-        for parent, actions, ram, reward, found, taken, state in zip(
+        for parent, actions, ram, frame, reward, found, taken, barren, state in zip(
             *(columns[name] for name in _COLUMNS), strict=True
         ):
-            archive.add(parent, actions, ram, reward, None if state is None else ale_py.ALEState(state))
-            archive.found[-1], archive.taken[-1] = found, taken
+            kept = None if state is None else ale_py.ALEState(state)
+            archive.add(parent, actions, ram, frame, reward, kept)
+            archive.found[-1], archive.taken[-1], archive.barren[-1] = found, taken, barren
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} is not an archive of `atariari-data explore`: {error}") from error
     if about["ale_py"] != version("ale-py"):

@@ -16,25 +16,27 @@ from atariari_data.labels import labels as decode
 from atariari_data.positions import things
 from builders.episode import Episode, episode_of
 from builders.files import new_file
-from builders.manifest import Manifest, load_manifest
+from builders.manifest import game_of_config, load_manifest, version_of
 
 FRAMES = 8
 
 
-def show(game: str, out: Path, *, label_set: str = DEFAULT_LABEL_SET, episode: int | None = None) -> Episode:
+def show(
+    config: str, out: Path, *, label_set: str = DEFAULT_LABEL_SET, episode: int | None = None
+) -> Episode:
     """Write the picture of a game, a PNG.
 
     Args:
-        game: Its name.
+        config: ``pong``, ``pong_pretrain`` or ``pong_deep``.
         out: The file; nothing is overwritten.
         label_set: ``v1`` or ``anand2019``.
-        episode: Which to show; by default the test episode with the most rows.
+        episode: Which to show; by default the one of the last split with the most rows.
 
     Returns:
         The episode that it shows.
 
     Raises:
-        UnknownNameError: No such game, label set or episode.
+        UnknownNameError: No such config, label set or episode.
         MissingExtraError: Matplotlib is not installed.
         UsageError: The file already exists.
         DataError: It cannot be written.
@@ -46,12 +48,13 @@ def show(game: str, out: Path, *, label_set: str = DEFAULT_LABEL_SET, episode: i
         if error.name != "matplotlib":
             raise
         raise MissingExtraError("matplotlib", "plots") from error
+    game = game_of_config(config)
     variables = game_of(game).variables(label_set)
-    manifest = load_manifest(game)
+    manifest = load_manifest(config)
     with new_file(out) as part:
-        shown = episode_of(game, episode)
+        shown = episode_of(config, episode)
         figure = picture(
-            title=_title(game, label_set, shown, manifest),
+            title=_title(config, label_set, shown),
             episode=shown,
             things=things(variables),
             values=decode(shown.ram, game, label_set),
@@ -63,8 +66,8 @@ def show(game: str, out: Path, *, label_set: str = DEFAULT_LABEL_SET, episode: i
     return shown
 
 
-def _title(game: str, label_set: str, shown: Episode, manifest: Manifest) -> str:
+def _title(config: str, label_set: str, shown: Episode) -> str:
     return (
-        f"{game_of(game).title}, label set {label_set}: split {shown.split}, episode {shown.number},"
-        f" {len(shown.rows):,} rows (dataset {manifest.dataset_version})"
+        f"{game_of(game_of_config(config)).title}, label set {label_set}: {config}, split {shown.split},"
+        f" episode {shown.number}, {len(shown.rows):,} rows (dataset {version_of(config)})"
     )

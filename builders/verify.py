@@ -12,7 +12,7 @@ import pyarrow as pa
 from atariari_data.errors import AtariariError, DataError
 from atariari_data.labels import labels as decode
 from builders.digest import NULL_ACTION, Row, bytes_digest, episode_digest, frame_digest, split_digest
-from builders.manifest import PRETRAIN, load_manifest, load_recording
+from builders.manifest import frozen_config, game_of_config, load_manifest, load_recording
 from builders.png import from_png
 from builders.recording import LEFT_OUT
 
@@ -40,7 +40,7 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
 
     builder = datasets.load_dataset_builder(atariari_data.dataset.NAME, config, cache_dir=cache_dir)
     config = builder.config.name
-    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits
+    known = frozen_config(config)
     if not Path(builder.cache_dir, "dataset_info.json").is_file():
         raise DataError(
             f"{config} is not built in {builder.cache_dir}.", cure=f"atariari-data build {config}"
@@ -48,11 +48,11 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
     digests = {}
     cure = f"atariari-data build {config} --rebuild"
     frames: set[bytes] = set()
-    for name in (*frozen, LEFT_OUT):
+    for name in (*known.splits, LEFT_OUT):
         try:
             table = builder.as_dataset(split=name).with_format("arrow")
             parts = (table[start : start + _TABLE_ROWS] for start in range(0, len(table), _TABLE_ROWS))
-            if name == LEFT_OUT:
+            if name == LEFT_OUT and known.left_out is None:
                 _check_left_out(config, parts, frames, cure=cure)
             else:
                 digests[name] = split_digest_of(config, name, parts, cure=cure, frames=frames)
@@ -68,7 +68,7 @@ def verify(config: str, *, cache_dir: str | None = None) -> dict[str, str]:
 
 def state_of(config: str, folder: Path) -> str:
     """Digest the files of a built config, and the manifest that they are compared with."""
-    parts = [load_manifest(config.removesuffix(PRETRAIN)).to_bytes()]
+    parts = [load_manifest(config).to_bytes()]
     for file in sorted(folder.iterdir()):
         if file.is_file():
             parts += [file.name.encode(), file.read_bytes()]
@@ -119,7 +119,8 @@ def split_digest_of(
     Raises:
         DataError: The rows differ from the manifest. The message names episode and step if known.
     """
-    frozen = load_manifest(config.removesuffix(PRETRAIN)).configs[config].splits[name]
+    known = frozen_config(config)
+    frozen = known.left_out if name == LEFT_OUT and known.left_out else known.splits[name]
     expected = {episode.number: episode for episode in frozen.episodes}
     found = []
     for number, group in groupby(_rows(config, name, tables, cure), key=lambda pair: pair[0]):
@@ -168,7 +169,7 @@ def _rows(config: str, name: str, tables: Iterable[pa.Table], cure: str) -> Iter
         ram = part["ram"].combine_chunks().flatten().to_numpy().reshape(part.num_rows, -1)
         png = part["frame"].combine_chunks().field("bytes")
         labels = part["labels"].combine_chunks()
-        decoded = decode(ram, config.removesuffix(PRETRAIN))
+        decoded = decode(ram, game_of_config(config))
         wrong = np.zeros(part.num_rows, np.bool_)
         for variable, values in decoded.items():
             wrong |= labels.field(variable).to_numpy() != values

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from atariari_data.errors import UnknownNameError, UsageError
 from atariari_data.games import game
-from builders.manifest import DATASET_VERSION, Manifest, load_manifest, recorded_games
+from builders.manifest import PLAY_VERSION, Manifest, load_manifest, recorded_games
 from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.probes.probe import ProbeRun, TrainRows
@@ -46,7 +46,7 @@ def protocol_digest(label_set: str) -> str:
     """Return a digest of the rules. Results are comparable if they have the same one."""
     rules = {
         "protocol": PROTOCOL,
-        "dataset": DATASET_VERSION,
+        "dataset": PLAY_VERSION,
         "label_set": label_set,
         "probes": [(probe, sorted(load_probe(probe).settings.items())) for probe in PROBES],
         "ranked": [tuple(run) for run in RANKED],

@@ -29,13 +29,14 @@ os.environ.update(
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 GAMES = ("pong", "breakout")
+DEEP_ROWS = {"train": 300, "validation": 100, "test": 200}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Record two games for real, a thousand rows each: made in code, and the same on every machine."""
+    """Record two games for real, a thousand rows each, and deep states of one; the same on every machine."""
     if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
         return  # this process only hands tests out
-    from builders.freeze import record_game
+    from builders.freeze import record_deep_game, record_game
     from builders.record import Protocol
     from builders.recording import PRETRAIN_SPLITS, PROBE_SPLITS
 
@@ -45,6 +46,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     )
     for game in GAMES:
         record_game(game, _FOLDER, num_proc=1, protocols=small, progress=False)
+    record_deep_game("pong", _FOLDER, steps=600, num_proc=1, rows=DEEP_ROWS, progress=False)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

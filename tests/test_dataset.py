@@ -30,6 +30,7 @@ from builders.verify import verify
 from harness.encoders.frame_spec import FrameSpec
 from harness.splits import open_split
 
+CONFIGS = ["breakout", "breakout_pretrain", "pong", "pong_pretrain", "pong_deep"]
 COLUMNS = [
     "frame",
     "ram",
@@ -159,8 +160,7 @@ def test_the_bare_name_is_ours_in_either_order_of_import(order: str, built: str,
         "print(d['test'].num_rows, datasets.get_dataset_config_names('atariari'))"
     )
     rows = load_manifest("pong").configs["pong"].splits["test"].rows
-    names = ["breakout", "breakout_pretrain", "pong", "pong_pretrain"]
-    assert _run(code, tmp_path).strip() == f"{rows} {names}"
+    assert _run(code, tmp_path).strip() == f"{rows} {CONFIGS}"
 
 
 def test_other_names_are_left_to_datasets(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_the_builder_s_configs_are_the_games() -> None:
-    assert sorted(Atariari.builder_configs) == ["breakout", "breakout_pretrain", "pong", "pong_pretrain"]
+    assert sorted(Atariari.builder_configs) == sorted(CONFIGS)
 
 
 def test_frames_on_disk_are_lossless_pngs(built: str) -> None:

@@ -14,14 +14,26 @@ from hypothesis import strategies as st
 import atariari_data
 from atariari_data.errors import AtariariError, DataError, DriftError, UsageError
 from builders import emulator, replay
+from builders.deep import MOST_STEPS, ROWS
 from builders.digest import NULL_ACTION
-from builders.freeze import record_game, replayed_content
-from builders.manifest import Manifest, load_manifest, load_recording, recorded_games
+from builders.freeze import LEARN_SEED, TEST_SEED, record_game, replayed_content
+from builders.manifest import (
+    DEEP,
+    SUFFIXES,
+    Manifest,
+    frozen_config,
+    game_of_config,
+    load_manifest,
+    load_recording,
+    recorded_games,
+)
 from builders.record import PRETRAIN, PROBE, Protocol, record
 from builders.recording import PROBE_SPLITS, Recording
 
 PACKAGE = Path(atariari_data.__file__).parent
 COMMITTED = sorted(file.stem for file in (PACKAGE / "recordings").glob("*.parquet"))
+GAMES = sorted({game_of_config(config) for config in COMMITTED})
+DEEP_CONFIGS = [config for config in COMMITTED if config.endswith(DEEP)]
 
 
 @pytest.fixture
@@ -31,14 +43,14 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_games_of_the_first_version_are_committed() -> None:
     assert {"pong", "breakout", "ms_pacman"} <= set(COMMITTED)
-    assert [
-        f"{g}{s}" for g in sorted({c.removesuffix("_pretrain") for c in COMMITTED}) for s in ("", "_pretrain")
-    ] == COMMITTED
-    assert sum(f.stat().st_size for d in ("recordings", "manifests") for f in (PACKAGE / d).iterdir()) < 10e6
+    assert {f"{game}{suffix}" for game in GAMES for suffix in SUFFIXES} >= set(COMMITTED)
+    assert {f"{game}{suffix}" for game in GAMES for suffix in ("", "_pretrain")} <= set(COMMITTED)
+    folders = ("recordings", "manifests", "coverage")
+    assert sum(f.stat().st_size for d in folders for f in (PACKAGE / d).iterdir()) < 20e6
 
 
 @pytest.mark.usefixtures("committed")
-@pytest.mark.parametrize("config", COMMITTED)
+@pytest.mark.parametrize("config", [config for config in COMMITTED if config not in DEEP_CONFIGS])
 def test_a_committed_recording_replays_and_is_what_the_protocol_says(config: str) -> None:
     recording = load_recording(config)
     protocol = PRETRAIN if config.endswith("_pretrain") else PROBE
@@ -54,7 +66,29 @@ def test_a_committed_recording_replays_and_is_what_the_protocol_says(config: str
 
 
 @pytest.mark.usefixtures("committed")
-@pytest.mark.parametrize("game", sorted({config.removesuffix("_pretrain") for config in COMMITTED}))
+@pytest.mark.parametrize("config", DEEP_CONFIGS)
+def test_a_committed_deep_recording_replays_and_is_what_it_should_be(config: str) -> None:
+    recording, frozen = load_recording(config), frozen_config(config)
+    assert tuple(recording.header.splits) == PROBE_SPLITS
+    assert set(recording.header.lane_seeds) == {LEARN_SEED, TEST_SEED}
+    assert sum(len(lane.action) for lane in recording.lanes) < 1.05 * MOST_STEPS
+    for name, rows in ROWS.items():
+        split = frozen.splits[name]
+        assert 0.5 * rows < split.rows + split.left_out < 1.5 * rows
+        seeds = {
+            seed
+            for lane, seed in zip(recording.lanes, recording.header.lane_seeds, strict=True)
+            if (lane.split == PROBE_SPLITS.index(name)).any()
+        }
+        assert seeds == {TEST_SEED if name == "test" else LEARN_SEED}
+    assert frozen.left_out is not None
+    assert frozen.left_out.rows == sum(split.left_out for split in frozen.splits.values())
+    shortest = min(range(len(recording.lanes)), key=lambda lane: len(recording.lanes[lane].action))
+    assert list(islice(replay.replay(recording, shortest, left_out=True), 60))
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("game", [*GAMES, *DEEP_CONFIGS])
 def test_a_committed_manifest_agrees_with_its_recordings(game: str) -> None:
     manifest = load_manifest(game)
     for config, frozen in manifest.configs.items():
@@ -68,7 +102,7 @@ def test_a_committed_manifest_agrees_with_its_recordings(game: str) -> None:
     assert len(manifest.train_rows_1k) == 1000
     assert max(manifest.train_rows_1k) < manifest.configs[game].splits["train"].rows
     for label_set, statistics in manifest.label_sets.items():
-        names = [v.name for v in atariari_data.game(game).variables(label_set)]
+        names = [v.name for v in atariari_data.game(game_of_config(game)).variables(label_set)]
         assert list(statistics) == names, "run atariari-data relabel after changing annotations"
 
 

@@ -12,12 +12,13 @@ from click.testing import CliRunner, Result
 from atariari_data.errors import DataError
 from builders.audit.branches import Branches
 from builders.cli import cli
+from builders.digest import frame_digest
 from builders.emulator import FRAME_SKIP
-from builders.search import STATE_BYTES, Archive, Cells, Search, begin, load, save, search
+from builders.search import STATE_BYTES, Archive, Cells, Search, load, opening, save, search
 
 
 def _is_same(a: Archive, b: Archive) -> bool:
-    columns = ("parent", "actions", "ram", "reward", "depth", "found", "taken", "steps")
+    columns = ("parent", "actions", "ram", "frame", "reward", "depth", "found", "taken", "barren", "steps")
     return all(getattr(a, name) == getattr(b, name) for name in columns)
 
 
@@ -46,10 +47,13 @@ def test_every_path_leads_to_its_cell_from_a_reset(game: str) -> None:
     archive = search(game, Branches(game, 0), 600, seed=0)
     for cell in np.linspace(0, len(archive) - 1, 10).astype(int):
         console = Branches(game, 0)
-        begin(console)
+        console.reset()
+        for action, frames in opening(archive.seed, console.minimal_actions):
+            console.act(action, frames)
         reward = sum(console.act(action, FRAME_SKIP) for action in archive.path(cell))
         assert len(archive.path(cell)) == archive.depth[cell]
-        assert (console.ram(), reward) == (archive.ram[cell], archive.reward[cell])
+        shown = console.ram(), frame_digest(console.frame()), reward
+        assert shown == (archive.ram[cell], archive.frame[cell], archive.reward[cell])
 
 
 def test_cells_differ_in_what_matters_and_no_cell_is_there_twice() -> None:
@@ -60,7 +64,7 @@ def test_cells_differ_in_what_matters_and_no_cell_is_there_twice() -> None:
     assert "score_0" not in cells.sizes
     archive = search("pong", Branches("pong", 0), 400, seed=0)
     read = Cells.of("pong").reader()
-    keys = [(read(ram)[0], reward) for ram, reward in zip(archive.ram, archive.reward, strict=True)]
+    keys = [(read(ram).cell, reward) for ram, reward in zip(archive.ram, archive.reward, strict=True)]
     assert len(set(keys)) == len(keys)
 
 

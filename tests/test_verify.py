@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from atariari_data.errors import AtariariError
-from builders.manifest import DATASET_VERSION, load_manifest
+from builders.manifest import PLAY_VERSION, load_manifest
 from harness.cli import output
 from harness.cli.main import cli
 from harness.results.canonical import ResultError, whole_as_integers
@@ -251,7 +251,7 @@ def on_the_installed_dataset() -> dict[str, Any]:
     manifest = load_manifest("pong")
     splits = manifest.configs["pong"].splits
     values = fields(1, games=("pong",), suite=("breakout", "pong"), n=splits["test"].rows)
-    values["dataset"]["version"] = DATASET_VERSION
+    values["dataset"]["version"] = PLAY_VERSION
     values["dataset"]["splits"]["pong"] = {
         name: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for name, split in splits.items()
     }

@@ -187,7 +187,7 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
-    from builders.manifest import DATASET_VERSION, load_manifest
+    from builders.manifest import PLAY_VERSION, load_manifest
     from harness.probes.registry import PROBES
     from harness.protocol import PROTOCOL, RANKED, SHOWN, protocol_digest, seeds, settings
     from harness.trivial.store import look_up
@@ -224,7 +224,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "name": PROTOCOL if label_set == DEFAULT_LABEL_SET else f"{PROTOCOL}-{label_set}",
         "digest": protocol_digest(label_set),
         "accepted_until": None,
-        "dataset_version": DATASET_VERSION,
+        "dataset_version": PLAY_VERSION,
         "label_set": label_set,
         "probes": [run._asdict() for run in RANKED],
         "shown": [run._asdict() for run in SHOWN],

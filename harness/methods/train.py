@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from atariari_data.errors import UnknownNameError, UsageError
-from builders.manifest import DATASET_VERSION, PRETRAIN, load_manifest, recorded_games
+from builders.manifest import PLAY_VERSION, PRETRAIN, load_manifest, recorded_games
 from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
 from harness.methods.learner import Learner, read_batches
@@ -274,7 +274,7 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
         raise UsageError(f"{out} is a file.", expected="a new folder, or a run to resume")
     splits = load_manifest(settings.game).configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
-    config = Config(settings=settings, budget=budget, data={"dataset": DATASET_VERSION, **digests})
+    config = Config(settings=settings, budget=budget, data={"dataset": PLAY_VERSION, **digests})
     write_config(out, config)
     return config
 

@@ -169,10 +169,10 @@ def check_manifests(signed: Signed) -> bool:
     Raises:
         ResultError: Rows, digests or variables differ from those of the dataset.
     """
-    from builders.manifest import DATASET_VERSION, load_manifest, recorded_games
+    from builders.manifest import PLAY_VERSION, load_manifest, recorded_games
 
     dataset = signed.dataset
-    if dataset.version != DATASET_VERSION:
+    if dataset.version != PLAY_VERSION:
         return False
     _check_protocol(signed)
     for name, game in signed.games.items():

@@ -12,7 +12,7 @@ from typing import Any, Final
 from blake3 import blake3
 
 from atariari_data.errors import DataError
-from builders.manifest import DATASET_VERSION, Manifest
+from builders.manifest import PLAY_VERSION, Manifest
 from builders.recording import refuse_newer
 from harness.probes.probe import ProbeRun
 from harness.protocol import PROTOCOL, settings
@@ -85,7 +85,7 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
     head = {
         "format": FORMAT,
         "game": manifest.game,
-        "dataset_version": DATASET_VERSION,
+        "dataset_version": PLAY_VERSION,
         "made": made,
         "harness": harness,
         "command": f"{COMMAND} --games {manifest.game}",
