@@ -93,7 +93,21 @@ def test_the_workflow_runs_nothing_of_a_submission(tmp_path: Path) -> None:
                 assert "${{" not in step["run"]  # what is expanded there could carry a shell's text
                 for line in step["run"].splitlines():
                     assert re.match(r"(python|gate/bin/python) -I -m (venv|pip|harness) ", line), line
-    assert re.search(r"==\S", workflow["env"]["HARNESS"])
+    assert re.fullmatch(r"atariari\[leaderboard\]==\S+\n", workflow["env"]["HARNESS"])
+
+
+def test_each_line_of_the_threat_model_has_its_tests() -> None:
+    tests = Path(__file__).parent
+    files = {"a": "leaderboard_attacks", "l": "leaderboard", "s": "site", "f": "forged_results"}
+    text = (tests.parent / "docs" / "leaderboard.md").read_text(encoding="utf-8").split("## Threat model")[1]
+    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(lines) > 10
+    for line in lines:
+        named = re.findall(r"\b([alsf]) `(test_\w+)`", line.split("|")[-2])
+        assert named, line
+        for file, name in named:
+            source = (tests / f"test_{files[file]}.py").read_text(encoding="utf-8")
+            assert f"\ndef {name}(" in source, (file, name)
 
 
 def test_all_but_results_needs_a_maintainer_s_review(tmp_path: Path) -> None:

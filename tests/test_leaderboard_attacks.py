@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
@@ -11,12 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from atariari_data.errors import AtariariError, UsageError
-from harness.leaderboard import site
+from harness.leaderboard import board as board_module
+from harness.leaderboard import notices, site
 from harness.leaderboard.board import KeyList, parse_signers, path_of, read_board
 from harness.leaderboard.create import create
+from harness.leaderboard.entry import NO_CELL, Head, f1_of
 from harness.leaderboard.gate import Verdict, verify
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
@@ -791,3 +795,74 @@ def test_a_signature_counts_for_one_result(board: TestBoard) -> None:
 def test_findings_are_of_the_change_alone(board: TestBoard) -> None:
     verdict: Verdict = board.verify("main")
     assert (verdict.findings, verdict.added, verdict.notices) == ((), (), ())
+
+
+def nudged(board: TestBoard, by: float) -> Result:
+    """Return Alice's result under Bob's name, with F1 of every variable changed a little."""
+    theirs = read(board.folder / path_of(board.result(1).signed)).signed.plain["games"]
+
+    def edit(values: Plain) -> None:
+        for name, game in values["games"].items():
+            columns = theirs[name]["scores"][0]["variables"]
+            for number, row in enumerate(game["scores"][0]["variables"]):
+                row.update({key: columns[key][number] for key in ("f1", "accuracy", "mae", "f1_interval")})
+                accuracy, (low, high) = row["accuracy"], row["f1_interval"]
+                lowest, highest = 2 * accuracy**2 / (1 + accuracy), 2 * accuracy / (1 + accuracy)
+                other = row["f1"] + by if row["f1"] + by < min(highest, high) else row["f1"] - by
+                row["f1"] = round(max(other, lowest, low), 4)
+
+    return edited(board, 9, BOB, edit, encoder="Mine")
+
+
+def test_scores_that_are_nearly_anothers_are_pointed_at(board: TestBoard) -> None:
+    board.place(nudged(board, 0.0006))
+    verdict = board.verify("main")
+    assert not verdict.findings
+    assert any("has nearly the scores of" in notice for notice in verdict.notices), verdict.notices
+
+
+def test_two_seeds_of_one_method_are_not_nearly_the_same() -> None:
+    """The nearest results of docs/results are of one method, trained twice."""
+    folder = Path(__file__).parents[1] / "docs" / "results"
+    heads = [Head.of(read(folder / f"infonce-stdim-{seed}.json").signed) for seed in (0, 1)]
+    games = sorted(set(heads[0].games) & set(heads[1].games))
+    one, two = (np.concatenate([head.games[game].cells for game in games]) for head in heads)
+    both = (one != NO_CELL) & (two != NO_CELL)
+    close = np.abs(f1_of(one[both]) - f1_of(two[both])) <= notices._CLOSE
+    assert both.sum() >= notices._FEWEST_CLOSE
+    assert close.mean() < 0.75 * notices._SHARE_CLOSE
+
+
+def test_executable_bits_on_disk_do_not_matter(board: TestBoard, tmp_path: Path) -> None:
+    """As WSL shows them on every file of a Windows disk."""
+    board.git("config", "core.fileMode", "true")
+    for path in board.folder.rglob("*"):
+        if path.is_file() and ".git" not in path.parts:
+            path.chmod(0o777)
+    submit(write(board.result(3), tmp_path / "r.json"), board.folder)
+    assert not verify(board.folder, "main").findings
+    assert board.git("ls-files", "--stage").count("100755") == 0
+
+
+def test_the_work_is_linear_in_the_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, calls = 300, 0
+    blobs = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + number.to_bytes(32, "big") for number in range(n)]
+    keys = [f"ssh-ed25519 {base64.b64encode(blob).decode()}" for blob in blobs]
+    text = "".join(f'p{i}@example.org namespaces="{NAMESPACE}" {key}\n' for i, key in enumerate(keys))
+
+    def counted(name: str) -> None:
+        real = getattr(board_module, name)
+
+        def call(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(board_module, name, call)
+
+    counted("skeleton")
+    counted("parse_line")
+    assert len(parse_signers(text)) == n
+    listed = KeyList(text, frozenset())
+    assert [listed.owner(PublicKey.from_line(key)) is not None for key in keys] == [True] * n
+    assert calls <= 4 * n

@@ -32,6 +32,7 @@ _NEAR_MAJORITY = 0.002
 _NEARLY_PERFECT = 0.999
 
 NO_CELL = -1
+_CELL = 10_001
 
 KeysAt: TypeAlias = Callable[[PublicKey], KeyList]
 
@@ -69,7 +70,12 @@ def _cell(f1: float | None, accuracy: float | None, majority: float | None, ceil
         return NO_CELL
     if majority is not None and abs(f1 - majority) <= _NEAR_MAJORITY:
         return NO_CELL
-    return round(f1 * 10_000) * 10_001 + round(accuracy * 10_000)
+    return round(f1 * 10_000) * _CELL + round(accuracy * 10_000)
+
+
+def f1_of(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return F1 of cells other than `NO_CELL`, in units of 0.0001."""
+    return cells // _CELL
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from harness.leaderboard.board import (
 )
 from harness.leaderboard.change import Change, Finding, check_change, must_stay, stem
 from harness.leaderboard.entry import Entry, KeysAt, check_entry, uncollected
-from harness.leaderboard.notices import doubts, replacements, returns
+from harness.leaderboard.notices import doubts, near_copies, replacements, returns
 from harness.leaderboard.repository import Blob, BoardError, Past, Repository, RulesAt, Tree
 from harness.leaderboard.together import check_together
 from harness.results.canonical import MAX_BYTES, ResultError
@@ -110,6 +110,7 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
         more, looks = check_change(repository, board, change)
         new_ones = [entry for entry in entries if entry.path in change.added]
         notices += [*looks, *replacements(entries, change.added), *returns(new_ones, withdrawn)]
+        notices += near_copies(entries, change.added)
         if not change.of_rules:
             ours = set(map(printable, change.paths))
             notices += [f"wrong already: {f.path}: {f.error.what}" for f in found if f.path not in ours]

@@ -6,15 +6,22 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
+
 from harness.leaderboard.board import KeyList
-from harness.leaderboard.entry import Entry, latest
-from harness.leaderboard.together import come_back
+from harness.leaderboard.entry import NO_CELL, Entry, f1_of, latest
+from harness.leaderboard.together import come_back, row_of
 from harness.results.result import Signed
 
 _LARGEST_STACK = 16
 _LAYOUTS = ("nchw", "nhwc")
 _OLD_DAYS = 365
 _SECONDS_A_GAME = 5
+_CLOSE = 30
+"""How near two scores are that look copied, in units of 0.0001."""
+_SHARE_CLOSE = 0.9
+"""In what share of the variables."""
+_FEWEST_CLOSE = 12
 
 
 def doubts(signed: Signed, now: datetime) -> Iterator[str]:
@@ -42,6 +49,24 @@ def replacements(entries: Iterable[Entry], added: Iterable[str]) -> Iterator[str
             old, now = (entry.head.suite[0].means.f1 for entry in (older[0], first))
             worse = ", which is lower" if old is not None and (now is None or now < old) else ""
             yield f"{first.path} takes the place of {older[0].path}: suite F1 {old} becomes {now}{worse}"
+
+
+def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str]:
+    """Yield which new results have nearly the scores of somebody else's, as two honest runs do not."""
+    rows = {e.path: row_of(e) for e in entries if e.head.fresh_seed is None}
+    public = [entry for entry in entries if entry.path in rows]
+    for entry in (e for e in public if e.path in added):
+        for other in public:
+            if other.submitter == entry.submitter or other.protocol is not entry.protocol:
+                continue
+            one, two = rows[entry.path], rows[other.path]
+            both = (one != NO_CELL) & (two != NO_CELL)
+            close = int((np.abs(f1_of(one[both]) - f1_of(two[both])) <= _CLOSE).sum())
+            if close >= max(_FEWEST_CLOSE, _SHARE_CLOSE * both.sum()):
+                yield (
+                    f"{entry.path} has nearly the scores of {other.path}: F1 of {close} of {both.sum()} "
+                    f"variables is within {_CLOSE / 10_000}"
+                )
 
 
 def returns(entries: Sequence[Entry], withdrawn: Sequence[Entry]) -> Iterator[str]:

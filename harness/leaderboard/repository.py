@@ -255,8 +255,14 @@ class Repository:
         return Past(order, touched, removed)
 
     def uncommitted(self) -> list[str]:
-        """Return paths that differ between HEAD, the index and the working tree, untracked ones included."""
-        fields = git(self.folder, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+        """Return paths that differ between HEAD, the index and the working tree, untracked ones included.
+
+        Executable bits on disk do not count: some file systems, as WSL's, show them on every file.
+        """
+        plain = ("-c", "core.fileMode=false")
+        fields = git(
+            self.folder, *plain, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"
+        )
         return [_text(field[3:]) for field in fields.split(b"\0")[:-1]]
 
 

@@ -116,7 +116,7 @@ def _commit(
             write()
         except OSError as error:
             raise BoardError(f"{path} cannot be written: {error.strerror or error}.") from error
-        git(folder, "add", "--force", "--", path)
+        git(folder, "add", "--force", "--chmod=-x", "--", path)
         commit(folder, message)
         _gate(folder, base)
     except BaseException:

@@ -127,7 +127,7 @@ def _scores(entries: Sequence[Entry], *, anyone: bool = False) -> Iterator[Probl
     for group in groups.values():
         games = group[0].protocol.games
         starts = np.cumsum([0, *(len(game.variables) for game in games.values())])[:-1]
-        table = np.stack([_row(entry) for entry in group])
+        table = np.stack([row_of(entry) for entry in group])
         for at, entry in enumerate(group):
             informative = table[at] != NO_CELL
             equal = (table[:at] == table[at]) & informative
@@ -147,7 +147,8 @@ def _scores(entries: Sequence[Entry], *, anyone: bool = False) -> Iterator[Probl
                     break
 
 
-def _row(entry: Entry) -> npt.NDArray[np.int32]:
+def row_of(entry: Entry) -> npt.NDArray[np.int32]:
+    """Return the cells of all games of a result's protocol, int32 [v]; `NO_CELL` for games that it lacks."""
     found = entry.head.games
     return np.concatenate(
         [
