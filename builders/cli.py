@@ -362,15 +362,17 @@ def record(name: str, num_proc: int, to: Path, steps: int, memory: float, as_jso
 
 
 @cli.command()
-@click.argument("name", metavar="GAME")
+@click.argument("name", metavar="GAME | GAME_deep")
 @_processes
 @_to
 @json_option
 def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
-    """Write a new manifest for a game after its annotations changed, from the same recordings."""
-    from builders.freeze import relabel_game
+    """Write a new manifest after a game's annotations changed, from the same recordings."""
+    from builders.freeze import relabel as relabel_config
+    from builders.manifest import DEEP
 
-    file = relabel_game(game(name).name, to, num_proc=num_proc)
+    suffix = DEEP if name.endswith(DEEP) else ""
+    file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=num_proc)
     _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
 
 

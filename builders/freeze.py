@@ -27,6 +27,7 @@ from builders.manifest import (
     Config,
     Manifest,
     Statistics,
+    game_of_config,
     load_manifest,
     load_recording,
 )
@@ -135,20 +136,25 @@ def record_deep_game(
     return files
 
 
-def relabel_game(game: str, to: Path, *, num_proc: int) -> Path:
-    """Compute a game's statistics anew from its recording, and write ``manifests/GAME.json`` below a folder.
+def relabel(config: str, to: Path, *, num_proc: int) -> Path:
+    """Compute statistics anew from a recording, and write ``manifests/CONFIG.json`` below a folder.
 
     The installed version of ale-py, which has given what was recorded, joins those that the manifest names.
+
+    Args:
+        config: ``GAME``, whose manifest has ``GAME_pretrain``, too, or ``GAME_deep``.
+        to: The folder.
+        num_proc: Number of processes; it does not affect the result.
 
     Raises:
         UsageError: The file already exists.
         DriftError: The emulator does not give what was recorded.
     """
-    file = to / "manifests" / f"{game}.json"
+    file = to / "manifests" / f"{config}.json"
     _refuse_to_overwrite([file])
-    content = replayed_content(game, num_proc=num_proc)
-    label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
-    manifest = load_manifest(game)
+    content = replayed_content(config, num_proc=num_proc)
+    label_sets = statistics_of(game_of_config(config), content, PROBE_SPLITS.index("test"))
+    manifest = load_manifest(config)
     agree = list(dict.fromkeys([*manifest.ale_py, version("ale-py")]))
     _write(file, replace(manifest, label_sets=label_sets, ale_py=agree).to_bytes())
     return file

@@ -21,6 +21,7 @@ from builders.replay import replay
 from builders.search import Archive, search
 from builders.verify import verify
 from tests.conftest import DEEP_ROWS
+from tools import deep_page
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +149,13 @@ def test_what_is_frozen_is_not_recorded_anew(recordings: Path, deep: str) -> Non
     archive = search("pong", Branches("pong", 1), 50, seed=1)
     with pytest.raises(UsageError, match="different seeds"):
         record_deep("pong_deep", archive, archive, ())
+
+
+def test_the_page_has_the_tables_of_the_committed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATARIARI_RECORDINGS")
+    text = deep_page.PAGE.read_text(encoding="utf-8")
+    assert deep_page.refreshed(text) == text, "run python -m tools.deep_page"
+    games = [found["game"] for found in deep_page.covered()]
+    assert all((deep_page.SHEETS / f"{game}.png").is_file() for game in games)
+    with pytest.raises(DataError, match="no place"):
+        deep_page.refreshed("# A page without marks")
