@@ -92,8 +92,8 @@ def covered() -> list[dict[str, Any]]:
 
 def tables() -> str:
     """Compose the tables."""
-    columns = ("game", "search steps", "score, random play", "score, deep", "human", "DQN")
-    columns += ("rooms, random play", "rooms, deep", "new frames", "newly probed")
+    columns = ["game", "search steps", "score, random play", "score, deep", "human", "DQN"]
+    columns += ["rooms, random play", "rooms, deep", "new frames", "newly probed"]
     lines = [f"| {' | '.join(columns)} |", "| --- " + "| ---: " * 8 + "| --- |"]
     found = covered()
     for c in found:
