@@ -248,6 +248,7 @@ def test_a_copy_of_a_game_that_has_just_begun_has_its_labels() -> None:
             "default mode and difficulty only.*runs mode 3. Modes 1, 2 and 3 draw only",
         ),
         ("Pong", {"difficulty": 1}, "runs difficulty 1.$"),
+        ("SpaceInvaders", {"mode": 8}, "runs mode 8. Modes 8 to 15 do not draw the invaders"),
         ("Pong", {"mode": 1, "difficulty": 3}, "runs mode 1 and difficulty 3.$"),
     ],
 )
