@@ -6,8 +6,7 @@ import pytest
 
 from atariari_data import positions, presence
 from builders.audit.branches import Branches, silenced
-from builders.emulator import NOOP
-from builders.search import begin
+from builders.emulator import FIRE, NOOP
 
 RIGHT, DOWN = 3, 5
 WATER = range(80, 160)
@@ -17,16 +16,23 @@ def _ram(console: Branches) -> npt.NDArray[np.uint8]:
     return np.frombuffer(console.ram(), np.uint8)
 
 
+def _begin(console: Branches) -> None:
+    console.reset()
+    console.act(NOOP, 30)
+    if FIRE in console.minimal_actions:
+        console.act(FIRE, 4)
+
+
 def _play(console: Branches, generator: np.random.Generator, steps: int) -> None:
     for _ in range(steps):
         console.act(int(generator.choice(console.minimal_actions)), 4)
         if console.game_over():
-            begin(console)
+            _begin(console)
 
 
 def test_sharks_and_submarines_stand_where_the_first_of_their_batch_is() -> None:
     console = Branches("seaquest", 0)
-    begin(console)
+    _begin(console)
     console.act(DOWN, 60)  # the game begins when the player dives
     generator, seen = np.random.default_rng(0), 0
     for _ in range(60):
@@ -47,7 +53,7 @@ def test_sharks_and_submarines_stand_where_the_first_of_their_batch_is() -> None
 
 def test_a_rope_swings_in_the_scenes_of_pitfall_that_are_said_to_have_one() -> None:
     console = Branches("pitfall", 1)
-    begin(console)
+    _begin(console)
     found = []
     for _ in range(60):
         scene = _ram(console)[1]
@@ -77,7 +83,7 @@ def test_writing_the_column_moves_what_is_there_and_nothing_that_is_not(
     name: str, thing: str, variable: int, by: int
 ) -> None:
     console = Branches(name, 0)
-    begin(console)
+    _begin(console)
     said, moved = [], []
     generator = np.random.default_rng(0)
     with silenced():
