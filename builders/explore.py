@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +141,5 @@ def draw(archive: Archive, rows: list[Reached], path: Path) -> None:
 
 
 def _check_plots() -> None:
-    with contextlib.suppress(ModuleNotFoundError):
-        return
-    raise MissingExtraError("matplotlib", "plots")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "plots")

@@ -123,8 +123,12 @@ def test_keys_of_other_kinds_are_passed_over(folder: Path, public: PublicKey) ->
 
 
 def test_the_file_may_be_no_such_file_or_no_text(tmp_path: Path) -> None:
-    with pytest.raises(SignatureError, match="cannot be read"):
+    with pytest.raises(SignatureError, match="No such file") as missing:
         allowed_signers.read(tmp_path / "none")
+    assert missing.value.exit_code == 2
+    with pytest.raises(SignatureError, match="cannot be read") as folder:
+        allowed_signers.read(tmp_path)
+    assert folder.value.exit_code == 1
     (tmp_path / "bytes").write_bytes(b"\xff")
     with pytest.raises(SignatureError, match="not UTF-8"):
         allowed_signers.read(tmp_path / "bytes")

@@ -20,6 +20,7 @@ import harness
 from atariari_data.errors import AtariariError, UnknownNameError, UsageError
 from builders.manifest import load_manifest
 from harness.cache import Cache
+from harness.cli.output import default_out
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec
 from harness.probes.adam import fit_anand2019
@@ -27,10 +28,12 @@ from harness.probes.inputs import Split
 from harness.probes.linear import fit_linear
 from harness.protocol import training_rows
 from harness.results.canonical import ResultError
+from harness.results.result import Result, Signed
 from harness.results.result_file import read, write
 from harness.results.verify import verify
 from harness.signing.keys import keygen
 from harness.splits import open_split
+from tests import made_results
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "my_encoder.py"
@@ -396,6 +399,21 @@ def test_wrong_input_is_one_message_and_an_exit_code(
     import re
 
     assert re.search(message, done.stderr), done.stderr
+
+
+def test_no_bar_is_drawn_before_an_encoder_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(EncoderError, match="No such encoder file"):
+        harness.evaluate(tmp_path / "nothing.py", games=["pong"])
+    assert "Embedding" not in capsys.readouterr().err
+
+
+def test_a_result_file_is_named_as_its_encoder() -> None:
+    fields = made_results.fields()
+    fields["encoder"]["name"] = "infonce-stdim"
+    name = default_out(Result(signatures=[], signed=Signed.build(**fields))).name
+    assert name.startswith("infonce-stdim-")
 
 
 def test_a_missing_extra_names_the_command(tmp_path: Path) -> None:

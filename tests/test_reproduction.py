@@ -17,6 +17,7 @@ from harness.cli.main import cli
 from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.fresh import gaps, record_test
 from harness.evaluation.reproduction import reproduce
+from harness.probes.registry import load_probe
 from harness.results.result import Result
 from harness.results.result_file import read, write
 from harness.signing.keys import keygen
@@ -123,6 +124,17 @@ def test_scores_that_were_made_up_are_found(result: Result, encoder: Path) -> No
     wrong = [row.what for row in found.rows if row.decides and not row.agrees]
     assert "pong, linear, all rows: F1 of the variable furthest apart" in wrong
     assert not [what for what in wrong if "1k" in what or "encoder" in what]
+
+
+def test_tolerances_are_by_the_rows_that_a_probe_was_fitted_to(result: Result, encoder: Path) -> None:
+    """A dry run of all rows is a fit to few."""
+    linear = load_probe("linear")
+    assert linear.tolerance(0) == linear.tolerance(1_000)
+    assert linear.tolerance(31_022) < linear.tolerance(1_000)
+    found = reproduce(result, encoder, isolate=False, progress=False)
+    shown = [row.ours for row in found.rows if "furthest apart" in row.what]
+    assert shown
+    assert all(text.endswith(f"at most {linear.tolerance(150).variable}") for text in shown)
 
 
 def test_other_rules_are_not_run(result: Result, encoder: Path) -> None:

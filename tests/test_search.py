@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from atariari_data.errors import DataError
+from atariari_data.errors import DataError, MissingExtraError
 from builders.audit.branches import Branches
 from builders.cli import cli
 from builders.digest import frame_digest
 from builders.emulator import FRAME_SKIP
+from builders.explore import explore
 from builders.search import STATE_BYTES, Archive, Cells, Search, load, opening, save, search
 
 
@@ -40,6 +42,23 @@ def test_stopping_and_going_on_changes_nothing(tmp_path: Path) -> None:
             part = Search(load(tmp_path / "pong.parquet"), Branches("pong", 0))
     assert _is_same(whole.archive, part.archive)
     assert whole.reached() == part.reached()
+
+
+def test_going_on_in_a_new_emulator_keeps_every_path(tmp_path: Path) -> None:
+    """A state of Q*bert goes on wrongly in an emulator that was never stepped."""
+    archive = search("qbert", Branches("qbert", 0), 200, seed=0)
+    save(archive, tmp_path / "qbert.parquet")
+    found = Search(load(tmp_path / "qbert.parquet"), Branches("qbert", 0))
+    while found.archive.steps < 400:
+        found.go(400)
+    for cell in range(len(archive), len(found.archive), 10):
+        console = Branches("qbert", 0)
+        console.reset()
+        for action, frames in opening(archive.seed, console.minimal_actions):
+            console.act(action, frames)
+        for action in found.archive.path(cell):
+            console.act(action, FRAME_SKIP)
+        assert console.ram() == found.archive.ram[cell]
 
 
 @pytest.mark.parametrize("game", ["pong", "montezuma_revenge", "qbert"])
@@ -111,3 +130,14 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="not an archive"):
         load(tmp_path / "x.parquet")
+
+
+def test_without_matplotlib_it_says_so_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [m for m in sys.modules if m.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'atariari\[plots\]'"):
+        explore("pong", tmp_path, steps=200, seed=0)
+    assert not list(tmp_path.iterdir())

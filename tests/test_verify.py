@@ -203,6 +203,9 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert "The key's owner is not verified" in done.stderr
     done = run(cli, ["verify", good, "--allowed-signers", allowed, "--json"])
     assert json.loads(done.stdout)["signed_by_submitter"] is True
+    done = run(cli, ["verify", good, "--allowed-signers", str(tmp_path / "none")])
+    assert done.exit_code == 2
+    assert "No such file" in done.stderr
     bad = tmp_path / "bad.json"
     bad.write_bytes((folder / "result.json").read_bytes().replace(b"Zo", b"Jo"))
     done = run(cli, ["verify", str(bad)])

@@ -55,7 +55,7 @@ def check_key(key: str | None) -> None:
 def default_out(result: Result) -> Path:
     """Return ``results/ENCODER-TIME-RUN.json``."""
     signed = result.signed
-    name = "".join(c if c.isalnum() else "_" for c in signed.encoder.name)
+    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in signed.encoder.name)
     time = signed.finished.replace(":", "").replace("-", "")
     return Path("results") / f"{name}-{time}-{signed.run_id[:4]}.json"
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 from tqdm.auto import tqdm
@@ -207,7 +209,8 @@ def _embed_and_probe(
     games: dict[str, EvaluatedGame] = {}
     encoders: dict[str, Opened] = {}
     stood = []
-    with tqdm(total=rows, unit="frame", desc="Embedding", disable=not options.progress) as bar:
+    with ExitStack() as stack:
+        bar: tqdm[Any] | None = None
         for source, its_games in sources:
             opened = open_encoder(
                 source,
@@ -217,6 +220,10 @@ def _embed_and_probe(
                 cache_dir=options.cache_dir,
             )
             with opened as (loaded, guards):
+                if bar is None:  # not before an encoder that cannot be loaded says so
+                    bar = stack.enter_context(
+                        tqdm(total=rows, unit="frame", desc="Embedding", disable=not options.progress)
+                    )
                 if not options.isolate and isinstance(source, str | Path) and source not in NAMED:
                     options = replace(options, cache=Cache(None))  # nothing shows which files it reads
                 key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"

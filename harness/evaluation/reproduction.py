@@ -10,6 +10,7 @@ from typing import Any
 from atariari_data.errors import UsageError
 from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.evaluate import evaluate
+from harness.probes.probe import ProbeRun, Tolerance
 from harness.probes.registry import load_probe
 from harness.protocol import choose_runs, protocol_digest
 from harness.results.consistency import check
@@ -134,7 +135,8 @@ def _compare(theirs: Signed, ours: Signed) -> Iterator[Compared]:
         for one, other in zip(game.scores, again.scores, strict=True):
             run = one.run
             yield _same(f"{name}, predictions of {run}", one, other, "predictions", decides=False)
-            yield from _scores(f"{name}, {run}", one, other)
+            tolerance = load_probe(run.probe).tolerance(_train_rows(theirs, name, run))
+            yield from _scores(f"{name}, {run}", one, other, tolerance)
 
 
 def _same(what: str, theirs: object, ours: object, field: str, *, decides: bool = True) -> Compared:
@@ -142,7 +144,16 @@ def _same(what: str, theirs: object, ours: object, field: str, *, decides: bool 
     return Compared(what, str(a), str(b), a == b, decides)
 
 
-def _scores(where: str, theirs: ProbeScores, ours: ProbeScores) -> Iterator[Compared]:
+def _train_rows(signed: Signed, game: str, run: ProbeRun) -> int:
+    """Return how many rows a probe was fitted to."""
+    rows = signed.dataset.splits[game]["train"].rows
+    if signed.dry_run_rows is not None:
+        rows = min(rows, signed.dry_run_rows)
+    size = {"full": rows, "1k": 1000}.get(str(run.train_rows), run.train_rows)
+    return min(rows, int(size))
+
+
+def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Tolerance) -> Iterator[Compared]:
     names = theirs.variables.columns["name"], ours.variables.columns["name"]
     if names[0] != names[1]:
         yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
@@ -150,20 +161,18 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores) -> Iterator[Comp
     f1 = theirs.variables.columns["f1"], ours.variables.columns["f1"]
     apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
     worst = max(apart, key=lambda name: apart[name])
-    probe = load_probe(theirs.probe)
-    tolerance = probe.variable_tolerance
     yield Compared(
         f"{where}: F1 of the variable furthest apart",
         "",
-        f"{worst} by {apart[worst]:.4f}, at most {tolerance}",
-        apart[worst] <= tolerance,
+        f"{worst} by {apart[worst]:.4f}, at most {tolerance.variable}",
+        apart[worst] <= tolerance.variable,
     )
     mean = _apart(theirs.means.f1, ours.means.f1)
     yield Compared(
         f"{where}: mean F1",
         _shown(theirs.means.f1),
-        f"{_shown(ours.means.f1)}, at most {probe.mean_tolerance} apart",
-        mean <= probe.mean_tolerance,
+        f"{_shown(ours.means.f1)}, at most {tolerance.mean} apart",
+        mean <= tolerance.mean,
     )
 
 

@@ -89,6 +89,18 @@ class FitProbe(Protocol):
         ...
 
 
+class Tolerance(NamedTuple):
+    """How far F1 of a result may differ on another kind of machine, where features differ in their last bits.
+
+    Attributes:
+        variable: In any variable.
+        mean: In the mean of a game.
+    """
+
+    variable: float
+    mean: float
+
+
 @dataclass(frozen=True)
 class Probe:
     """A probe of `harness.probes.registry.PROBES`.
@@ -98,14 +110,16 @@ class Probe:
         settings: What decides its answer besides the rows; part of the protocol's digest.
         fit: Fits it.
         train_sizes: The training rows that it is fitted to by default.
-        variable_tolerance: The largest difference in a variable's F1 at which a result counts as reproduced
-            on another kind of machine, where features differ in their last bits.
-        mean_tolerance: The same for the mean of a game.
+        tolerances: The differences at which a result counts as reproduced, each from a number of training
+            rows on, fewest first, from 0.
     """
 
     measures: str
     settings: Mapping[str, Any]
     fit: FitProbe
     train_sizes: tuple[TrainRows, ...]
-    variable_tolerance: float
-    mean_tolerance: float
+    tolerances: tuple[tuple[int, Tolerance], ...]
+
+    def tolerance(self, rows: int) -> Tolerance:
+        """Return the tolerance of scores on that number of training rows."""
+        return next(tolerance for least, tolerance in reversed(self.tolerances) if rows >= least)

@@ -10,7 +10,13 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from atariari_data.errors import UsageError
 from harness.signing.sshsig import PublicKey, SignatureError
+
+
+class NoSignersError(SignatureError, UsageError):
+    """There is no such file."""
+
 
 MAX_BYTES = 5_000_000
 _HOW_TO_MAKE = (
@@ -63,11 +69,14 @@ def read(path: str | os.PathLike[str]) -> list[AllowedSigner]:
     although OpenSSH ignores it: a typo must not silently change who is trusted.
 
     Raises:
+        NoSignersError: There is no such file.
         SignatureError: The file or one of its lines cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NoSignersError(f"No such file: {path}.", cure=_HOW_TO_MAKE.format(path)) from error
     except OSError as error:
         raise SignatureError(
             f"{path} cannot be read: {error.strerror or error}.", cure=_HOW_TO_MAKE.format(path)
