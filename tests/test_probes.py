@@ -150,7 +150,7 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     # One basis for both fits: it is a product of the BLAS, and some kernels share its sums among threads.
     basis = Basis.of(train.features)
     rows = {id(split.features): basis.coordinates(split.features) for split in (train, validation, test)}
-    monkeypatch.setattr(Basis, "of", lambda *_: basis)
+    monkeypatch.setattr(Basis, "of", lambda *_, **__: basis)
     monkeypatch.setattr(Basis, "coordinates", lambda _, features: rows[id(features)])
     before, fits = torch.get_num_threads(), []
     try:
