@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 
@@ -144,7 +145,7 @@ def _decoded(decoder: str, png: bytes) -> npt.NDArray[np.uint8]:
     import torch
 
     try:
-        from torchvision import io as images
+        images = importlib.import_module("torchvision.io")
     except (ImportError, RuntimeError, AttributeError) as error:  # of another release than torch
         pytest.skip(f"torchvision does not import: {error}")
     data = torch.frombuffer(bytearray(png), dtype=torch.uint8)
