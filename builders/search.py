@@ -48,13 +48,14 @@ HOLD_ON: Final = 0.8
 """How likely the action is that of the step before."""
 
 _STEPS_A_RETURN = 40
+_MORE_STEPS = {"bowling": 160}  # a ball rolls and pins are set up for longer than 40 steps
 _MOST_NOOPS = 30
 _BEST, _BEST_STAGES = 200, 20
 _KEY = b"atariari"
 _COLUMNS = ("parent", "actions", "ram", "frame", "reward", "found", "taken", "barren", "state")
 _AGENT, _SMALL, _ANYTHING = 8, 32, 32  # values to a cell
-_EXACT = re.compile(r"(^|_)(room|level|inventory|scene|wave|stage|lives)($|_)")
-_ROOM = re.compile(r"(^|_)(room|room_number|level|level_number|scene|wave|stage)$")
+_EXACT = re.compile(r"(^|_)(room|level|inventory|scene|wave|stage|lives|frame_number|pin_existence)($|_)")
+_ROOM = re.compile(r"(^|_)(room|room_number|level|level_number|scene|wave|stage|frame_number_display)$")
 _LIVES = re.compile(r"(^|_)lives($|_)")
 _STOCK = re.compile(
     r"^(oxygen_meter_value|fuel_meter_high|divers_collected_count|igloo_blocks_count|dynamite_count)$"
@@ -310,6 +311,7 @@ class Search:
         self.archive, self._console = archive, console
         self._most = max(_BEST, int(gigabytes * 1e9 / STATE_BYTES))
         self._read = Cells.of(archive.game).reader()
+        self._steps_a_return = _MORE_STEPS.get(archive.game, _STEPS_A_RETURN)
         self._known: set[tuple[tuple[int, ...], float]] = set()
         self._rooms: list[frozenset[tuple[int, ...]]] = []
         self._stages = _Stages()
@@ -341,7 +343,7 @@ class Search:
         console.go_back(archive.states[parent])
         lives, action, reward = console.lives(), NOOP, archive.reward[parent]
         done, before = bytearray(), len(archive)
-        while len(done) < _STEPS_A_RETURN or before == len(archive) == 1:  # a title or a tune at first
+        while len(done) < self._steps_a_return or before == len(archive) == 1:  # a title or a tune at first
             if archive.steps >= steps:
                 break
             if generator.random() > HOLD_ON or action == NOOP:
