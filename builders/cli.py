@@ -111,40 +111,48 @@ def verify(
 @cli.command("list")
 @json_option
 def list_games(as_json: bool) -> None:
-    """List the games with the size of their probing splits and the number of variables."""
-    from builders.manifest import load_manifest, recorded_games
+    """List the games with the size of their splits and the number of variables."""
+    from builders.manifest import DEEP, load_manifest, recorded_configs, recorded_games
     from builders.recording import PROBE_SPLITS
 
     rows = []
     for name in recorded_games():
         manifest = load_manifest(name)
         splits = manifest.configs[name].splits
+        config, deep = name + DEEP, None
+        if config in recorded_configs():
+            deep = sum(s.rows for s in load_manifest(config).configs[config].splits.values())
         rows.append(
             (
                 name,
                 game(name).title,
                 *(splits[s].rows for s in PROBE_SPLITS),
                 sum(len(s.episodes) for s in splits.values()),
+                deep,
                 len(manifest.probed(DEFAULT_LABEL_SET)),
                 len(game(name).variables(DEFAULT_LABEL_SET)),
             )
         )
-    columns = ("game", "title", "train", "validation", "test", "episodes", "probed", "variables")
+    columns = ("game", "title", "train", "validation", "test", "episodes", "deep", "probed", "variables")
     _print(columns, rows, as_json=as_json)
 
 
 @cli.command()
-@click.argument("name", metavar="GAME")
+@click.argument("name", metavar="GAME | GAME_deep")
 @label_set_option
 @json_option
 def info(name: str, label_set: str, as_json: bool) -> None:
-    """Describe a game's variables: RAM address, meaning, statistics, and verdict of the audit."""
-    from atariari_data.evidence import evidence
-    from builders.manifest import load_manifest, recorded_games
+    """Describe a game's variables: RAM address, meaning, statistics, and verdict of the audit.
 
-    known = game(name)
+    The statistics are those of random play, or of the deep states.
+    """
+    from atariari_data.evidence import evidence
+    from builders.manifest import DEEP, load_manifest, recorded_games
+
+    known = game(name.removesuffix(DEEP))
+    config = known.name + (DEEP if name.endswith(DEEP) else "")
     found = evidence(known.name) if label_set == DEFAULT_LABEL_SET else None
-    frozen = load_manifest(known.name).label_sets[label_set] if known.name in recorded_games() else {}
+    frozen = load_manifest(config).label_sets[label_set] if known.name in recorded_games() else {}
     rows = []
     for v in known.variables(label_set):
         s = frozen.get(v.name)

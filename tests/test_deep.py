@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from atariari_data import get_episodes, load_dataset
 from atariari_data.errors import DataError, UnknownNameError, UsageError
 from builders.audit.branches import Branches
+from builders.cli import cli
 from builders.deep import episodes, record_deep
 from builders.freeze import LEARN_SEED, TEST_SEED, record_deep_game, replayed_content
 from builders.manifest import frozen_config, load_manifest, load_recording
@@ -139,6 +143,25 @@ def test_get_episodes_gives_the_deep_episodes_in_the_shapes_of_the_original(deep
         get_episodes("pong", collect_mode="deep", seed=3, cache_dir=deep)
     with pytest.raises(UnknownNameError):
         get_episodes("breakout", collect_mode="deep", cache_dir=deep)
+
+
+def test_the_commands_know_deep_states() -> None:
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        done = CliRunner().invoke(cli, [*arguments, "--json"], standalone_mode=False)
+        assert done.exit_code == 0, done.output
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
+    rows = sum(split.rows for split in frozen_config("pong_deep").splits.values())
+    assert {row["game"]: row["deep"] for row in run("list")} == {"breakout": None, "pong": rows}
+    entropies = [
+        {row["variable"]: row["entropy"] for row in run("info", name)}
+        for name in ("pong", "ALE/Pong-v5_deep")
+    ]
+    expected = load_manifest("pong_deep").label_sets["v1"]
+    assert entropies[1] == {name: s.entropy for name, s in expected.items()} != entropies[0]
+    refused = CliRunner().invoke(cli, ["info", "breakout_deep"])
+    assert refused.exit_code == 2
 
 
 def test_what_is_frozen_is_not_recorded_anew(recordings: Path, deep: str) -> None:
