@@ -10,7 +10,6 @@ pixels are not what the search saw.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -255,8 +254,8 @@ def record_deep(
 
 def _split(tapes: list[Tape], rows: Mapping[str, int], seed: int) -> list[int]:
     """Shuffle the episodes and give validation its share of the rows; train has the rest."""
-    wanted = math.floor(sum(len(tape.ram) for tape in tapes) * rows["validation"])
-    wanted //= rows["train"] + rows["validation"]
+    total = sum(len(tape.ram) for tape in tapes)
+    wanted = total * rows["validation"] // (rows["train"] + rows["validation"])
     split, there = [PROBE_SPLITS.index("train")] * len(tapes), 0
     for number in np.random.default_rng(seed).permutation(len(tapes)).tolist():
         if there >= wanted:

@@ -13,12 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from atariari_data.errors import DataError
 from atariari_data.evidence import evidence
 from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
 from builders.audit.claims import CLEAR
 from builders.audit.verdict import OF_CONCERN, VERDICTS
 from builders.manifest import Manifest
+from tools.marks import between
 
 BEGIN, END = "<!-- audits -->", "<!-- end of audits -->"
 PICTURES = "img/audit"
@@ -106,11 +106,7 @@ def refreshed(text: str) -> str:
     Raises:
         DataError: The document has no such marks.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise DataError("The document has no place for the tables.", expected=f"{BEGIN} and {END}")
-    return f"{head}{BEGIN}\n\n{tables(audits())}\n\n{END}{tail}"
+    return between(text, BEGIN, END, tables(audits()))
 
 
 def main() -> None:

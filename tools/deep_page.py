@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 
 import atariari_data
-from atariari_data.errors import DataError
 from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
 from atariari_data.positions import things
@@ -23,6 +22,7 @@ from builders.files import new_file
 from builders.manifest import DEEP, load_manifest, load_recording
 from builders.recording import PROBE_SPLITS
 from builders.replay import Replayed, replay
+from tools.marks import between
 
 PAGE: Final = Path("docs/deep.md")
 SHEETS: Final = Path("docs/img/deep")
@@ -143,11 +143,7 @@ def refreshed(text: str) -> str:
     Raises:
         DataError: The page has no such marks.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise DataError("The page has no place for the tables.", expected=f"{BEGIN} and {END}")
-    return f"{head}{BEGIN}\n\n{tables()}\n\n{END}{tail}"
+    return between(text, BEGIN, END, tables())
 
 
 def newly_probed(game: str) -> list[str]:
