@@ -43,7 +43,7 @@ class Cause:
         pixels: That differ at that frame, the median.
         overwritten: Share of the writes that the game has put right after one frame.
         side_effects: Other bytes that differ after one frame in at least half of the writes.
-        movement: Of the thing, for positions; None where nothing that moves was seen.
+        movement: How the thing moves, for positions; None if nothing was seen to move.
     """
 
     writes: int

@@ -68,7 +68,7 @@ def seen(
     Args:
         variable: A position.
         values: uint8 [m], on the rows with screens.
-        asked: Of the same rows.
+        asked: The features of the same rows.
         present: bool [m], where the annotations say that the thing is there; by default everywhere.
     """
     everywhere = ~np.isin(values, variable.drawn.absent if variable.drawn else ())

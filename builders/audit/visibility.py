@@ -56,7 +56,7 @@ def parts(episode: npt.NDArray[np.int32], seed: int, *, least: int = 6, blocks: 
 
     Args:
         episode: int [m].
-        seed: Of the shuffle.
+        seed: The seed of the shuffle.
         least: Episodes; where there are fewer, blocks of rows take their place.
         blocks: How many then.
     """

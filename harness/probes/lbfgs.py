@@ -57,7 +57,7 @@ ON_THE_WAY: Final = Tolerance(4e-3, 3e-2)
 AT_THE_END: Final = Tolerance(4e-4, 1e-3)
 """In what is reported, and where the choice is close."""
 CLOSE: Final = 0.003
-"""Of the validation score: what that of a solution on the way may be off by."""
+"""How far the validation score of an unfinished solution may be from that of the finished one."""
 
 
 @dataclass(frozen=True)
