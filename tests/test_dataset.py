@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 import atariari_data
+import harness
 from atariari_data import get_episodes, load_dataset
 from atariari_data.errors import AtariariError, DataError, UnknownNameError, UsageError
 from builders.atariari import CODE, FRESH_CODE, Atariari
@@ -46,9 +47,14 @@ COLUMNS = [
 ]
 
 
-def _run(code: str, cwd: Path) -> str:
+def _run(code: str, cwd: Path, *before: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+        [*before, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -71,6 +77,16 @@ def test_the_cache_is_keyed_by_every_module_that_decides_rows(tmp_path: Path) ->
 def _arrow(cache: Path, split: str) -> Path:
     (file,) = (cache / "atariari" / "pong").rglob(f"atariari-{split}.arrow")
     return file
+
+
+def _read(file: Path) -> pa.Table:
+    with pa.ipc.open_stream(file.read_bytes()) as reader:
+        return reader.read_all()
+
+
+def _write(file: Path, table: pa.Table) -> None:
+    with pa.ipc.new_stream(str(file), table.schema) as writer:
+        writer.write_table(table)
 
 
 def test_splits_rows_and_columns_are_the_manifest_s(built: str) -> None:
@@ -206,15 +222,13 @@ def test_flipped_bytes_in_an_arrow_file_are_found(share: float, copy: Path) -> N
 
 def test_a_changed_row_is_named_by_episode_and_step(copy: Path) -> None:
     file = _arrow(copy, "train")
-    with pa.ipc.open_stream(file.read_bytes()) as reader:
-        table = reader.read_all()
+    table = _read(file)
     at = 123
     ram = table["ram"].combine_chunks().flatten().to_numpy().copy()
     ram[at * 128 + 5] ^= 1
     column = pa.FixedSizeListArray.from_arrays(pa.array(ram), 128)
     changed = table.set_column(table.schema.get_field_index("ram"), table.schema.field("ram"), column)
-    with pa.ipc.new_stream(str(file), table.schema) as writer:
-        writer.write_table(changed)
+    _write(file, changed)
     episode, step = table["episode"][at].as_py(), table["step"][at].as_py()
     with pytest.raises(DataError, match=f"pong, train, episode {episode}, step {step}: the file was changed"):
         verify("pong", cache_dir=str(copy))
@@ -222,16 +236,14 @@ def test_a_changed_row_is_named_by_episode_and_step(copy: Path) -> None:
 
 def test_a_changed_label_is_found(copy: Path) -> None:
     file = _arrow(copy, "test")
-    with pa.ipc.open_stream(file.read_bytes()) as reader:
-        table = reader.read_all()
+    table = _read(file)
     labels = table["labels"].combine_chunks()
     names = [field.name for field in labels.type]
     columns = [labels.field(name) for name in names]
     columns[2] = pa.array(columns[2].to_numpy() ^ (np.arange(len(labels)) == 77), pa.uint8())
     changed = pa.StructArray.from_arrays(columns, names)
     table = table.set_column(table.schema.get_field_index("labels"), table.schema.field("labels"), changed)
-    with pa.ipc.new_stream(str(file), table.schema) as writer:
-        writer.write_table(table)
+    _write(file, table)
     episode, step = table["episode"][77].as_py(), table["step"][77].as_py()
     with pytest.raises(DataError, match=f"pong, test, episode {episode}, step {step}: the labels"):
         verify("pong", cache_dir=str(copy))
@@ -239,10 +251,8 @@ def test_a_changed_label_is_found(copy: Path) -> None:
 
 def test_missing_rows_are_found(copy: Path) -> None:
     file = _arrow(copy, "validation")
-    with pa.ipc.open_stream(file.read_bytes()) as reader:
-        table = reader.read_all()
-    with pa.ipc.new_stream(str(file), table.schema) as writer:
-        writer.write_table(table.slice(1))
+    table = _read(file)
+    _write(file, table.slice(1))
     with pytest.raises(DataError, match="pong, validation"):
         verify("pong", cache_dir=str(copy))
 
@@ -414,10 +424,8 @@ def _cut(file: Path) -> None:
 
 
 def _fewer_rows(file: Path) -> None:
-    with pa.ipc.open_stream(file.read_bytes()) as reader:
-        table = reader.read_all()
-    with pa.ipc.new_stream(str(file), table.schema) as writer:
-        writer.write_table(table.slice(1))
+    table = _read(file)
+    _write(file, table.slice(1))
 
 
 @pytest.mark.parametrize(
@@ -445,19 +453,21 @@ def test_a_damaged_copy_is_built_again_whatever_reads_it(what: str, damage: Any,
     verify("pong", cache_dir=str(copy))
 
 
+def _exchange(file: Path, *columns: str) -> None:
+    """Exchange these columns of two rows."""
+    table = _read(file)
+    order = np.arange(len(table))
+    order[[3, 60]] = order[[60, 3]]
+    for name in columns:
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), table[name].take(pa.array(order)))
+    _write(file, table)
+
+
 def test_an_evaluation_reads_what_the_manifest_says_or_nothing(copy: Path) -> None:
     """Frames and RAM of two rows are exchanged: the same number of rows, and every file can be read."""
     open_split("pong", "test", cache_dir=str(copy))  # verified once, under its content
-    file = _arrow(copy, "test")
-    with pa.ipc.open_stream(file.read_bytes()) as reader:
-        table = reader.read_all()
-    order = np.arange(len(table))
-    order[[3, 60]] = order[[60, 3]]
-    for name in ("frame", "ram", "labels"):
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, table.schema.field(at), table[name].take(pa.array(order)))
-    with pa.ipc.new_stream(str(file), table.schema) as writer:
-        writer.write_table(table)
+    _exchange(_arrow(copy, "test"), "frame", "ram", "labels")
     for split in ("test", "train"):
         with pytest.raises(DataError, match=r"pong, test, episode .*: the file was changed") as raised:
             open_split("pong", split, cache_dir=str(copy))
@@ -468,6 +478,63 @@ def test_what_was_verified_is_not_verified_again(copy: Path, monkeypatch: pytest
     open_split("pong", "test", cache_dir=str(copy))
     monkeypatch.setattr("harness.splits.verify", lambda *_, **__: pytest.fail("verified again"))
     open_split("pong", "train", cache_dir=str(copy))
+
+
+def _dots(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(frames).reshape(len(frames), -1)[:, ::777].astype(np.float32)
+
+
+def test_features_of_a_damaged_copy_are_not_kept(
+    built: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of two test rows are exchanged, then the copy is built again: the score is the right one."""
+    monkeypatch.setenv("ATARIARI_CACHE", str(tmp_path / "features"))
+
+    def scores(cache: str) -> list[float]:
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", Path(cache))
+        found = harness.evaluate(_dots, games=["pong"], name="dots", progress=False)
+        return list(found.to_frame()["f1"])
+
+    _exchange(_arrow(copy, "test"), "frame")
+    with pytest.raises(DataError, match="the file was changed"):
+        scores(str(copy))
+    assert not list((tmp_path / "features").rglob("*.np?"))
+    load_dataset("atariari", "pong", cache_dir=str(copy), download_mode="force_redownload")
+    assert scores(str(copy)) == scores(built)
+
+
+@pytest.fixture
+def read_only(copy: Path) -> Iterator[Path]:
+    """A cache that nobody may write to."""
+    for path in (*copy.rglob("*"), copy):
+        path.unlink() if path.suffix == ".lock" else path.chmod(0o555 if path.is_dir() else 0o444)
+    yield copy
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o755)
+
+
+def test_a_read_only_cache_is_read(read_only: Path, tmp_path: Path) -> None:
+    """The administrator may write everywhere unless this right is dropped."""
+    code = f"""
+import os
+from atariari_data import load_dataset
+try:
+    open(os.path.join({str(read_only)!r}, "new"), "w")
+except OSError as refused:
+    print(type(refused).__name__)
+rows = load_dataset("atariari", "pong", split="test", cache_dir={str(read_only)!r})
+print(len(rows), rows[0]["frame"].size)
+try:
+    load_dataset("atariari", "breakout", cache_dir={str(read_only)!r})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    drop = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    refused, rows, other = _run(code, tmp_path, *drop).splitlines()[:3]
+    assert refused in ("PermissionError", "OSError")
+    assert rows == f"{load_manifest('pong').configs['pong'].splits['test'].rows} (160, 210)"
+    assert other.startswith("DataError")
+    assert "cannot be written" in other
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOLCK, errno.ENOSYS])
