@@ -76,6 +76,21 @@ class Coarse:
         return frames[:, 0, :: self.every, :: self.every].reshape(len(frames), -1)
 
 
+def test_features_that_do_not_fit_into_memory_are_refused_at_the_first_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches = []
+
+    def wide(frames: Frames) -> Frames:
+        batches.append(len(frames))
+        return np.repeat(coarse(frames), 300, axis=1)  # 100,800 features
+
+    monkeypatch.setattr("harness.evaluation.embedding.free_memory", lambda: 1e6)
+    with pytest.raises(UsageError, match=r"not enough memory for the features: .* rows of 100,800"):
+        harness.evaluate(wide, games=["pong"], isolate=False, progress=False)
+    assert sum(batches) < 600
+
+
 def test_an_object_that_cannot_be_hashed_is_an_encoder() -> None:
     found = harness.evaluate(Coarse(), games=["pong"], limit=40, progress=False)
     assert found.signed.encoder.pretraining_data == "not declared"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 
@@ -121,6 +122,35 @@ def test_the_emulator_draws_in_our_palette_and_pools_its_last_two_screens(game: 
         expected = np.maximum(before, emulator._ale.getScreenRGB())
         assert np.array_equal(emulator.frame().rgb(), expected)
         assert emulator.ram() == emulator._ale.getRAM().tobytes()
+
+
+@pytest.mark.parametrize("game", game_names())
+@pytest.mark.parametrize("decoder", ["pillow", "opencv", "torchvision"])
+def test_every_decoder_gives_the_same_pixels(game: str, decoder: str) -> None:
+    emulator = Emulator(game, seed=1)
+    emulator.reset()
+    emulator.act(emulator.minimal_actions[1], 40)
+    frame = emulator.frame()
+    assert np.array_equal(_decoded(decoder, png_of.to_png(frame)), frame.rgb())
+
+
+def _decoded(decoder: str, png: bytes) -> npt.NDArray[np.uint8]:
+    if decoder == "pillow":
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    if decoder == "opencv":
+        import cv2
+
+        decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(decoded)[..., ::-1]
+    import torch
+
+    try:
+        images = importlib.import_module("torchvision.io")
+    except (ImportError, RuntimeError, AttributeError) as error:  # of another release than torch
+        pytest.skip(f"torchvision does not import: {error}")
+    data = torch.frombuffer(bytearray(png), dtype=torch.uint8)
+    pixels = images.decode_png(data, mode=images.ImageReadMode.RGB).permute(1, 2, 0)
+    return np.asarray(pixels)
 
 
 def test_only_one_form_of_a_frame_is_canonical() -> None:

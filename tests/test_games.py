@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import ale_py.roms
 import gymnasium
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from atariari_data import game, game_names, labels
 from atariari_data.errors import UnknownNameError
+from builders.cli import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +51,19 @@ FORMS = (
 def test_every_game_is_known_by_every_form(form: str) -> None:
     for name in game_names():
         assert game(form.format(name.title().replace("_", ""), name)).name == name
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_command_takes_every_form(form: str, tmp_path: Path) -> None:
+    name = form.format("Pong", "pong")
+    for arguments, expected in (
+        (["info", name], 0),
+        (["explore", name, "--steps", "30", "--out", str(tmp_path), "--quiet"], 0),
+        (["record", name, "--to", str(Path(os.environ["ATARIARI_RECORDINGS"]))], 2),  # is there already
+    ):
+        done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+        assert done.exit_code == expected, done.stderr
+        assert "pong" in (done.stdout + done.stderr).lower()
 
 
 @pytest.mark.parametrize("name", game_names())

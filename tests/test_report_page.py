@@ -276,6 +276,9 @@ def test_what_cannot_stand_together_is_refused() -> None:
     one = made()
     with pytest.raises(UsageError, match="Duplicate result"):
         load([one, one])
+    with pytest.raises(UsageError, match="at most 8 results") as raised:
+        load([one] * 9)
+    assert "--csv" in str(raised.value.cure)
     with pytest.raises(UsageError, match="at least one"):
         load([])
     values = fields(1)
