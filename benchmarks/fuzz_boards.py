@@ -331,6 +331,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="Number of the first trial.")
     options = parser.parse_args()
     for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
         os.environ |= {f"{name}_NAME": "Fuzz", f"{name}_EMAIL": "fuzz@example.org"}
@@ -345,7 +346,7 @@ def main() -> None:
         start.commit("Results")
         start.git("gc", "--quiet", "--prune=now")  # few files, so that copies are quick
         shutil.rmtree(start.folder / ".git" / "hooks")
-        for number in range(options.trials):
+        for number in range(options.first, options.first + options.trials):
             outcome, done = trial(start, where, random.Random(options.seed * 1_000_003 + number))  # noqa: S311
             counts[outcome.split(":")[0]] += 1
             if outcome not in {"accepted", "refused"}:

@@ -144,6 +144,7 @@ class TestBoard:
             check=True,
             capture_output=True,
             text=True,
+            errors="surrogateescape",  # a path may be any bytes
             env={**os.environ, **environment},
         )
         return done.stdout
