@@ -1,19 +1,21 @@
 """Compare positions of label set v1 with those that OC_Atari reads from the same RAM, on the test splits.
 
     pip install ocatari
-    python benchmarks/held_out.py [GAME ...] [--rows 3000]
+    python benchmarks/held_out.py [GAME ...] [--rows 3000] [--deep]
 
 OC_Atari (arXiv 2306.08649) was developed independently. Each of our objects is compared with the
 counterpart that agrees on most rows: a single object, the nearest of a kind, or, for slots with changing
 contents, the nearest of all. A constant offset between the two conventions is printed and removed. Only
 coordinates that a variable encodes are compared. r is the correlation of columns and of rows; the error is
-the mean distance along the worse axis.
+the mean distance along the worse axis. "Alone" are the shares of all rows on which only we, or only they,
+have the object.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from itertools import islice
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,7 +25,7 @@ import numpy.typing as npt
 from atariari_data import game as game_of
 from atariari_data import load_dataset, positions
 from atariari_data.positions import things
-from builders.manifest import recorded_games
+from builders.manifest import DEEP, load_manifest, recorded_games
 
 Places = npt.NDArray[np.float64]
 LEAST_ROWS, MANY_ROWS, NEAR, FOLLOWS = 30, 100, 2, 0.95
@@ -39,6 +41,7 @@ class Match(NamedTuple):
     error: float
     near: float
     share: float
+    alone: list[float]
 
 
 def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], Places]:
@@ -78,8 +81,11 @@ def match(what: str, ours: Places, theirs: Places) -> Match | None:
         for a in range(ours.shape[1])
     ]
     near = float((error <= NEAR).mean())
-    share = here.sum() / max(1, np.isfinite(ours).all(1).sum())
-    return Match(what, int(here.sum()), offset.astype(int).tolist(), r, float(error.mean()), near, share)
+    is_ours, is_theirs = np.isfinite(ours).all(1), np.isfinite(theirs).all(-1).any(1)
+    share = here.sum() / max(1, is_ours.sum())
+    alone = [float((is_ours & ~is_theirs).mean()), float((is_theirs & ~is_ours).mean())]
+    shift = offset.astype(int).tolist()
+    return Match(what, int(here.sum()), shift, r, float(error.mean()), near, float(share), alone)
 
 
 def _agrees(found: Match) -> tuple[bool, float]:
@@ -88,16 +94,23 @@ def _agrees(found: Match) -> tuple[bool, float]:
     return follows and found.what != "any", found.near * min(1, found.share + 0.1)
 
 
-def compare(game: str, rows: int) -> None:
+def ram_of(config: str, rows: int) -> npt.NDArray[np.uint8]:
+    """Return rows of the test split at equal distances, uint8 [rows, 128]."""
+    there = load_manifest(config).configs[config].splits["test"].rows
+    split = load_dataset("atariari", config, split="test", streaming=True).select_columns("ram")
+    return np.array([row["ram"] for row in islice(split, 0, None, max(1, there // rows))], np.uint8)
+
+
+def compare(game: str, rows: int, *, deep: bool) -> None:
     try:
         module = importlib.import_module(f"ocatari.ram.{game.replace('_', '')}")
     except ModuleNotFoundError:
         print(f"{game:18} is not in OC_Atari")
         return
-    ram = np.array(load_dataset("atariari", game, split="test").with_format("numpy")[: 2 * rows : 2]["ram"])
-    kinds, places = objects(module, ram.astype(np.uint8))
+    ram = ram_of(game + DEEP if deep else game, rows)
+    kinds, places = objects(module, ram)
     known = {thing.name: thing for thing in things(game_of(game).variables())}
-    for name, found in positions(ram.astype(np.uint8), game).items():
+    for name, found in positions(ram, game).items():
         held = [axis for axis, part in enumerate((known[name].x, known[name].y)) if part]
         axes = [axis for axis in held if np.isfinite(found[:, axis]).any()]
         ours = found[:, axes].astype(np.float64)
@@ -112,7 +125,7 @@ def compare(game: str, rows: int) -> None:
         r = " ".join(f"{value:6.3f}" for value in best.r)
         print(
             f"{game:18} {name:26} {best.what:22} {best.rows:5} {best.offset!s:>10}   {r:14}"
-            f"{best.error:7.1f} {best.near:7.2f}"
+            f"{best.error:7.1f} {best.near:7.2f}      {best.alone[0]:5.2f} {best.alone[1]:5.2f}"
         )
 
 
@@ -120,11 +133,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("games", nargs="*", default=recorded_games())
     parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--deep", action="store_true", help="On deep states in place of random play.")
     options = parser.parse_args()
     print(f"{'game':18} {'ours':26} {'theirs':22} {'rows':>5} {'offset':>10}   ", end="")
-    print(f"{'r':14}{'error':>7} within {NEAR} px")
+    print(f"{'r':14}{'error':>7} within {NEAR} px   we, they alone")
     for game in options.games:
-        compare(game, options.rows)
+        compare(game, options.rows, deep=options.deep)
 
 
 if __name__ == "__main__":

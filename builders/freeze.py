@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from atariari_data.errors import DataError, UsageError
+from atariari_data.errors import UsageError
 from builders.content import Content, config_of, few_rows, statistics_of
 from builders.coverage import coverage
 from builders.deep import ROWS, record_deep
 from builders.digest import frame_digest
 from builders.explore import searched
+from builders.files import new_file
 from builders.manifest import (
     DATASET_VERSION,
     DEEP,
@@ -71,7 +71,8 @@ def record_game(
             label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
     manifest = _manifest(game, [played_by], configs, label_sets, PLAY_VERSION)
     for file, content_bytes in zip(files, [*contents, manifest.to_bytes()], strict=True):
-        _write(file, content_bytes)
+        with new_file(file) as part:
+            part.write_bytes(content_bytes)
     return files
 
 
@@ -132,7 +133,8 @@ def record_deep_game(
     found = coverage(game, archives, random[0], content, seen, refused)
     written = (recording.to_bytes(), manifest.to_bytes(), found)
     for file, content_bytes in zip(files, written, strict=True):
-        _write(file, content_bytes)
+        with new_file(file) as part:
+            part.write_bytes(content_bytes)
     return files
 
 
@@ -156,7 +158,8 @@ def relabel(config: str, to: Path, *, num_proc: int) -> Path:
     label_sets = statistics_of(game_of_config(config), content, PROBE_SPLITS.index("test"))
     manifest = load_manifest(config)
     agree = list(dict.fromkeys([*manifest.ale_py, version("ale-py")]))
-    _write(file, replace(manifest, label_sets=label_sets, ale_py=agree).to_bytes())
+    with new_file(file) as part:
+        part.write_bytes(replace(manifest, label_sets=label_sets, ale_py=agree).to_bytes())
     return file
 
 
@@ -223,15 +226,3 @@ def _refuse_to_overwrite(files: Sequence[Path]) -> None:
             f"{', '.join(there)} already exists.",
             cure="Recordings are never edited: name another folder with --to, or remove the file yourself.",
         )
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        whole = file.with_name(f".{file.name}.{os.getpid()}")
-        whole.write_bytes(content)
-        whole.rename(file)
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be written: {error}", cure="Choose another folder with --to."
-        ) from error
