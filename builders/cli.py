@@ -183,9 +183,11 @@ def info(name: str, label_set: str, as_json: bool) -> None:
 )
 @click.option("--rows", type=click.IntRange(min=200), default=12000, show_default=True, help="Rows of play.")
 @click.option(
-    "--states", type=click.IntRange(min=4), default=24, show_default=True, help="States to write to."
+    "--states", type=click.IntRange(min=4), default=40, show_default=True, help="States to write to."
 )
-@click.option("--search", type=click.IntRange(min=100), default=2000, show_default=True, help="Search steps.")
+@click.option(
+    "--search", type=click.IntRange(min=100), default=20000, show_default=True, help="Search steps."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 @json_option
 def audit(

@@ -18,11 +18,11 @@ from atariari_data.evidence import evidence
 from atariari_data.games import Drawn, Game, Variable, game
 from atariari_data.labels import values_of
 from builders.audit import facts, places, visibility
-from builders.audit.archive import search
 from builders.audit.audit import Budget, audit
 from builders.audit.branches import Branches
-from builders.audit.cause import Axis, Movement, cause, states_of
+from builders.audit.cause import Axis, Cause, Movement, cause, states_of
 from builders.audit.claims import disputes, seen
+from builders.audit.deep import deep, moves_by_place, moves_where_absent
 from builders.audit.features import features
 from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
 from builders.audit.play import Play
@@ -30,6 +30,7 @@ from builders.audit.verdict import OF_CONCERN, VERDICTS, verdict
 from builders.digest import bytes_digest
 from builders.emulator import FIRE, NOOP
 from builders.episode import episode_of
+from builders.freeze import replayed_content
 from tools import audit_page as page
 
 SHIPPED = Path(atariari_data.__file__).parent / "manifests"
@@ -113,18 +114,42 @@ def test_of_two_lags_that_fit_the_same_the_nearer_counts() -> None:
     assert best_lag([0.5, 0.8, 1.0], [-1, 0, 1]) == 1
 
 
-def test_the_search_is_the_same_twice_and_goes_back_to_what_it_kept() -> None:
+def test_deep_states_come_from_every_room() -> None:
+    found = deep("private_eye", Branches("private_eye", 0), steps=1500, seed=0, states=40)
+    rooms = {found.place(ram) for ram in found.ram}
+    assert len(rooms) > 1
+    console = Branches("private_eye", 0)
+    chosen = []
+    for state in found.states:
+        console.go_back(state)
+        chosen.append(found.place(np.frombuffer(console.ram(), np.uint8)))
+    assert len(chosen) <= 40
+    assert set(chosen) == rooms
+
+
+def test_deep_states_are_those_that_were_recorded() -> None:
     console = Branches("pong", 0)
-    first = search("pong", console, 200, seed=3)
-    second = search("pong", Branches("pong", 0), 200, seed=3)
-    assert np.array_equal(first.ram, second.ram)
-    assert len(first.states) > 5
-    console.go_back(first.states[4])
-    assert console.ram() == first.ram[4].tobytes()
+    found = deep("pong", console, steps=1, seed=0, states=3)
+    recorded = {ram.tobytes() for ram in replayed_content("pong_deep", num_proc=1).ram}
+    assert {ram.tobytes() for ram in found.ram} == recorded
+    for state in found.states:
+        console.go_back(state)
+        assert console.ram() in recorded
+    assert found.place(found.ram[0]) == ""
 
 
-def test_the_search_waits_for_a_game_that_begins_with_a_tune() -> None:
-    assert len(search("ms_pacman", Branches("ms_pacman", 0), 200, seed=0).states) > 3
+def test_what_writes_do_is_told_by_room_and_where_the_thing_is_absent() -> None:
+    by_state = np.array([[4, 4], [4, 2], [4, 0], [4, 1]])
+    found = Cause(16, 0.5, 0.5, by_state, 1, 1, 0.0, (), None)
+    there = np.array([True, True, False, False])
+    assert moves_by_place(found, ["room 1", "room 2", "room 2", "room 3"], there) == {
+        "room 1": {"states": 1, "there": 1, "changed": 1.0},
+        "room 2": {"states": 2, "there": 1, "changed": 0.5},
+        "room 3": {"states": 1, "there": 0, "changed": None},
+    }
+    assert moves_by_place(found, [""] * 4, there) == {}
+    assert moves_where_absent(found, ~there) == {"states": 2, "writes": 8, "changed": 0.125}
+    assert moves_where_absent(found, np.zeros(4, np.bool_)) is None
 
 
 def test_the_joystick_is_held_and_tapped() -> None:

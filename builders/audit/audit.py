@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ import numpy.typing as npt
 from atariari_data.games import Game, Variable, parse
 from atariari_data.games import game as game_of
 from atariari_data.labels import values_of
-from atariari_data.positions import things
+from atariari_data.positions import present, things
 from builders.audit import facts
 from builders.audit.alignment import Aligner, Alignment
-from builders.audit.archive import Archive, leaves_its_room, search
 from builders.audit.branches import Branches, silenced
 from builders.audit.cause import Cause, State, cause, states_of, values_to_write
 from builders.audit.claims import Seen, axis_of, disputes, seen
+from builders.audit.deep import Deep, deep, moves_by_place, moves_where_absent
 from builders.audit.features import Features, features
 from builders.audit.information import Coverage, coverage
 from builders.audit.play import Play, replay
 from builders.audit.sight import Sight, Visibility
 from builders.audit.sources import Redundancy, effects, redundancy
-from builders.audit.verdict import verdict
+from builders.audit.verdict import CHANGES, verdict
 from builders.audit.visibility import Guess
 from builders.digest import bytes_digest
 from builders.files import new_file
@@ -35,6 +35,7 @@ from builders.manifest import DATASET_VERSION, load_recording
 from builders.statistics import entropy
 
 FORMAT = 1
+_WRITES = 16  # the least that can contradict an absence
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,15 @@ class Budget:
     Attributes:
         rows: The largest number of rows of recorded play.
         shown: About how many of these rows have their screens kept.
-        search: Steps of the archive search; twenty times as many if recorded play never leaves its room.
-        states: The number of states to write into, half from play and half from the archive.
+        search: Steps of the search for deep states.
+        states: The number of states to write into, half from play and half from the search.
         seed: The seed of the search and of the values written.
     """
 
     rows: int = 12000
     shown: int = 2400
-    search: int = 2000
-    states: int = 24
+    search: int = 20000
+    states: int = 40
     seed: int = 0
 
 
@@ -64,6 +65,8 @@ class Evidence:
     control: tuple[float, float]
     play: Coverage
     archive: Coverage
+    places: Mapping[str, Any]
+    absence: Mapping[str, Any] | None
     alignment: Alignment | None
     seen: Seen | None
     visibility: Visibility | None
@@ -76,8 +79,9 @@ class Scene:
     """What the variables of a game are checked against."""
 
     play: Play
-    archive: Archive
+    deep: Deep
     states: Sequence[State]
+    where: Sequence[str]
     actions: npt.NDArray[np.uint8]
     asked: Features
     sight: Sight
@@ -91,15 +95,14 @@ def look(game: str, budget: Budget) -> Scene:
     half = max(1, budget.states // 2)
     play = replay(recording, lambda s: Branches(game, s), rows=budget.rows, shown=budget.shown, states=half)
     console = Branches(game, budget.seed)
-    steps = budget.search * (1 if leaves_its_room(game, play.ram) else 20)
-    archive = search(game, console, steps, budget.seed)
-    chosen = np.unique(np.linspace(0, len(archive.states) - 1, half).round().astype(int))
-    kept = [*play.states, *(archive.states[i] for i in chosen)]
+    found = deep(game, console, steps=budget.search, seed=budget.seed, states=half)
+    kept = [*play.states, *found.states]
     actions = facts.controlled(console, kept)
     states, asked = states_of(console, kept), features(play.pooled)
     changing = effects(console, states, play.ram, np.random.default_rng(budget.seed))
     sight = Sight(play, asked, budget.seed)
-    return Scene(play, archive, states, actions, asked, sight, changing, console)
+    where = [found.place(state.ram) for state in states]
+    return Scene(play, found, states, where, actions, asked, sight, changing, console)
 
 
 def audit(game: Game, label_set: str, budget: Budget) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def audit(game: Game, label_set: str, budget: Budget) -> dict[str, Any]:
         "rows": len(scene.play.ram),
         "screens": len(scene.play.shown),
         "states": len(scene.states),
-        "cells": len(scene.archive.states),
+        "cells": len(scene.deep.ram),
         "variables": {name: _stored(v, e) for name, (v, e) in found.items()},
     }
 
@@ -188,25 +191,33 @@ def summary(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[objec
 
 
 def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> Iterator[Evidence]:
-    play, archive = scene.play, scene.archive
+    play, reached_ram = scene.play, scene.deep.ram
     generator = np.random.default_rng(budget.seed)
     aligner = Aligner(play, scene.asked)
     ram = np.array([state.ram for state in scene.states])
     beside = _beside(variables, ram)
-    on_shown = _beside(variables, play.ram[play.shown])
-    controls = {v.name: facts.control(values_of(v)[scene.actions[..., v.address]]) for v in variables}
+    there, on_shown = present(variables, ram), present(variables, play.ram[play.shown])
+    stated = present([_unconditional(v) for v in variables], ram)
+    in_play = scene.actions[: len(play.states)]  # deep states are often ones in which the game waits
+    controls = {v.name: facts.control(values_of(v)[in_play[..., v.address]]) for v in variables}
     together = {name: thing.variables for thing in things(variables) for name in thing.variables}
+    causes: dict[str, Cause] = {}
     for variable in variables:
         table = values_of(variable)
-        values, reached = table[play.ram[:, variable.address]], table[archive.ram[:, variable.address]]
-        both = np.concatenate([values, reached])
+        both = np.concatenate([table[rows[:, variable.address]] for rows in (play.ram, reached_ram)])
         writes = values_to_write(variable, both, generator)
-        there = _present(beside[variable.name])
-        caused = cause(scene.console, scene.states, variable, table, writes, there)
-        present = _present(on_shown[variable.name])
-        in_play = seen(variable, values[play.shown], scene.asked, present) if axis_of(variable) else None
+        here = there[variable.name]
+        causes[variable.name] = cause(scene.console, scene.states, variable, table, writes, here)
+    absences = {name: moves_where_absent(caused, ~stated[name]) for name, caused in causes.items()}
+    for variable in variables:
+        table, caused, absence = values_of(variable), causes[variable.name], absences[variable.name]
+        values, reached = table[play.ram[:, variable.address]], table[reached_ram[:, variable.address]]
+        both = np.concatenate([values, reached])
+        here, shown = there[variable.name], on_shown[variable.name]
+        on_screen = seen(variable, values[play.shown], scene.asked, shown) if axis_of(variable) else None
         moved = controls[variable.name]
-        at_once = max(controls[name][1] for name in together.get(variable.name, (variable.name,)))
+        of_thing = together.get(variable.name, (variable.name,))
+        at_once = max(controls[name][1] for name in of_thing)
         met = coverage(both, variable.values)
         own = play.ram[:, variable.address]
         yield Evidence(
@@ -214,13 +225,16 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
             control=moved,
             play=coverage(values, variable.values),
             archive=coverage(reached, variable.values),
-            alignment=aligner.align(values, in_play),
-            seen=in_play,
-            visibility=scene.sight.look(variable, values[play.shown], in_play, present),
+            places=moves_by_place(caused, scene.where, here),
+            absence=absence,
+            alignment=aligner.align(values, on_screen),
+            seen=on_screen,
+            visibility=scene.sight.look(variable, values[play.shown], on_screen, shown),
             redundancy=redundancy(values, play.ram, variable.address, scene.changing),
             disputes=[
                 *facts.contradictions(variable, values, own, met, play, (moved[0], at_once)),
-                *disputes(variable, entropy(values), caused.movement, in_play, beside[variable.name]),
+                *disputes(variable, entropy(values), caused.movement, on_screen, beside[variable.name]),
+                *_moved_though_absent([absences[name] for name in of_thing]),
             ],
         )
 
@@ -237,9 +251,22 @@ def _beside(variables: Sequence[Variable], ram: npt.NDArray[np.uint8]) -> Mappin
     return found
 
 
-def _present(places: Place | None) -> npt.NDArray[np.bool_] | None:
-    """Return on which rows there is such a thing."""
-    return None if places is None else np.array(~np.isnan(places).all(axis=1))
+def _unconditional(variable: Variable) -> Variable:
+    """Return the variable without what its own byte says of its absence, which a write replaces."""
+    drawn = variable.drawn and replace(variable.drawn, absent=())
+    there = tuple(tuple(c for c in case if c.address != variable.address) for case in variable.there)
+    return replace(variable, drawn=drawn, there=() if () in there else there)
+
+
+def _moved_though_absent(absences: Sequence[Mapping[str, Any] | None]) -> Iterator[str]:
+    """Contradict an absence if writing each of the thing's variables shows.
+
+    Where only some do, another thing is drawn elsewhere: games with more things than sprites share these by
+    row, so that the row of a thing that is not there may move others.
+    """
+    if all(a and a["writes"] >= _WRITES and a["changed"] >= CHANGES for a in absences):
+        shares = " and ".join(f"{a['changed']:.0%} of {a['writes']}" for a in absences if a)
+        yield f"said to be absent, but {shares} writes there show"
 
 
 def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
@@ -270,6 +297,8 @@ def _stored(variable: Variable, evidence: Evidence) -> dict[str, Any]:
             ],
             "better_source": evidence.redundancy.better,
         },
+        "places": evidence.places,
+        "absence": evidence.absence,
         "disputes": list(evidence.disputes),
     }
     if caused.movement:

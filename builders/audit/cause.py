@@ -39,6 +39,7 @@ class Cause:
         writes: How many were made, each another value in some state.
         changed: Share of them after which the screen is another within four frames.
         changed_states: Share of the states in which any of them did.
+        by_state: int64 [states, 2], for each state its writes and how many of them changed the screen.
         lag: Frames until then, the most common; 1 is the first frame after the write. None if never.
         pixels: That differ at that frame, the median.
         overwritten: Share of the writes that the game has put right after one frame.
@@ -49,6 +50,7 @@ class Cause:
     writes: int
     changed: float
     changed_states: float
+    by_state: npt.NDArray[np.int64]
     lag: int | None
     pixels: int
     overwritten: float
@@ -144,6 +146,7 @@ def cause(
     """
     counted = present if present is not None and present.any() else np.ones(len(states), np.bool_)
     lags, sizes, overwritten, sides = list[int](), list[int](), 0, Counter[int]()
+    by_state = np.zeros((len(states), 2), np.int64)
     states_changed = writes = 0
     movements: list[list[tuple[int, npt.NDArray[np.int64], Array]]] = [[] for _ in range(FRAMES)]
     moves = variable.ordered and AXIS.search(variable.name) is not None
@@ -157,6 +160,7 @@ def cause(
             after.append(table[ram[:, address]])
             differs = (screens != state.screens).sum(axis=(1, 2))
             any_changed |= bool(differs.any())
+            by_state[number] += (1, bool(differs.any()))
             if not counted[number]:
                 continue
             writes += 1
@@ -178,6 +182,7 @@ def cause(
         writes=writes,
         changed=len(lags) / max(writes, 1),
         changed_states=states_changed / max(int(counted.sum()), 1),
+        by_state=by_state,
         lag=Counter(lags).most_common(1)[0][0] if lags else None,
         pixels=int(np.median(sizes)) if sizes else 0,
         overwritten=overwritten / max(writes, 1),

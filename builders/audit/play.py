@@ -97,7 +97,7 @@ def replay(recording: Recording, console_of: Any, *, rows: int, shown: int, stat
     for lane, seed in zip(lanes, seeds, strict=True):
         pooler, console = Pooler(), console_of(seed)
         first = len(tape.rows)
-        for row in _walk(lane, console, share):
+        for row in walk(lane, console, share):
             number = len(tape.rows)
             tape.rows.append(row)
             if (number - first) % every_block < BLOCK:
@@ -125,7 +125,7 @@ def replay(recording: Recording, console_of: Any, *, rows: int, shown: int, stat
     )
 
 
-def _walk(lane: Lane, console: Branches, rows: int) -> Iterator[tuple[bytes, int, int, float, float, int]]:
+def walk(lane: Lane, console: Branches, rows: int) -> Iterator[tuple[bytes, int, int, float, float, int]]:
     """Do what a lane did; stop at each row, before its action."""
     gained = lost = 0.0
     before, step, done = -1, 0, 0
