@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from atariari_data.games import game as game_of
 from atariari_data.labels import labels as decode
+from atariari_data.positions import present
 from builders.digest import bytes_digest, episode_digest, split_digest
 from builders.manifest import DEEP, Config, Episode, Split, Statistics
 from builders.recording import Recording
-from builders.statistics import MIN_ENTROPY, ceiling, entropy
+from builders.statistics import MIN_ENTROPY, MIN_PRESENT, ceiling, entropy
 
 _FEW_ROWS = 1000
 _FEW_ROWS_SEED = 1000
@@ -71,11 +72,13 @@ def statistics_of(game: str, content: Content, test: int) -> dict[str, dict[str,
     for label_set in game_of(game).label_sets:
         found[label_set] = {}
         decoded = decode(content.ram, game, label_set)
+        there = present(game_of(game).variables(label_set), content.ram)
         for variable in game_of(game).variables(label_set):
             values = decoded[variable.name]
             nats = entropy(values)
             f1, accuracy = ceiling(values[rows], frame)
-            probed = variable.visible and nats >= MIN_ENTROPY
+            often = float(there[variable.name].mean()) >= MIN_PRESENT
+            probed = variable.visible and often and nats >= MIN_ENTROPY
             found[label_set][variable.name] = Statistics(
                 round(nats, 4), probed, round(f1, 4), round(accuracy, 4)
             )

@@ -68,7 +68,8 @@ class Statistics:
 
     Attributes:
         entropy: Entropy in nats, over the rows of all splits, left-out rows included.
-        probed: Whether the entropy is at least 0.6 and the screen shows the variable.
+        probed: Whether the entropy is at least 0.6, the screen shows the variable, and its thing is there
+            on at least 5 % of the rows.
         ceiling_f1: Best weighted F1 of a function of a single frame on the test split.
         ceiling_accuracy: Best accuracy of such a function; see `builders.statistics.ceiling`.
     """

@@ -156,7 +156,7 @@ def picture(
         _MARGIN,
         top + 8,
         f"How often each value occurs, in the {len(episode.lane_ram):,} rows of lane {episode.lane} (all"
-        " splits). Blue: probed. Gray: not probed, under 0.6 nats over the whole config or not on screen.",
+        " splits). Blue: probed. Gray: not probed, under 0.6 nats over the whole config or hardly on screen.",
         9,
     )
     _histograms(page, top + _SECTION, lane_values, statistics)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-MIN_ENTROPY = 0.6
+MIN_ENTROPY = 0.6  # nats, below which a variable is not probed
+MIN_PRESENT = 0.05  # share of the rows with its thing, likewise
 Labels = npt.NDArray[np.uint8]
 
 

@@ -194,6 +194,54 @@ def test_how_often_the_joystick_counts() -> None:
     assert facts.control(values[:0]) == (0.0, 0.0)
 
 
+def _facts_of(variable: Variable, values: np.ndarray[Any, Any], play: Play, moved: facts.Moved) -> list[str]:
+    own = values.astype(np.uint8)
+    return list(facts.contradictions(variable, own, own, coverage(own, variable.values), play, moved))
+
+
+def _play(rows: int, lost: np.ndarray[Any, Any] | None = None) -> Play:
+    none, screens = np.zeros(rows), np.zeros((0, 210, 160), np.uint8)
+    return Play(
+        ram=np.zeros((rows, 128), np.uint8),
+        episode=np.zeros(rows, np.int32),
+        step=np.arange(rows, dtype=np.int32),
+        gained=none,
+        lost=none if lost is None else lost,
+        lives=np.zeros(rows, np.uint8),
+        shown=np.zeros(0, np.intp),
+        pooled=screens,
+        last=screens,
+        states=[],
+        at=np.zeros(0, np.intp),
+    )
+
+
+@pytest.mark.parametrize(
+    ("moved", "disputed"),
+    [
+        (facts.Moved(0.05, 0.05, 0.0), True),
+        (facts.Moved(0.9, 0.1, 0.8), True),
+        (facts.Moved(0.9, 0.1, 0.1), False),
+        (facts.Moved(0.9, 0.6, 0.8), False),
+        (facts.Moved(0.4, 0.0, 0.8), False),
+    ],
+    ids=["not moved", "follows", "slow as all else", "at once", "seldom"],
+)
+def test_the_agents_place_answers_the_joystick(moved: facts.Moved, disputed: bool) -> None:
+    player = Variable("player_x", 0, values=(0, 159), categories=("agent_localization",))
+    assert bool(_facts_of(player, np.arange(50), _play(50), moved)) is disputed
+
+
+def test_a_score_that_falls_from_its_start_is_no_contradiction() -> None:
+    """Private Eye begins with 1000 points and takes some away."""
+    lost = np.repeat([0.0, 100.0, 300.0, 700.0], 25)
+    thousands = Variable("score_1000s", 0, unit="points", values=(0, 99))
+    right, wrong = (1050 - lost) // 1000, (2050 - lost) // 1000
+    still = facts.Moved(0.0, 0.0, 0.0)
+    assert _facts_of(thousands, right, _play(100, lost), still) == []
+    assert _facts_of(thousands, 2 - wrong, _play(100, lost), still)
+
+
 def _moved(offset: int, second: int | None = None) -> Movement:
     """Return what writing 20 values into 10 states moves: a block of 8 pixels, and perhaps another one."""
     value = np.tile(np.arange(20, 60, 2), 10)
@@ -248,23 +296,7 @@ def test_where_writing_moves_it_is_compared_with_where_it_is_said_to_be(
 )
 def test_a_clock_goes_one_way(values: np.ndarray[Any, np.dtype[np.int64]], disputed: bool) -> None:
     clock = Variable("clock_seconds", 0, unit="s", values=(0, 59))
-    rows, none, screens = len(values), np.zeros(len(values)), np.zeros((0, 210, 160), np.uint8)
-    play = Play(
-        ram=np.zeros((rows, 128), np.uint8),
-        episode=np.zeros(rows, np.int32),
-        step=np.arange(rows, dtype=np.int32),
-        gained=none,
-        lost=none,
-        lives=np.zeros(rows, np.uint8),
-        shown=np.zeros(0, np.intp),
-        pooled=screens,
-        last=screens,
-        states=[],
-        at=np.zeros(0, np.intp),
-    )
-    seconds = values.astype(np.uint8)
-    met = coverage(seconds, clock.values)
-    assert bool(list(facts.contradictions(clock, seconds, seconds, met, play, (0.0, 0.0)))) is disputed
+    assert bool(_facts_of(clock, values, _play(len(values)), facts.Moved(0.0, 0.0, 0.0))) is disputed
 
 
 @pytest.fixture(scope="module")

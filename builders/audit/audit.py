@@ -201,6 +201,7 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
     in_play = scene.actions[: len(play.states)]  # deep states are often ones in which the game waits
     controls = {v.name: facts.control(values_of(v)[in_play[..., v.address]]) for v in variables}
     together = {name: thing.variables for thing in things(variables) for name in thing.variables}
+    at_once = {name: max(controls[n][1] for n in names) for name, names in together.items()}
     causes: dict[str, Cause] = {}
     for variable in variables:
         table = values_of(variable)
@@ -215,14 +216,15 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
         both = np.concatenate([values, reached])
         here, shown = there[variable.name], on_shown[variable.name]
         on_screen = seen(variable, values[play.shown], scene.asked, shown) if axis_of(variable) else None
-        moved = controls[variable.name]
         of_thing = together.get(variable.name, (variable.name,))
-        at_once = max(controls[name][1] for name in of_thing)
+        ever, soon = controls[variable.name]
+        others = max((share for name, share in at_once.items() if name not in of_thing), default=0.0)
+        moved = facts.Moved(ever, at_once.get(variable.name, soon), others)
         met = coverage(both, variable.values)
         own = play.ram[:, variable.address]
         yield Evidence(
             cause=caused,
-            control=moved,
+            control=(ever, soon),
             play=coverage(values, variable.values),
             archive=coverage(reached, variable.values),
             places=moves_by_place(caused, scene.where, here),
@@ -232,7 +234,7 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
             visibility=scene.sight.look(variable, values[play.shown], on_screen, shown),
             redundancy=redundancy(values, play.ram, variable.address, scene.changing),
             disputes=[
-                *facts.contradictions(variable, values, own, met, play, (moved[0], at_once)),
+                *facts.contradictions(variable, values, own, met, play, moved),
                 *disputes(variable, entropy(values), caused.movement, on_screen, beside[variable.name]),
                 *_moved_though_absent([absences[name] for name in of_thing]),
             ],
