@@ -56,7 +56,7 @@ def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], 
     kinds, places = [""] * count, np.full((len(rows), count, 2), np.nan)
     for i, row in enumerate(rows):
         for j, seen in enumerate(row):
-            if seen is not None and seen[0] != "NoObject" and None not in seen:
+            if seen is not None and not seen[0].startswith("NoObject") and None not in seen:
                 kinds[j], places[i, j] = seen[0], seen[1:]
     return kinds, places
 
