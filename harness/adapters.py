@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest, files_digest
@@ -34,7 +34,7 @@ def load_encoder(
     *,
     weights: str | Path | None = None,
     device: str | None = None,
-    spec: FrameSpec | None = None,
+    spec: FrameSpec | Mapping[str, Any] | str | None = None,
     pool: Pool | None = None,
     name: str | None = None,
     batch_size: int | None = None,
@@ -63,7 +63,7 @@ def load_encoder(
         MissingExtraError: It needs a package that is not installed.
     """
     request = Request(
-        spec=spec,
+        spec=None if spec is None else FrameSpec.of(spec),
         pool=pool,
         name=name,
         weights=None if weights is None else Path(weights),
@@ -150,8 +150,8 @@ def _from_python(path: Path, request: Request) -> LoadedEncoder:
     module = import_file(home)
     found = find_encoder(module, home)
     own = getattr(module, "spec", None)
-    if request.spec is None and isinstance(own, FrameSpec) and not hasattr(found, "spec"):
-        request = replace(request, spec=own.validate())
+    if request.spec is None and own is not None and not hasattr(found, "spec"):
+        request = replace(request, spec=FrameSpec.of(own))
     source = (file_digest(path), "file")
     request = replace(request, home=home, source=source, name=request.name or name_of(found) or path.stem)
     loaded = adapt(found, request)
@@ -159,7 +159,7 @@ def _from_python(path: Path, request: Request) -> LoadedEncoder:
         with contextlib.suppress(AtariariError):  # it fails again where it is reported
             loaded.embed(sample_frames(loaded.spec, 1))
     if home.neighbours:
-        digest = files_digest(path, home.neighbours)
+        digest = files_digest(path, home.neighbours, home.folder)
         loaded = replace(loaded, source_digest=digest, source_kind="files")
     return loaded
 
@@ -169,7 +169,7 @@ def _from_program(path: Path, request: Request) -> LoadedEncoder:
         raise EncoderError(f"{path.name} contains its weights.", cure="Remove the option for weights.")
     program = load_program(path, request.spec, request.device)
     data = [p for p in path.parent.glob(f"{path.name}*") if p.suffix in {".data", ".onnx_data"}]
-    source = (files_digest(path, data), "files" if data else "file")
+    source = (files_digest(path, data, path.parent), "files" if data else "file")
     if isinstance(program, OnnxEncoder):
         request = replace(request, device=None)  # it is on its device already
     return adapt(program, replace(request, source=source, name=request.name or path.stem))

@@ -195,7 +195,8 @@ def test_files_that_hold_an_encoder(write: Write, text: str, shape: tuple[int, .
         ("encoder = None", "Not an encoder"),
         (f"class E:\n  def __init__(self, depth, feature_size): pass\n  {ENCODE}", "arguments.*got: depth"),
         (f"class E:\n  def __init__(self): [][0]\n  {ENCODE}", r"Instantiating E of .* line 2.*IndexError"),
-        (f"class E:\n  spec = {{}}\n  {ENCODE}\nencoder = E()", "`spec` must be a FrameSpec.*got: dict"),
+        (f"class E:\n  spec = 3\n  {ENCODE}\nencoder = E()", "`spec` must be a FrameSpec.*got: 3"),
+        (f"class E:\n  spec = dict(colour='rgb')\n  {ENCODE}\nencoder = E()", "field of a frame spec.*color"),
         (f"class E:\n  pool = 'max'\n  {ENCODE}", "`pool` is unknown.*got: max"),
         (f"class E:\n  def __getattr__(self, name): raise ValueError(name)\n  {ENCODE}", "ValueError"),
     ],
@@ -333,6 +334,34 @@ def test_a_cure_fits_its_failure(write: Write, text: str) -> None:
     assert failure.value.cure is None
 
 
+@pytest.mark.parametrize("spec", ["dict(color='rgb', stack=2)", "'color=rgb,stack=2'"])
+def test_a_spec_may_be_a_dict_or_text(write: Write, spec: str) -> None:
+    wanted = FrameSpec(color="rgb", stack=2)
+    assert load_encoder(write(f"class E:\n  spec = {spec}\n  {ENCODE}\nencoder = E()")).spec == wanted
+    assert load_encoder(write(f"spec = {spec}\ndef {ENCODE.removeprefix('def ')}")).spec == wanted
+    assert load_encoder(write(f"def {ENCODE.removeprefix('def ')}"), spec=eval(spec)).spec == wanted  # noqa: S307
+
+
+def test_an_encoder_in_a_package(tmp_path: Path) -> None:
+    inner = tmp_path / "nets" / "small"
+    inner.mkdir(parents=True)
+    for folder in (inner.parent, inner):
+        (folder / "__init__.py").write_text("")
+    (inner / "layers.py").write_text("from ..scale import SCALE")
+    (inner.parent / "scale.py").write_text("SCALE = 3.0")
+    path = inner / "encoder.py"
+    path.write_text(
+        "from .layers import SCALE\n"
+        "def encode(frames):\n    from nets import scale\n    return frames[:, 0, 0] * SCALE * scale.SCALE\n"
+    )
+    encoder = load_encoder(path)
+    np.testing.assert_allclose(encoder.embed(FRAMES), FRAMES[:, 0, 0].astype(np.float32) / 255 * 9, rtol=1e-6)
+    digest = encoder.source_digest
+    (inner.parent / "scale.py").write_text("SCALE = 4.0")
+    assert load_encoder(path).source_digest != digest
+    assert not {"nets", "nets.scale"} & set(sys.modules)
+
+
 def test_a_neighbour_with_the_name_of_our_package_is_told(write: Write, tmp_path: Path) -> None:
     (tmp_path / "harness").mkdir()
     (tmp_path / "harness" / "__init__.py").write_text("class Mine: pass")
@@ -342,7 +371,7 @@ def test_a_neighbour_with_the_name_of_our_package_is_told(write: Write, tmp_path
 
 def test_an_argument_of_the_wrong_type_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="`spec` must be a FrameSpec"):
-        load_encoder(EXAMPLE, spec={"color": "rgb"})  # type: ignore[arg-type]
+        load_encoder(EXAMPLE, spec=3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="batch_size"):
         load_encoder(EXAMPLE, batch_size="8")  # type: ignore[arg-type]
 
@@ -464,6 +493,9 @@ def test_weights_are_the_same_from_every_kind_of_file(
         "g.pt": lambda p: torch.save({f"_orig_mod.module.{k}": v for k, v in state.items()}, p),
         "h.pt": lambda p: torch.save({"model": state, "best": np.float64(1.5), "seen": np.arange(3)}, p),
         "e.ckpt": lambda p: torch.save({"model": {f"_orig_mod.{k}": v for k, v in state.items()}}, p),
+        "i.pt": lambda p: torch.save(
+            {**{f"module.encoder.{k}": v for k, v in state.items()}, "module.head.weight": torch.ones(2)}, p
+        ),
     }
     path = write(SMALL)
     digests, features = set(), []
@@ -475,6 +507,16 @@ def test_weights_are_the_same_from_every_kind_of_file(
     assert len(digests) == 1
     assert digests != {load_encoder(path).weights_digest}
     assert all((f == features[0]).all() for f in features)
+    assert "weights of 'encoder'" in encoder.description
+
+
+def test_two_parts_of_a_model_that_match_are_told(
+    write: Write, tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    two = {f"{part}.{k}": v for part in ("online", "target") for k, v in state.items()}
+    torch.save(two, tmp_path / "two.pt")
+    with pytest.raises(EncoderError, match=r"2 parts of the model in two.pt match(.|\n)*online., target"):
+        load_encoder(write(SMALL), weights=tmp_path / "two.pt")
 
 
 @pytest.fixture

@@ -206,6 +206,17 @@ print("FOUND", json.dumps(found))
     assert json.loads(found) == []
 
 
+def test_one_in_a_package(tmp_path: Path) -> None:
+    folder = tmp_path / "nets" / "small"
+    folder.mkdir(parents=True)
+    for name, text in (("../__init__", ""), ("__init__", ""), ("../scale", "SCALE = 2.0")):
+        (folder / f"{name}.py").write_text(text, encoding="ascii")
+    path = folder / "encoder.py"
+    path.write_text("from ..scale import SCALE\ndef encode(x): return x[:, 0, 0] * SCALE", encoding="ascii")
+    with IsolatedEncoder(str(path), hidden_folders(None), Limits(60, None), Request()) as encoder:
+        assert encoder.embed(frames(3)).shape == (3, 160)
+
+
 @LINUX
 def test_one_that_lies_loose_in_a_folder_of_projects(start: Start, tmp_path: Path) -> None:
     for name in ("other/.git", "other/train.py", "notes.txt"):  # beside a file in no repository

@@ -19,16 +19,16 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_digest(main: Path, others: list[Path]) -> str:
+def files_digest(main: Path, others: list[Path], folder: Path) -> str:
     """Return the SHA-256 (hex) over a file and the neighbours that it imports.
 
     For a single file, its digest. With neighbours, the digest of the text that ``sha256sum`` prints for all
-    of them, with paths relative to the first file's folder, sorted.
+    of them, with paths relative to ``folder``, sorted.
     """
     if not others:
         return file_digest(main)
-    paths = sorted(p.relative_to(main.parent).as_posix() for p in {main, *others})
-    text = "".join(f"{file_digest(main.parent / p)}  {p}\n" for p in paths)
+    paths = sorted(p.relative_to(folder).as_posix() for p in {main, *others})
+    text = "".join(f"{file_digest(folder / p)}  {p}\n" for p in paths)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -67,6 +68,29 @@ class FrameSpec:
                 got=repr(self.size),
             )
         return replace(self, size=(self.size[0], self.size[1]))
+
+    @classmethod
+    def of(cls, value: FrameSpec | Mapping[str, Any] | str) -> FrameSpec:
+        """Return the spec that a spec, a mapping of its fields, or text stands for; see `parse`.
+
+        Raises:
+            UnknownNameError: No such field.
+            UsageError: Something else, or an invalid value.
+        """
+        if isinstance(value, str):
+            return cls.parse(value)
+        if isinstance(value, Mapping):
+            for name in value:
+                if name not in cls.__dataclass_fields__:
+                    raise UnknownNameError("field of a frame spec", str(name), cls.__dataclass_fields__)
+            return cls(**value).validate()
+        if not isinstance(value, cls):
+            raise UsageError(
+                "`spec` must be a FrameSpec.",
+                expected="FrameSpec(...), a dict of its fields, or text such as 'color=rgb,stack=4'",
+                got=repr(value),
+            )
+        return value.validate()
 
     @classmethod
     def parse(cls, text: str) -> FrameSpec:

@@ -74,9 +74,7 @@ class Request:
         if self.batch_size is not None:
             count("batch_size", self.batch_size)
         if self.spec is not None:
-            if not isinstance(self.spec, FrameSpec):
-                raise UsageError("`spec` must be a FrameSpec.", got=repr(self.spec))
-            self.spec.validate()
+            FrameSpec.of(self.spec)
 
     def plain(self) -> dict[str, Any]:
         """Return what a caller chose as JSON values, paths absolute, for another process."""
@@ -189,8 +187,7 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
     half = (torch.float16 if device.type == "cuda" else torch.bfloat16) if request.autocast else None
     prepare = tm.tensor_maker(spec, device, dtype)
     call = _careful(tm.caller(module, device, autocast=half), spec, request.home)
-    if request.weights is not None:
-        tm.load_weights(module, request.weights)
+    part = tm.load_weights(module, request.weights) if request.weights is not None else ""
     tm.materialise(module, call, prepare(sample_frames(spec, 1)))
     if request.home is not None and device.type == "cpu":  # made here: no other code relies on its layout
         tm.prefer_channels_last(module, call, prepare(sample_frames(spec, 2)))
@@ -206,7 +203,8 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
         pool=_pool_of(module, request),
         device=str(device),
         precision=precision,
-        description=f"{_described(module, kind)} on {device}, sees {spec}",
+        description=f"{_described(module, kind)} on {device}, sees {spec}"
+        + (f", weights of {part.rstrip('.')!r}" if part else ""),
         prepare=prepare,
         call=call,
         batches=_batches(request, device.type),
@@ -300,15 +298,12 @@ def _spec_of(thing: Any, request: Request) -> FrameSpec:
     spec = request.spec or getattr(thing, "spec", None)
     if spec is None:
         return FrameSpec()
-    if inspect.isclass(thing) and not isinstance(spec, FrameSpec):
+    if inspect.isclass(thing) and not isinstance(spec, FrameSpec | Mapping | str):
         return FrameSpec()  # a property or a slot: only the object will tell
-    if not isinstance(spec, FrameSpec):
-        raise EncoderError(
-            "`spec` must be a FrameSpec.",
-            expected="spec = harness.FrameSpec(...)",
-            got=type(spec).__name__,
-        )
-    return spec.validate()
+    try:
+        return FrameSpec.of(spec)
+    except UsageError as error:
+        raise EncoderError(error.what, expected=error.expected, got=error.got, cure=error.cure) from error
 
 
 def _pool_of(thing: Any, request: Request) -> Pool | None:

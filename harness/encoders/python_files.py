@@ -36,11 +36,18 @@ class PythonFile:
 
     Attributes:
         path: The file, absolute.
+        package: The package that it is part of, such as ``nets.small``; empty if there is none.
+        folder: Its folder, or the topmost of the package.
     """
 
     def __init__(self, path: Path) -> None:
         """Keep where the file is."""
         self.path = path
+        self.folder, names = path.parent, list[str]()
+        above = path.parent
+        while (above / "__init__.py").is_file():
+            self.folder, names, above = above, [above.name, *names], above.parent
+        self.package = ".".join(names)
         self._modules: dict[str, ModuleType] = {}
         self._depth = 0
         self._before: tuple[list[str], bool] = ([], False)
@@ -52,13 +59,18 @@ class PythonFile:
         files = {Path(str(module.__file__)).resolve() for module in self._modules.values()}
         return sorted(files - {self.path})
 
+    @property
+    def _found_in(self) -> list[str]:
+        """The folders whose modules it may import: its own, and the one that holds its package."""
+        return [str(self.path.parent), *([str(self.folder.parent)] if self.package else [])]
+
     def __enter__(self) -> Self:
         """Become the running script."""
         self._depth += 1
         if self._depth == 1:
             self._before = sys.argv, sys.dont_write_bytecode
             sys.argv, sys.dont_write_bytecode = [str(self.path)], True
-            sys.path.insert(0, str(self.path.parent))
+            sys.path[:0] = self._found_in
             self._known = set(sys.modules)
             sys.modules.update(self._modules)
         return self
@@ -69,11 +81,12 @@ class PythonFile:
         if self._depth:
             return
         sys.argv, sys.dont_write_bytecode = self._before
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(self.path.parent))
+        for folder in self._found_in:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(folder)
         for name in set(sys.modules) - self._known:
             file = getattr(sys.modules[name], "__file__", None)
-            if file and _is_neighbour(Path(file), self.path.parent) and name.partition(".")[0] not in _OURS:
+            if file and _is_neighbour(Path(file), self.folder) and name.partition(".")[0] not in _OURS:
                 self._modules[name] = sys.modules.pop(name)
 
 
@@ -119,6 +132,7 @@ def import_file(home: PythonFile) -> ModuleType:
     name = f"_encoder_{home.path.stem}"
     module = ModuleType(name)
     module.__file__ = str(home.path)
+    module.__package__ = home.package  # what `from .layers import Net` is relative to
     sys.modules[name] = module
     linecache.checkcache(str(home.path))
     with seeded(), encoder_errors("Importing", home):

@@ -164,18 +164,20 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): tensor for name, tensor in state.items()}
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path) -> str:
     """Load the weights of a file into a module; every tensor must match.
 
-    Prefixes of ``DataParallel`` and ``torch.compile`` are removed, in whichever order they were added.
+    Prefixes of ``DataParallel`` and ``torch.compile`` are removed, in whichever order they were added. If the
+    file holds a larger model and the module is exactly one part of it, that part is taken.
+
+    Returns:
+        The name of the part, such as ``encoder.``; empty if the file is of the module alone.
 
     Raises:
-        EncoderError: As ``read_weights``; or names or shapes differ.
+        EncoderError: As ``read_weights``; or names or shapes differ, or several parts match.
     """
-    state = read_weights(path)
     own = module.state_dict()
-    while prefix := next((p for p in _PREFIXES if _is_added(p, state, own)), None):
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    state, part = _part_of(_without_prefixes(read_weights(path), own), own, path)
     try:
         problems = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -193,6 +195,35 @@ def load_weights(module: nn.Module, path: Path) -> None:
             got=f"{len(missing)} missing ({_some(missing)}), {len(problems.unexpected_keys)} unexpected "
             f"({_some(problems.unexpected_keys)})",
         )
+    return part
+
+
+def _without_prefixes(state: dict[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    while prefix := next((p for p in _PREFIXES if _is_added(p, state, own)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def _part_of(
+    state: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor], path: Path
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors of the only part of a larger model that has the module's names and shapes."""
+    if not own or own.keys() & state.keys():
+        return state, ""
+    first = next(iter(own))
+    parts = {}
+    for prefix in {name[: -len(first)] for name in state if name.endswith(f".{first}")}:
+        part = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+        if part.keys() == own.keys() and all(_fits(part[n], own[n]) for n in own):
+            parts[prefix] = part
+    if len(parts) > 1:
+        raise EncoderError(
+            f"{len(parts)} parts of the model in {path.name} match the encoder.",
+            expected="one",
+            got=", ".join(sorted(parts)),
+            cure="Save the state dict of the part that is meant.",
+        )
+    return next(((part, prefix) for prefix, part in parts.items()), (state, ""))
 
 
 def materialise(module: nn.Module, call: Callable[[Any], Any], sample: torch.Tensor) -> None:
@@ -245,6 +276,10 @@ def _of_numpy() -> list[Any]:
 def _is_added(prefix: str, state: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
     """Whether all names of a state dict begin with a prefix, and none of the module's own."""
     return all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own)
+
+
+def _fits(given: torch.Tensor, own: torch.Tensor) -> bool:
+    return nn.parameter.is_lazy(own) or given.shape == own.shape
 
 
 def _some(names: list[str], most: int = 4) -> str:

@@ -55,7 +55,7 @@ def evaluate(
     device: str | None = None,
     batch_size: int | None = None,
     pool: Pool | None = None,
-    spec: FrameSpec | str | None = None,
+    spec: FrameSpec | Mapping[str, Any] | str | None = None,
     autocast: bool = False,
     name: str | None = None,
     probes: Sequence[str] | None = None,
@@ -133,7 +133,7 @@ def evaluate(
         positive("memory_limit", memory_limit)
     options = Options(
         loading=Request(
-            spec=FrameSpec.parse(spec) if isinstance(spec, str) else spec,
+            spec=None if spec is None else FrameSpec.of(spec),
             pool=pool,
             name=name,
             weights=None if weights is None else Path(weights),

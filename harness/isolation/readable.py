@@ -19,6 +19,7 @@ from typing import Final
 import atariari_data
 import builders
 import harness
+from harness.encoders.python_files import PythonFile
 
 _SYSTEM: Final = (
     *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/sys", "/nix/store", "/gnu/store"),
@@ -88,15 +89,17 @@ def own_files(source: str, weights: Path | None) -> list[Path]:
     if path.is_dir():
         own.append(path)
     elif path.is_file():
-        loose = _is_shared(path.parent) or _holds_projects(path.parent)
-        own += [path, *path.parent.glob("*.py")] if loose else [path.parent]
+        folder = PythonFile(path).folder
+        loose = _is_shared(folder) or _holds_projects(folder)
+        own += [path, *path.parent.glob("*.py")] if loose else [folder]
     return own
 
 
 def _listed(source: str) -> list[Path]:
-    """Return the folder of a file, which imports list, unless it is the home folder or above it."""
+    """Return the folders that imports of a file list, unless the home folder lies in them."""
     path, home = Path(source).expanduser().resolve(), Path.home().resolve()
-    return [path.parent] if path.is_file() and path.parent not in (home, *home.parents) else []
+    places = [path.parent, PythonFile(path).folder.parent] if path.is_file() else []
+    return [place for place in places if place not in (home, *home.parents)]
 
 
 def _interpreter() -> list[Path]:
