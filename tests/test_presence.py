@@ -42,8 +42,10 @@ def test_sharks_and_submarines_stand_where_the_first_of_their_batch_is() -> None
         found = positions(ram, "seaquest")
         for lane in range(4):
             x, y = found[f"enemy_obstacle_{lane}"]
-            formation = ram[36 + lane] & 7
-            assert np.isnan(x) == (formation == 0 or 160 <= ram[30 + lane] < 208)
+            left = int(ram[30 + lane]) - (256 if ram[30 + lane] >= 208 else 0)
+            batch = [left + 16 * i for i in range(3) if ram[36 + lane] & (4 >> i)]
+            assert np.isnan(x) == (not any(0 < column < 160 for column in batch))
+            assert np.isnan(x) or x == batch[0]
             if 8 <= x <= 144:
                 band = screen[int(y) - 8 : int(y) + 14]
                 assert (band[:, int(x) : int(x) + 8] != water).any(), "nothing is at the mark"
