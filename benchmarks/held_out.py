@@ -7,8 +7,11 @@ OC_Atari (arXiv 2306.08649) was developed independently. Each of our objects is 
 counterpart that agrees on most rows: a single object, the nearest of a kind, or, for slots with changing
 contents, the nearest of all. A constant offset between the two conventions is printed and removed. Only
 coordinates that a variable encodes are compared. r is the correlation of columns and of rows; the error is
-the mean distance along the worse axis. "Alone" are the shares of all rows on which only we, or only they,
-have the object.
+the mean distance along the worse axis.
+
+"Alone" is the share of our places that have none of OC_Atari's objects within 8 pixels. The last lines of a
+game show the other way round: for each kind of object that mostly has one of our things nearby, the share
+that has none.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from atariari_data.positions import things
 from builders.manifest import DEEP, load_manifest, recorded_games
 
 Places = npt.NDArray[np.float64]
-LEAST_ROWS, MANY_ROWS, NEAR, FOLLOWS = 30, 100, 2, 0.95
+LEAST_ROWS, MANY_ROWS, NEAR, BESIDE, FOLLOWS, LABELLED = 30, 100, 2, 8, 0.95, 0.5
 
 
 class Match(NamedTuple):
@@ -41,7 +44,6 @@ class Match(NamedTuple):
     error: float
     near: float
     share: float
-    alone: list[float]
 
 
 def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], Places]:
@@ -51,7 +53,7 @@ def objects(module: ModuleType, ram: npt.NDArray[np.uint8]) -> tuple[list[str], 
     rows: list[list[Any]] = []
     for one in ram.astype(int):
         detect(known, one, True)
-        rows.append([(type(o).__name__, *o.xy) if o is not None else None for o in known])
+        rows.append([(type(o).__name__, *o.xy) if hasattr(o, "xy") else None for o in known])
     count = max(map(len, rows))
     kinds, places = [""] * count, np.full((len(rows), count, 2), np.nan)
     for i, row in enumerate(rows):
@@ -81,11 +83,8 @@ def match(what: str, ours: Places, theirs: Places) -> Match | None:
         for a in range(ours.shape[1])
     ]
     near = float((error <= NEAR).mean())
-    is_ours, is_theirs = np.isfinite(ours).all(1), np.isfinite(theirs).all(-1).any(1)
-    share = here.sum() / max(1, is_ours.sum())
-    alone = [float((is_ours & ~is_theirs).mean()), float((is_theirs & ~is_ours).mean())]
-    shift = offset.astype(int).tolist()
-    return Match(what, int(here.sum()), shift, r, float(error.mean()), near, float(share), alone)
+    share = here.sum() / max(1, np.isfinite(ours).all(1).sum())
+    return Match(what, int(here.sum()), offset.astype(int).tolist(), r, float(error.mean()), near, share)
 
 
 def _agrees(found: Match) -> tuple[bool, float]:
@@ -108,8 +107,12 @@ def compare(game: str, rows: int, *, deep: bool) -> None:
         print(f"{game:18} is not in OC_Atari")
         return
     ram = ram_of(game + DEEP if deep else game, rows)
-    kinds, places = objects(module, ram)
+    report(game, ram, *objects(module, ram))
+
+
+def report(game: str, ram: npt.NDArray[np.uint8], kinds: list[str], places: Places) -> None:
     known = {thing.name: thing for thing in things(game_of(game).variables())}
+    matched = np.zeros(places.shape[:2], np.bool_)
     for name, found in positions(ram, game).items():
         held = [axis for axis, part in enumerate((known[name].x, known[name].y)) if part]
         axes = [axis for axis in held if np.isfinite(found[:, axis]).any()]
@@ -122,11 +125,20 @@ def compare(game: str, rows: int, *, deep: bool) -> None:
         if best is None:
             print(f"{game:18} {name:26} has no counterpart on these rows")
             continue
+        beside = np.abs(places[..., axes] - (ours + best.offset)[:, None]).max(-1) <= BESIDE
+        matched |= beside
+        alone = 1 - beside.any(1)[np.isfinite(ours).all(1)].mean()
         r = " ".join(f"{value:6.3f}" for value in best.r)
         print(
             f"{game:18} {name:26} {best.what:22} {best.rows:5} {best.offset!s:>10}   {r:14}"
-            f"{best.error:7.1f} {best.near:7.2f}      {best.alone[0]:5.2f} {best.alone[1]:5.2f}"
+            f"{best.error:7.1f} {best.near:7.2f}       {alone:6.1%}"
         )
+    for kind in sorted(set(kinds) - {""}):
+        mine = [j for j, k in enumerate(kinds) if k == kind]
+        there = np.isfinite(places[:, mine]).all(-1)
+        share = matched[:, mine][there].mean()
+        if share >= LABELLED:
+            print(f"{game:18} {'':26} {kind:22} {there.sum():5}{'':44}{1 - share:6.1%}")
 
 
 def main() -> None:
@@ -136,7 +148,7 @@ def main() -> None:
     parser.add_argument("--deep", action="store_true", help="On deep states in place of random play.")
     options = parser.parse_args()
     print(f"{'game':18} {'ours':26} {'theirs':22} {'rows':>5} {'offset':>10}   ", end="")
-    print(f"{'r':14}{'error':>7} within {NEAR} px   we, they alone")
+    print(f"{'r':14}{'error':>7} within {NEAR} px   alone")
     for game in options.games:
         compare(game, options.rows, deep=options.deep)
 
