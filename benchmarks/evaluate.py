@@ -4,7 +4,7 @@ The bare pass is measured with the module as its file makes it, and in the layou
 last). Because the speed of a machine varies, the two alternate block by block, half of the blocks before
 the evaluation and half after it.
 
-    python benchmarks/evaluate.py [--games pong]
+    python benchmarks/evaluate.py [--games pong] [--probe readout]
 
 The game is built in advance, and the cache of features is not used.
 """
@@ -34,7 +34,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--games", nargs="*", default=["pong"])
-    for game in parser.parse_args().games:
+    parser.add_argument("--probe", default="linear", help="the probe to fit; default: linear")
+    options = parser.parse_args()
+    for game in options.games:
         blocks = [
             split.with_format("arrow")[begin : begin + BLOCK]["frame"]
             for split in load_dataset("atariari", game).values()
@@ -46,21 +48,19 @@ def main() -> None:
         }
         before = bare(passes, blocks[::2])
         start = time.perf_counter()
-        result = harness.evaluate(EXAMPLE, games=[game], use_cache=False, progress=False)
+        result = harness.evaluate(
+            EXAMPLE, games=[game], probes=[options.probe], use_cache=False, progress=False
+        )
         whole = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         after = bare(passes, blocks[1::2])
-        scores = {s.train_rows: s for s in result.signed.games[game].scores}
-        f1 = [sum(v.f1 or 0 for v in s.variables) / len(s.variables) for s in scores.values()]
         print(f"{game}: {sum(map(len, blocks)):,} rows; evaluate {whole:.1f} s")
         for name in passes:
             seconds = before[name] + after[name]
             print(f"  {name} {seconds:.1f} s, ratio {whole / seconds:.2f}", end="; ")
             print(f"of it {before[name]:.1f} s before the evaluation")
-        print(
-            f"  peak memory {peak:.2f} GB; F1 over variables {f1[0]:.3f} (full), {f1[1]:.3f} (1k);", end=" "
-        )
-        print(f"across categories {scores['full'].means.f1:.3f}, {scores['1k'].means.f1:.3f}")
+        means = ", ".join(f"{s.run} {s.means.score:.3f}" for s in result.signed.games[game].scores)
+        print(f"  peak memory {peak:.2f} GB; across categories: {means}")
 
 
 def bare(passes: Mapping[str, Any], blocks: Iterable[Any]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ import numpy.typing as npt
 _log = logging.getLogger(__name__)
 
 DEFAULT_GIGABYTES = 20
+_SCORES = "scores"
 
 
 def default_dir() -> Path:
@@ -49,18 +50,19 @@ class Cache:
         """Store features, float32 [n, d]. If they cannot be written, warn and continue."""
         self._write(key, ".npy", lambda file: np.save(file, features, allow_pickle=False))
 
-    def scored(self, key: str) -> tuple[Any, npt.NDArray[np.uint8]] | None:
-        """Return the scores (a JSON value) and the predictions under a key, or None."""
+    def scored(self, key: str) -> tuple[Any, dict[str, npt.NDArray[Any]]] | None:
+        """Return scores and arrays of predictions; None if there are none."""
         with self._open(key, ".npz") as file:
             if file is None:
                 return None
             with np.load(file, allow_pickle=False) as kept:
-                return json.loads(str(kept["scores"])), kept["predictions"]
+                arrays = {name: kept[name] for name in kept.files if name != _SCORES}
+                return json.loads(str(kept[_SCORES])), arrays
 
-    def keep_scored(self, key: str, scores: Any, predictions: npt.NDArray[np.uint8]) -> None:
-        """Store scores and predictions. If they cannot be written, warn and continue."""
-        text = np.array(json.dumps(scores))
-        self._write(key, ".npz", lambda file: np.savez_compressed(file, scores=text, predictions=predictions))
+    def keep_scored(self, key: str, scores: Any, predictions: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store scores and arrays of predictions. If they cannot be written, warn and continue."""
+        arrays: dict[str, Any] = {_SCORES: np.array(json.dumps(scores)), **predictions}
+        self._write(key, ".npz", lambda file: np.savez_compressed(file, **arrays))
 
     def clear(self) -> int:
         """Remove everything and return the number of bytes that were freed."""

@@ -148,6 +148,104 @@ class Bootstrap:
         return Counts.of(labels, predictions, self.group).resampled(self.weights)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The score of one variable under one probe.
+
+    Attributes:
+        score: From 0 to 1.
+        raw: The same where it is not cut off at 0 and 1.
+        draws: The score in every draw of a bootstrap, float64 [resamples].
+        accuracy: The share of rows that are right; None of what has an order and is no class.
+        constant_accuracy: That of the best constant.
+        error: The mean absolute error; None of what has no order.
+        constant_error: That of the best constant; None for F1.
+    """
+
+    score: float
+    raw: float
+    draws: Floats
+    accuracy: float | None = None
+    constant_accuracy: float | None = None
+    error: float | None = None
+    constant_error: float | None = None
+
+
+def score_f1(truth: Labels, predictions: Labels, bootstrap: Bootstrap) -> Scored:
+    """Score classes, uint8 [n], by weighted F1."""
+    counts = Counts.of(truth, predictions)
+    f1 = float(counts.f1()[0])
+    draws = bootstrap.draws(truth, predictions).f1()
+    error = float(counts.absolute_error()[0])
+    return Scored(f1, f1, draws, accuracy=float(counts.accuracy()[0]), error=error)
+
+
+def score_explained(
+    truth: Floats,
+    predictions: Floats,
+    constants: Floats,
+    bootstrap: Bootstrap,
+    *,
+    nominal: bool = False,
+    period: float | None = None,
+) -> Scored:
+    """Score by the share of what a constant leaves unknown: ``1 - error / error of the constant``.
+
+    The error is the number of wrong rows of a nominal variable, and the sum of squared distances otherwise
+    (around the circle, if there is one). Several fits are scored one by one, cut off at 0 and 1, and
+    averaged.
+
+    Args:
+        truth: float64 [n]; NaN on rows that do not count.
+        predictions: float64 [fits, n].
+        constants: What each fit predicts without features, float64 [fits]; NaN, like predictions that are
+            NaN, of a fit that saw no row of the variable, which scores 0.
+        bootstrap: Over the same n rows.
+        nominal: Whether values are only equal or not.
+        period: The length of the circle.
+    """
+    there = ~np.isnan(truth)
+    group, episodes = bootstrap.group[there], bootstrap.weights.shape[1]
+    raw, resampled, errors, of_constant = [], [], [], []
+    for found, constant in zip(predictions[:, there], constants, strict=True):
+        if np.isnan(constant):
+            raw.append(0.0)
+            resampled.append(np.zeros(len(bootstrap.weights)))
+            continue
+        apart = _distance(found - truth[there], nominal=nominal, period=period)
+        simple = _distance(constant - truth[there], nominal=nominal, period=period)
+        sums, simple_sums = (
+            np.bincount(group, weights=each**2, minlength=episodes) for each in (apart, simple)
+        )
+        raw.append(float(_explained(sums.sum(), simple_sums.sum())))
+        resampled.append(_explained(bootstrap.weights @ sums, bootstrap.weights @ simple_sums).clip(0, 1))
+        errors.append(float(apart.mean()))
+        of_constant.append(float(simple.mean()))
+    known = errors or [0.0]
+    error, constant_error = math.fsum(known) / len(known), math.fsum(of_constant or [0.0]) / len(known)
+    score = math.fsum(min(1.0, max(0.0, each)) for each in raw) / len(raw)
+    draws = np.mean(resampled, axis=0)
+    mean = math.fsum(raw) / len(raw)
+    if nominal:
+        return Scored(score, mean, draws, accuracy=1 - error, constant_accuracy=1 - constant_error)
+    return Scored(score, mean, draws, error=error, constant_error=constant_error)
+
+
+def _distance(apart: Floats, *, nominal: bool, period: float | None) -> Floats:
+    if nominal:
+        return np.asarray(apart != 0, np.float64)
+    if period is not None:
+        apart = (apart + period / 2) % period - period / 2
+    return np.abs(apart)
+
+
+def _explained(error: npt.ArrayLike, of_constant: npt.ArrayLike) -> Floats:
+    """Return 1 - error / error of the constant; 0 where the constant has none."""
+    unknown = np.asarray(of_constant, np.float64)
+    there = unknown > 0
+    return np.where(there, 1 - np.asarray(error) / np.where(there, unknown, 1), 0.0)
+
+
 def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
     """Return the percentile interval of draws, [resamples]."""
     tail = (1 - level) / 2

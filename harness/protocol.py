@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,23 +12,37 @@ from blake3 import blake3
 
 from atariari_data.errors import UnknownNameError, UsageError
 from atariari_data.games import game
-from builders.manifest import PLAY_VERSION, Manifest, load_manifest, recorded_games
+from builders.manifest import (
+    DEEP,
+    PLAY_VERSION,
+    Manifest,
+    Split,
+    load_manifest,
+    recorded_configs,
+    recorded_games,
+)
+from builders.recording import PROBE_SPLITS
 from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
-from harness.probes.probe import ProbeRun, TrainRows
+from harness.probes.probe import FEW, ProbeRun, States, TrainRows
 from harness.probes.registry import PROBES, load_probe
+from harness.targets import SCORED, targets_of
 
 PROTOCOL: Final = "v1"
 MOST_RUNS: Final = 16
-"""The largest number of probe and training size pairs in a result."""
+"""The largest number of runs in a result."""
 
-RANKED: Final = tuple(ProbeRun("linear", size) for size in load_probe("linear").train_sizes)
+RANKED: Final = load_probe("linear").runs
 """What every ranked result contains. The first one decides the ranking."""
 
-SHOWN: Final = tuple(ProbeRun("anand2019", size) for size in load_probe("anand2019").train_sizes)
+SHOWN: Final = load_probe("anand2019").runs
 """What a leaderboard also shows, for results that contain it."""
 
+DRAWS: Final = 10
+"""Draws of few training rows, whose scores are averaged."""
+
 _ROW_ORDER = "atariari train rows"
+_DRAW_ORDER = "atariari few rows"
 
 
 def settings(probe: str) -> dict[str, Any]:
@@ -51,8 +65,17 @@ def protocol_digest(label_set: str) -> str:
         "probes": [(probe, sorted(load_probe(probe).settings.items())) for probe in PROBES],
         "ranked": [tuple(run) for run in RANKED],
         "row_order": _ROW_ORDER,
+        "draws": (DRAWS, FEW, _DRAW_ORDER),
+        "scored": SCORED,
+        "targets": [targets_of(name, label_set) for name in suite(label_set)],
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
         "games": [load_manifest(name).rules(label_set) for name in suite(label_set)],
+        "deep": [
+            (name, split, frozen.digest)
+            for name in suite(label_set)
+            if has_deep(name)
+            for split, frozen in splits_of(name, "deep").items()
+        ],
     }
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
 
@@ -83,15 +106,19 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
 
 
 def choose_runs(
-    probes: Sequence[str] | None = None, train_sizes: Sequence[TrainRows] | None = None
+    probes: Sequence[str] | None = None,
+    train_sizes: Sequence[TrainRows] | None = None,
+    *,
+    deep: bool = True,
 ) -> tuple[ProbeRun, ...]:
     """Return the probes and training sizes to fit, in the order of the registry and largest size first.
 
     Args:
-        probes: ``linear``, ``anand2019``; the first, if none is named.
+        probes: ``linear``, ``readout``, ``anand2019``; what ranks, if none is named.
         train_sizes: ``full`` (or ``all``), ``1k`` (or 1000, which are the same frozen rows) and other
-            numbers. Not given, it is ``full`` and ``1k`` for ``linear``, and ``full`` for ``anand2019``.
-            What is there twice counts once.
+            numbers, of random play. Not given, it is what the probe does by default. What is there twice
+            counts once.
+        deep: Whether there are deep states; without, only what needs none is chosen.
 
     Raises:
         UnknownNameError: No such probe.
@@ -107,7 +134,8 @@ def choose_runs(
             raise UnknownNameError("probe", probe, PROBES)
     chosen = [probe for probe in PROBES if probe in (probes or [RANKED[0].probe])]
     if train_sizes is None:
-        return tuple(ProbeRun(probe, size) for probe in chosen for size in load_probe(probe).train_sizes)
+        every = [run for probe in chosen for run in load_probe(probe).runs]
+        return tuple(run for run in every if deep or not run.is_deep)
     sizes = sorted({_size(size) for size in train_sizes}, key=_rows, reverse=True)
     if not sizes:
         raise UsageError("No training sizes.", expected="for example 100,1000,10000,all")
@@ -136,17 +164,40 @@ def check_sizes(runs: Sequence[ProbeRun], manifests: Sequence[Manifest]) -> None
                 )
 
 
-def training_rows(manifest: Manifest, train_rows: TrainRows) -> npt.NDArray[np.int64] | None:
-    """Return the rows of the train split that a size stands for, in ascending order; None for all rows.
+def few_draws(game_name: str, states: States, there: int) -> list[npt.NDArray[np.int64]]:
+    """Return the frozen draws of `FEW` training rows, ascending, each int64 [100]; fewer if there are fewer.
+
+    Draw k takes the rows ``BLAKE3("atariari few rows GAME STATES k j") mod there`` for j = 0, 1, 2, ..., with
+    the first 8 bytes as a little-endian number, until it has as many different ones.
+
+    Args:
+        game_name: The game's name.
+        states: Where the rows come from.
+        there: The number of training rows.
+    """
+    draws = []
+    for draw in range(DRAWS):
+        rows: set[int] = set()
+        j = 0
+        while len(rows) < min(FEW, there):
+            digest = blake3(f"{_DRAW_ORDER} {game_name} {states} {draw} {j}".encode()).digest(length=8)
+            rows.add(int.from_bytes(digest, "little") % there)
+            j += 1
+        draws.append(np.array(sorted(rows), np.int64))
+    return draws
+
+
+def training_rows(manifest: Manifest, run: ProbeRun) -> npt.NDArray[np.int64] | None:
+    """Return the rows of the train split that a run is fitted to, in ascending order; None for all rows.
 
     The rows of ``1k`` are frozen in the manifest. Other sizes take rows in one fixed order: first those of
     ``1k``, then the rest, each ordered by the BLAKE3 of the game's name and the row's number. So a larger
     size contains the smaller ones, on every machine and with every version of NumPy.
     """
-    if train_rows == "full":
+    if run.train_rows == "full":
         return None
     few = manifest.train_rows_1k
-    if train_rows == "1k":
+    if run.train_rows == "1k":
         return np.array(few, np.int64)
     known = set(few)
 
@@ -154,13 +205,25 @@ def training_rows(manifest: Manifest, train_rows: TrainRows) -> npt.NDArray[np.i
         return row not in known, blake3(f"{_ROW_ORDER} {manifest.game} {row}".encode()).digest()
 
     order = sorted(range(manifest.configs[manifest.game].splits["train"].rows), key=place)
-    return np.sort(np.array(order[: int(train_rows)], np.int64))
+    return np.sort(np.array(order[: int(run.train_rows)], np.int64))
 
 
 def unranked_reason(runs: Sequence[ProbeRun]) -> str | None:
     """Return why results with these probes are not ranked; None if the protocol's probes are among them."""
     missing = [str(run) for run in RANKED if run not in runs]
     return f"other probes than the protocol's: without {' and '.join(missing)}" if missing else None
+
+
+def has_deep(game_name: str) -> bool:
+    """Return whether a game has deep states."""
+    return game_name + DEEP in recorded_configs()
+
+
+def splits_of(game_name: str, states: States) -> Mapping[str, Split]:
+    """Return the splits of a game's rows of random play or deep states: train, validation and test."""
+    config = game_name + (DEEP if states == "deep" else "")
+    splits = load_manifest(config).configs[config].splits
+    return {name: split for name, split in splits.items() if name in PROBE_SPLITS}
 
 
 def _size(size: TrainRows) -> TrainRows:

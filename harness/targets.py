@@ -33,8 +33,8 @@ LEAST_PRESENT: Final = 0.05
 LEAST_OTHER: Final = 0.1
 
 SCORED: Final = (
-    f"on the rows fitted to and scored on: present in {LEAST_ROWS} rows and {LEAST_PRESENT} of all, "
-    f"and {LEAST_OTHER} of those differ from the most frequent value"
+    f"on the rows fitted to, selected by and scored on: present in {LEAST_ROWS} rows and {LEAST_PRESENT} of "
+    f"all, and {LEAST_OTHER} of those differ from the most frequent value"
 )
 """The rule that decides which quantities are scored, in words, for the protocol."""
 
@@ -95,14 +95,14 @@ def values_of(
     return np.stack([make(rows) for _, make in _columns(game_name, label_set)], axis=1)
 
 
-def is_scored(fitted: Values, scored: Values) -> bool:
+def is_scored(*parts: Values) -> bool:
     """Return whether a target has enough rows and varies enough to be scored; see `SCORED`.
 
     Args:
-        fitted: Its values on the rows that the probe is fitted to, float64 [n], NaN where it is absent.
-        scored: The same of the test rows.
+        parts: Its values on the rows that the probe is fitted to, on those that select its strength, and on
+            the test rows, float64 [n] each; NaN where it is absent.
     """
-    return _varies(fitted) and _varies(scored)
+    return all(_varies(values) for values in parts)
 
 
 def _varies(values: Values) -> bool:

@@ -12,6 +12,7 @@ from atariari_data.games import game
 from harness.leaderboard.board import BASELINES, AcceptedProtocol, path_of
 from harness.leaderboard.create import create
 from harness.leaderboard.gate import Verdict, verify
+from harness.probes.probe import ProbeRun
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from harness.results.sign import sign_result
@@ -29,16 +30,20 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
     example = fields(games=suite)
     splits = example["dataset"]["splits"]
     ceilings = {
-        (name, row["name"]): {key: round(row[key], 4) for key in ("ceiling_f1", "ceiling_accuracy")}
+        (name, row["name"]): {key: round(row[key], 4) for key in ("ceiling", "ceiling_accuracy")}
         for name in suite
         for row in example["games"][name]["scores"][0]["variables"]
     }
     baselines = [
         {
             "game": name,
-            "probe": scores["probe"],
-            "train_rows": scores["train_rows"],
-            **{key: {row["name"]: round(row[key], 4) for row in scores["variables"]} for key in BASELINES},
+            **{key: scores[key] for key in ProbeRun._fields},
+            **dict.fromkeys(BASELINES),
+            **{
+                key: {row["name"]: round(row[key], 4) for row in scores["variables"]}
+                for key in BASELINES
+                if key != "ceiling" and scores["variables"][0][key] is not None
+            },
         }
         for name in suite
         for scores in example["games"][name]["scores"]
@@ -50,8 +55,8 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         "accepted_until": None,
         "dataset_version": "0.0.1",
         "label_set": LABEL_SET,
-        "probes": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[:2]],
-        "shown": [{"probe": probe, "train_rows": rows} for probe, rows in PROBES[2:]],
+        "probes": [{**ProbeRun(*run)._asdict(), "metric": "f1"} for run in PROBES[:2]],
+        "shown": [{**ProbeRun(*run)._asdict(), "metric": "f1"} for run in PROBES[2:]],
         "settings": {p["probe"]: p["settings"] for p in example["probes"]},
         "seeds": example["seeds"],
         "reserved": RESERVED,

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from atariari_data.games import game, game_names
+from harness.probes.probe import ProbeRun
 from harness.results.result import Signed
 
 LABEL_SET = "anand2019"
@@ -31,18 +32,24 @@ def scores(
     return {
         "name": name,
         "categories": [],
+        "kind": "ordered",
+        "unit": "px",
+        "period": None,
         "n": n,
         "classes": fitted.randrange(2, 200),
-        "f1": f1,
+        "score": f1,
+        "raw": f1,
         "accuracy": accuracy,
-        "majority_f1": 2 * majority * majority / (1 + majority),
-        "majority_accuracy": majority,
-        "f1_interval": [max(0.0, f1 - 0.01), min(1.0, f1 + 0.01)],
-        "ceiling_f1": ceiling,
-        "pixels_pca_f1": 0.9 * fitted.random(),
-        "random_projection_f1": 0.9 * fitted.random(),
+        "constant": 2 * majority * majority / (1 + majority),
+        "constant_accuracy": majority,
+        "interval": [max(0.0, f1 - 0.01), min(1.0, f1 + 0.01)],
+        "ceiling": ceiling,
+        "pixels_pca": 0.9 * fitted.random(),
+        "random_projection": 0.9 * fitted.random(),
+        "random_cnn": None,
         "ceiling_accuracy": ceiling,
-        "mae": (1 - accuracy) * (1 + 9 * draw.random()),
+        "error": (1 - accuracy) * (1 + 9 * draw.random()),
+        "constant_error": None,
         "strength_log10": -float(draw.randrange(2, 6)),
         "gradient_log10": -5.5,
         "epochs": None,
@@ -77,16 +84,19 @@ def game_scores(
         "embeddings": digest("embeddings", name, draw.random()),
         "scores": [
             {
-                "probe": probe,
-                "train_rows": train_rows,
+                **run._asdict(),
+                "fits": 1,
                 "trivial_reason": None,
-                "predictions": digest("predictions", name, probe, train_rows, draw.random()),
+                "predictions": digest("predictions", name, run.probe, run.train_rows, draw.random()),
                 "variables": [
-                    {**scores(v.name, draw, n, skill, name, train_rows), "categories": list(v.categories)}
+                    {
+                        **scores(v.name, draw, n, skill, name, run.train_rows),
+                        "categories": list(v.categories),
+                    }
                     for v in variables
                 ],
             }
-            for probe, train_rows in probes
+            for run in (ProbeRun(*pair) for pair in probes)
         ],
     }
 
@@ -112,6 +122,7 @@ def fields(
         else {"principal": principal, "name": "Zoë Example", "url": None},
         "ranked": True,
         "unranked_reason": None,
+        "dry_run_rows": None,
         "started": f"{finished[:10]}T12:00:00Z",
         "finished": finished,
         "elapsed_seconds": 2096.25,
@@ -161,8 +172,8 @@ def fields(
         },
         "seeds": {"bootstrap": 0},
         "probes": [
-            {"probe": probe, "train_rows": train_rows, "settings": {"strengths_log10": [-5, -4, -3, -2]}}
-            for probe, train_rows in probes
+            {**run._asdict(), "metric": "f1", "settings": {"strengths_log10": [-5, -4, -3, -2]}}
+            for run in (ProbeRun(*pair) for pair in probes)
         ],
         "games": {name: game_scores(name, draw, n, skill, probes) for name in games},
     }

@@ -65,14 +65,13 @@ def test_differences_are_those_of_the_two_scores(found: Comparison, run: Evaluat
     a, b = run(coarse), run(blind)
     assert a.predictions
     assert b.predictions
-    truth = a.predictions["pong"].truth
-    bootstrap = metrics.Bootstrap.over(truth.episode)
-    for v, name in enumerate(truth.names):
+    one, other = (side.predictions["pong"][RANKED[0]] for side in (a, b) if side.predictions)
+    bootstrap = metrics.Bootstrap.over(one.episode)
+    for v, name in enumerate(one.names):
         row = _row(found, "variable", name)
-        full = RANKED[0]
-        left = a.predictions["pong"].by_run[full][:, v].copy()
-        right = b.predictions["pong"].by_run[full][:, v].copy()
-        labels = truth.labels[:, v].copy()
+        left, right, labels = (
+            part.astype(np.uint8) for part in (one.values[0, :, v], other.values[0, :, v], one.truth[:, v])
+        )
         f1 = [f1_score(labels, side, average="weighted", zero_division=0) for side in (left, right)]
         assert [row.a, row.b] == pytest.approx(f1)
         assert row.difference == pytest.approx(f1[0] - f1[1])

@@ -72,5 +72,5 @@ def test_scores_that_make_no_result_are_kept() -> None:
     assert caught.value.cure is not None
     kept = Path(caught.value.cure.removeprefix("The scores are in ").removesuffix("."))
     found = json.loads(kept.read_text(encoding="utf-8"))
-    f1 = values["games"]["pong"]["scores"][0]["variables"][1]["f1"]
-    assert found["games"]["pong"]["scores"][0]["variables"][1]["f1"] == pytest.approx(f1, abs=1e-4)
+    f1 = values["games"]["pong"]["scores"][0]["variables"][1]["score"]
+    assert found["games"]["pong"]["scores"][0]["variables"][1]["score"] == pytest.approx(f1, abs=1e-4)

@@ -26,6 +26,7 @@ from harness.encoders.frame_spec import FrameSpec
 from harness.probes.adam import fit_anand2019
 from harness.probes.inputs import Split
 from harness.probes.linear import fit_linear
+from harness.probes.probe import ProbeRun
 from harness.protocol import training_rows
 from harness.results.canonical import ResultError
 from harness.results.result import Result, Signed
@@ -111,14 +112,14 @@ def test_scores_are_those_of_a_probe_fitted_by_hand(result: harness.Result) -> N
     for v, (fit, scored) in enumerate(zip(fits, full.variables, strict=True)):
         truth = parts["test"].labels[:, v]
         assert scored.n == len(truth)
-        assert scored.f1 == pytest.approx(
+        assert scored.score == pytest.approx(
             f1_score(truth, fit.predictions, average="weighted", zero_division=0), abs=2e-3
         )
         assert scored.accuracy == pytest.approx(accuracy_score(truth, fit.predictions), abs=2e-3)
         commonest = np.bincount(parts["train"].labels[:, v]).argmax()
-        assert scored.majority_accuracy == pytest.approx((truth == commonest).mean(), abs=1e-4)
-        assert scored.f1_interval is not None
-        assert scored.f1_interval[0] <= scored.f1_interval[1]
+        assert scored.constant_accuracy == pytest.approx((truth == commonest).mean(), abs=1e-4)
+        assert scored.interval is not None
+        assert scored.interval[0] <= scored.interval[1]
 
 
 def test_the_result_binds_what_decides_it(result: harness.Result) -> None:
@@ -131,7 +132,7 @@ def test_the_result_binds_what_decides_it(result: harness.Result) -> None:
     assert signed.encoder.feature_size == 21 * 16
     assert signed.ranked
     assert [(p.probe, p.train_rows) for p in signed.probes] == [("linear", "full"), ("linear", "1k")]
-    assert signed.suite[0].means.f1 is not None, "the suite of the small recordings has these two games"
+    assert signed.suite[0].means.score is not None, "the suite of the small recordings has these two games"
     assert signed.environment.packages["ale-py"]
 
 
@@ -158,7 +159,7 @@ def test_a_learning_curve_and_the_paper_s_probe_are_those_fitted_by_hand(built: 
         features = np.concatenate([coarse((b / 255).astype(np.float32)) for b in rows.batches(FrameSpec())])
         labels = atariari_data.labels(rows.ram, "pong", "anand2019")
         parts[name] = Split(features[:, ::8].copy(), np.stack([labels[n] for n in names], axis=1))
-    few = training_rows(manifest, 50)
+    few = training_rows(manifest, ProbeRun("anand2019", 50))
     assert few is not None
     train = Split(parts["train"].features[few], parts["train"].labels[few])
     by_hand = fit_anand2019(train, parts["validation"], names=names)
@@ -170,7 +171,7 @@ def test_a_learning_curve_and_the_paper_s_probe_are_those_fitted_by_hand(built: 
         assert scored.epochs == probe.epochs
         assert scored.strength_log10 is None
         assert scored.classes == len(np.unique(train.labels[:, v]))
-        assert scored.majority_accuracy == pytest.approx(
+        assert scored.constant_accuracy == pytest.approx(
             (truth == np.bincount(train.labels[:, v]).argmax()).mean(), abs=1e-4
         )
 
@@ -213,9 +214,9 @@ def test_what_the_encoder_sees_and_how_it_computes_is_bound(built: str) -> None:
 
 def test_a_missing_game_gives_no_suite_mean() -> None:
     one = harness.evaluate(coarse, games=["pong"], progress=False)
-    assert one.signed.suite[0].means.f1 is None
+    assert one.signed.suite[0].means.score is None
     assert one.signed.suite[0].means.reason == "not evaluated: breakout"
-    assert one.signed.games["pong"].scores[0].means.f1 is not None
+    assert one.signed.games["pong"].scores[0].means.score is not None
 
 
 def test_the_same_encoder_gives_the_same_result_and_is_not_run_twice() -> None:
@@ -279,7 +280,7 @@ def test_a_wrong_encoder_gives_one_clear_error(encoder: object, message: str) ->
 def test_a_constant_feature_scores_as_the_majority() -> None:
     flat = harness.evaluate(lambda x: np.ones((len(x), 4), np.float32), games=["pong"], progress=False)
     for variable in flat.signed.games["pong"].scores[0].variables:
-        assert variable.accuracy == variable.majority_accuracy
+        assert variable.accuracy == variable.constant_accuracy
 
 
 def test_bad_arguments() -> None:
@@ -326,14 +327,14 @@ def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
     for i in range(4):
         cache.keep_features(f"k{i}", np.zeros((100, 100), np.float32))
         os.utime(tmp_path / f"k{i}.npy", (i, i))
-    cache.keep_scored("s", {"a": 1}, np.ones((2, 3), np.uint8))
+    cache.keep_scored("s", {"a": 1}, {"values": np.ones((2, 3), np.uint8)})
     assert cache.size() <= 100_000
     assert cache.features("k0") is None
     assert cache.features("k3") is not None
     scored = cache.scored("s")
     assert scored is not None
     assert scored[0] == {"a": 1}
-    assert np.array_equal(scored[1], np.ones((2, 3)))
+    assert np.array_equal(scored[1]["values"], np.ones((2, 3)))
     assert cache.clear() > 0
     assert cache.size() == 0
 

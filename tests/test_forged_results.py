@@ -106,32 +106,32 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({ROW + "f1_interval": [0.0, 0.01]}, "f1_interval does not contain f1"),
-        ({ROW + "f1_interval": [0.99, 1]}, "f1_interval does not contain f1"),
-        ({ROW + "f1_interval": [0.9, 0.1]}, "f1_interval does not contain f1"),
-        ({ROW + "f1": 1, ROW + "f1_interval": [0, 1]}, "no predictions with this accuracy have this f1"),
-        ({ROW + "f1": 0, ROW + "f1_interval": [0, 1]}, "no predictions with this accuracy have this f1"),
+        ({ROW + "interval": [0.0, 0.01]}, "interval does not contain the score"),
+        ({ROW + "interval": [0.99, 1]}, "interval does not contain the score"),
+        ({ROW + "interval": [0.9, 0.1]}, "interval does not contain the score"),
+        ({ROW + "score": 1, ROW + "interval": [0, 1]}, "no predictions with this accuracy have this f1"),
+        ({ROW + "score": 0, ROW + "interval": [0, 1]}, "no predictions with this accuracy have this f1"),
         ({ROW + "accuracy": 0.5}, r"accuracy is not a fraction of n rows|no predictions"),
         (
-            {ROW + "majority_accuracy": 0.3333, ROW + "majority_f1": 0.1},
-            "not a fraction|majority_f1 does not follow",
+            {ROW + "constant_accuracy": 0.3333, ROW + "constant": 0.1},
+            "not a fraction|constant does not follow",
         ),
-        ({ROW + "majority_f1": lambda f1: f1 + 0.001}, "majority_f1 does not follow"),
+        ({ROW + "constant": lambda f1: f1 + 0.001}, "constant does not follow"),
         (
-            {ROW + "accuracy": 1, ROW + "f1": 1, ROW + "f1_interval": [1, 1], ROW + "mae": 0},
+            {ROW + "accuracy": 1, ROW + "score": 1, ROW + "interval": [1, 1], ROW + "error": 0},
             "accuracy exceeds that of any function of a single frame",
         ),
-        ({ROW + "mae": 0}, "mae contradicts accuracy"),
-        ({ROW + "mae": 255}, "mae contradicts accuracy"),
-        ({ROW + "mae": -0.5}, "mae contradicts accuracy"),
-        ({SCORES: rows(lambda v: v[0].update(ceiling_f1=1))}, "variables and their ceilings"),
+        ({ROW + "error": 0}, "error contradicts accuracy"),
+        ({ROW + "error": 255}, "error contradicts accuracy"),
+        ({ROW + "error": -0.5}, "error contradicts accuracy"),
+        ({SCORES: rows(lambda v: v[0].update(ceiling=1))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=1))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(ceiling_accuracy=None))}, "ceiling_accuracy is known"),
-        ({ROW + "pixels_pca_f1": 0}, "pixels_pca_f1|random_projection_f1"),
-        ({ROW + "random_projection_f1": 0.0001}, "pixels_pca_f1|random_projection_f1"),
-        ({ROW + "pixels_pca_f1": None}, "trivial_reason"),
+        ({ROW + "pixels_pca": 0}, "pixels_pca|random_projection"),
+        ({ROW + "random_projection": 0.0001}, "pixels_pca|random_projection"),
+        ({ROW + "pixels_pca": None}, "trivial_reason"),
         ({SCORES: each_probe(lambda part: part.update(trivial_reason="lost"))}, "trivial_reason"),
-        ({ROW + "n": 9870}, "not a fraction|variables of every probe"),
+        ({ROW + "n": 9870}, "n is not the number of test rows"),
         ({SCORES: rows(lambda v: [row.update(n=100) for row in v])}, "n is not the number of test rows"),
         ({SCORES: rows(lambda v: [row.update(n=9872) for row in v])}, "n is not the number of test rows"),
         ({SCORES: rows(lambda v: v.pop(0))}, "variables and their ceilings"),
@@ -142,7 +142,7 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
         ({SCORES: rows(lambda v: v[0].update(categories=["misc"]))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(categories=[]))}, "variables and their ceilings"),
         ({SCORES: rows(lambda v: v[0].update(categories=["misc", "misc"]))}, "duplicate category"),
-        ({ROW + "f1": None, ROW + "f1_interval": None}, "f1 is null"),
+        ({ROW + "score": None, ROW + "interval": None}, "score is null"),
         ({"dataset__suite": ["pong"]}, "breakout is not in the suite"),
         ({"dataset__suite": ["breakout", "pong", "zaxxon"]}, "games of the suite"),
         ({"dataset__suite": ["pong", "breakout"]}, r"dataset\.suite"),
@@ -165,7 +165,10 @@ def rows(edit: Callable[[list[Plain]], object]) -> Callable[[list[Plain]], list[
         ),
         ({"seeds": {"bootstrap": 1}}, "fixes: seeds"),
         ({"seeds": {"bootstrap": 0, "luck": 7}}, r"seeds\.luck"),
-        ({"ranked": False, "unranked_reason": "dry run: 9871 rows of each split"}, "ceiling_f1 is unknown"),
+        (
+            {"ranked": False, "unranked_reason": "dry run: 9871 rows of each split", "dry_run_rows": 9871},
+            "ceiling is unknown",
+        ),
         (
             {"ranked": False, "unranked_reason": "other probes than the protocol's"},
             "not for ranking: other probes",
@@ -196,15 +199,15 @@ def test_what_its_author_made_consistent(
     refused(board, signed_by(made.key(ALICE), built(**changes)), match)
 
 
-PERFECT = {"accuracy": None, "f1": 1, "f1_interval": None, "mae": None, "note": "not computed"}
+PERFECT = {"accuracy": None, "score": 1, "interval": None, "error": None, "note": "not computed"}
 
 
 FLAWLESS = {
     "accuracy": 1,
-    "f1": 1,
-    "f1_interval": [1, 1],
-    "mae": 0,
-    "ceiling_f1": None,
+    "score": 1,
+    "interval": [1, 1],
+    "error": 0,
+    "ceiling": None,
     "ceiling_accuracy": None,
     "note": "not known",
 }
@@ -213,20 +216,20 @@ FLAWLESS = {
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({SCORES: rows(lambda v: [row.update(PERFECT) for row in v])}, "accuracy is null"),
+        ({SCORES: rows(lambda v: [row.update(PERFECT) for row in v])}, "wrong error"),
         (
             {SCORES: rows(lambda v: [row.update({**PERFECT, "accuracy": 1}) for row in v])},
-            "f1_interval is null",
+            "interval is null",
         ),
         (
-            {SCORES: rows(lambda v: [row.update(majority_f1=None, note="lost") for row in v])},
-            "majority_f1 is null",
+            {SCORES: rows(lambda v: [row.update(constant=None, note="lost") for row in v])},
+            "constant is null",
         ),
         (
             {SCORES: rows(lambda v: [row.update(FLAWLESS) for row in v])},
-            "ceiling_f1 is known",
+            "ceiling is known",
         ),
-        ({ROW + "mae": None}, "mae is null under some probes only"),
+        ({ROW + "error": None}, "wrong error"),
         ({ROW + "gradient_log10": 5}, "did not converge"),
         ({ROW + "gradient_log10": None}, "did not converge"),
         (
@@ -253,7 +256,7 @@ def test_what_no_run_of_the_harness_gives(changes: dict[str, Any], match: str) -
         check(Signed.build(**values))
 
 
-FREE = {"note", "normalised_f1", "trivial_f1"}
+FREE = {"note", "normalised", "trivial"}
 """A remark, and what `build` computes; the forged results above change the latter two."""
 
 
@@ -262,7 +265,7 @@ FREE = {"note", "normalised_f1", "trivial_f1"}
 def test_every_field_of_a_variable_has_a_range(field: str, value: object) -> None:
     values = fields(3, games=("breakout", "pong"), suite=("breakout", "pong"))
     row = values["games"]["pong"]["scores"][0]["variables"][0]
-    if value == row[field] or (field, value) in [("classes", 2), ("mae", 2)]:
+    if value == row[field] or (field, value) in [("classes", 2), ("error", 2)]:
         return  # in range
     row[field] = value
     with pytest.raises(ResultError):
@@ -277,33 +280,33 @@ NAME = "encoder__name"
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({ROW + "f1": 1.5}, r"f1(.|\n)*less than or equal to 1"),
-        ({ROW + "f1": -0.0001}, r"f1(.|\n)*greater than or equal to 0"),
-        ({ROW + "f1_interval": [-0.1, 1]}, r"f1_interval(.|\n)*greater than or equal to 0"),
-        ({ROW + "f1_interval": [0, 0.5, 1]}, r"f1_interval(.|\n)*at most 2 items"),
+        ({ROW + "score": 1.5}, r"score(.|\n)*less than or equal to 1"),
+        ({ROW + "score": -0.0001}, r"score(.|\n)*greater than or equal to 0"),
+        ({ROW + "interval": [-0.1, 1]}, r"interval(.|\n)*greater than or equal to 0"),
+        ({ROW + "interval": [0, 0.5, 1]}, r"interval(.|\n)*at most 2 items"),
         ({ROW + "n": -1}, r"variables\.n\.0(.|\n)*greater than or equal to 0"),
         ({ROW + "n": 2**53}, r"variables\.n\.0(.|\n)*less than or equal to"),
         ({ROW + "n": "9871"}, r"variables\.n\.0(.|\n)*valid integer"),
         ({ROW + "n": True}, r"variables\.n\.0(.|\n)*valid integer"),
-        ({ROW + "classes": 257}, r"classes(.|\n)*less than or equal to 256"),
+        ({ROW + "classes": 257}, "classes"),
         ({ROW + "note": ""}, r"note(.|\n)*at least 1 character"),
         ({ROW + "note": "x" * 301}, r"note(.|\n)*at most 300 characters"),
         ({ROW + "note": "a\u0000b"}, r"note(.|\n)*match pattern"),
         ({ROW + "note": "zero\u200bwidth"}, r"note(.|\n)*match pattern"),
         ({ROW + "note": "e\u0301"}, r"note(.|\n)*match pattern"),
         ({ROW + "name": "player y"}, r"name(.|\n)*match pattern"),
-        ({ROW + "trivial_f1": 0}, "trivial_f1 contradicts"),
-        ({ROW + "normalised_f1": 1}, "normalised_f1 contradicts"),
-        ({PONG + "scores__0__means__f1": 0.9999}, r"contradicts itself at pong: means\.f1"),
-        ({PONG + "scores__0__means__categories__0__f1": 1}, r"at pong: means\.categories\[0\]\.f1"),
+        ({ROW + "trivial": 0}, "trivial contradicts"),
+        ({ROW + "normalised": 1}, "normalised contradicts"),
+        ({PONG + "scores__0__means__score": 0.9999}, r"contradicts itself at pong: means\.score"),
+        ({PONG + "scores__0__means__categories__0__score": 1}, r"at pong: means\.categories\[0\]\.score"),
         ({PONG + "scores__0__means__categories__0__count": 9}, r"categories\[0\]\.count"),
-        ({PONG + "scores__0__means__normalised_f1": 1}, r"means\.normalised_f1"),
+        ({PONG + "scores__0__means__normalised": 1}, r"means\.normalised"),
         ({PONG + "scores": lambda scores: scores[:1]}, "pong: probes"),
         ({PONG + "scores": lambda scores: scores[::-1]}, "pong: probes"),
         ({PONG + "embeddings": "sha256:" + "A" * 64}, r"embeddings(.|\n)*match pattern"),
         ({PONG + "embeddings": "md5:" + "a" * 32}, r"embeddings(.|\n)*match pattern"),
         ({PONG + "scores__0__predictions": "sha256:" + "a" * 63}, r"predictions(.|\n)*match pattern"),
-        ({"suite__0__means__f1": 0.9999}, r"contradicts itself at suite\[0\]\.means\.f1"),
+        ({"suite__0__means__score": 0.9999}, r"contradicts itself at suite\[0\]\.means\.score"),
         ({"suite": lambda suite: suite[:1]}, "contradicts itself at suite"),
         ({"probes": lambda probes: [*probes, probes[0]]}, "Duplicate probe"),
         ({"probes": []}, r"probes(.|\n)*at least 1 item"),
@@ -568,7 +571,7 @@ def test_a_fresh_split_has_no_ceiling_and_no_trivial_scores(made: TestBoard, boa
         "submitter__principal": BOARD,
     }
     data = signed_by(made.key(BOARD), built(**fresh))
-    refused(board, data, "ceiling_f1 is unknown here")
+    refused(board, data, "ceiling is unknown here")
 
 
 def test_baselines_that_are_not_the_protocol_s(made: TestBoard, board: Board) -> None:
@@ -580,11 +583,11 @@ def test_baselines_that_are_not_the_protocol_s(made: TestBoard, board: Board) ->
         judge(board, signed_by(made.key(ALICE), plain_of(Signed.build(**values))))
 
     def lower(row: Plain) -> None:
-        share = round(row["majority_accuracy"] * row["n"] / 2) / row["n"]
-        row |= {"majority_accuracy": share, "majority_f1": 2 * share * share / (1 + share)}
+        share = round(row["constant_accuracy"] * row["n"] / 2) / row["n"]
+        row |= {"constant_accuracy": share, "constant": 2 * share * share / (1 + share)}
 
     judged(lambda _: None)
-    with pytest.raises(AtariariError, match="pong: majority_f1"):
+    with pytest.raises(AtariariError, match="pong: constant"):
         judged(lower)
     with pytest.raises(AtariariError, match="pong: classes"):
         judged(lambda row: row.update(classes=row["classes"] + 1))

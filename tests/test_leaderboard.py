@@ -197,7 +197,7 @@ def test_cosigning_makes_a_result_reproduced(board: TestBoard) -> None:
     refused(board.verify(), "Only maintainers co-sign")
 
 
-_OF_THE_PUBLISHED_ROWS = ("ceiling_f1", "ceiling_accuracy", "pixels_pca_f1", "random_projection_f1")
+_OF_THE_PUBLISHED_ROWS = ("ceiling", "ceiling_accuracy", "pixels_pca", "random_projection")
 
 
 def fresh(board: TestBoard, tested: Signed, person: str = BOARD, **changes: Any) -> Result:
@@ -229,7 +229,7 @@ def test_a_fresh_split_shows_the_gap(board: TestBoard) -> None:
     assert not verdict.findings
     by_seed = {entry.head.fresh_seed: entry for entry in verdict.entries if entry.submitter != BOB}
     runs = {by_seed[None].head.digest: [by_seed[5]]}
-    gap = by_seed[None].head.suite[0].means.f1 - by_seed[5].head.suite[0].means.f1  # type: ignore[operator]
+    gap = by_seed[None].head.suite[0].means.score - by_seed[5].head.suite[0].means.score  # type: ignore[operator]
     assert tier(by_seed[None], runs) == ("fresh-seed" if gap <= 0.03 else "self-reported")
 
 
@@ -500,9 +500,9 @@ def test_a_result_with_fewer_variables(board: TestBoard) -> None:
         (b'"feature_size":256', b'"feature_size":' + b"9" * 4000, "feature_size|out of bounds"),
         (b'"feature_size":256', b'"feature_size":' + b"9" * 9000, "out of bounds"),
         (b'"seeds":{', b'"seeds": ' + b"[" * 200_000 + b"{", "nested too deeply"),
-        (b'"f1":[0.', b'"f1":[7.', "less than or equal to 1"),
-        (b'"f1":[0.', b'"f1":[-0.', "greater than or equal to 0"),
-        (b'"f1":[0.', b'"f1":[0,0.', "equal lengths"),
+        (b'"score":[0.', b'"score":[7.', "less than or equal to 1"),
+        (b'"score":[0.', b'"score":[-0.', "greater than or equal to 0"),
+        (b'"score":[0.', b'"score":[0,0.', "equal lengths"),
         ("Zoë".encode(), "Z\u202eoe".encode(), r"submitter\.name"),
         ("Zoë".encode(), "Z\u200boe".encode(), r"submitter\.name"),
         ("Zoë".encode(), "Zо".encode(), r"submitter\.name"),  # noqa: RUF001  a Cyrillic letter
@@ -521,18 +521,18 @@ def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> 
     ("where", "value", "match"),
     [
         (
-            ("games", "pong", "scores", 0, "means", "f1"),
+            ("games", "pong", "scores", 0, "means", "score"),
             0.9999,
-            r"contradicts itself at pong: (means|normalised_f1)",
+            r"contradicts itself at pong: (means|normalised)",
         ),
         (
-            ("games", "pong", "scores", 0, "variables", "f1", 0),
+            ("games", "pong", "scores", 0, "variables", "score", 0),
             1,
-            "no predictions with this accuracy|f1_interval does not contain f1",
+            "no predictions with this accuracy|interval does not contain the score",
         ),
         (("games", "pong", "scores", 1, "variables", "n", 0), 100, "variables of every probe"),
-        (("games", "pong", "scores", 0, "variables", "majority_f1", 0), 0, "does not follow|contradicts"),
-        (("suite", 0, "means", "f1"), 0.9999, "contradicts itself at suite"),
+        (("games", "pong", "scores", 0, "variables", "constant", 0), 0, "does not follow|contradicts"),
+        (("suite", 0, "means", "score"), 0.9999, "contradicts itself at suite"),
         (("suite", 0, "means", "categories", 0, "count"), 9, "contradicts itself at suite"),
         (("dataset", "splits", "pong", "test", "rows"), 9870, "n is not the number of test rows"),
         (("finished",), "2031-01-31T12:34:56Z", "in the future"),
@@ -554,7 +554,7 @@ def test_numbers_that_do_not_follow_though_their_author_signed_them(
 
 def test_a_dry_run_on_a_fresh_split_moves_no_tier(board: TestBoard) -> None:
     reason = "test split recorded afresh from seed 5; dry run: 9871 rows of each split"
-    board.place(fresh(board, board.result(1).signed, unranked_reason=reason))
+    board.place(fresh(board, board.result(1).signed, unranked_reason=reason, dry_run_rows=9871))
     refused(board.verify(), "from a dry run")
 
 

@@ -396,7 +396,7 @@ def copy_of(board: TestBoard, path: str, seed: int, person: str, name: str, *, o
         theirs = json.loads(json.dumps(read(board.folder / path).signed.plain["games"]))
         for game, mine in values["games"].items():
             for scores, own in zip(theirs[game]["scores"], mine["scores"], strict=True):
-                del scores["means"], scores["variables"]["trivial_f1"], scores["variables"]["normalised_f1"]
+                del scores["means"], scores["variables"]["trivial"], scores["variables"]["normalised"]
                 if not outputs:
                     scores["predictions"] = own["predictions"]
             if not outputs:
@@ -421,7 +421,7 @@ def test_half_copied_numbers(board: TestBoard) -> None:
 
     def edit(values: Plain) -> None:
         columns = theirs["scores"][0]["variables"]
-        keys = ("f1", "accuracy", "f1_interval", "mae")
+        keys = ("score", "accuracy", "interval", "error")
         for number, row in enumerate(values["games"]["breakout"]["scores"][0]["variables"]):
             if number % 3:
                 row.update({key: columns[key][number] for key in keys})
@@ -463,9 +463,7 @@ def test_a_squatted_digest_is_freed_by_withdrawing(board: TestBoard) -> None:
     assert any("repeats" in notice and "withdrawn" in notice for notice in verdict.notices)
 
 
-@pytest.mark.parametrize(
-    "field", ["f1", "accuracy", "f1_interval", "mae", "majority_f1", "majority_accuracy"]
-)
+@pytest.mark.parametrize("field", ["score", "accuracy", "interval", "error", "constant", "constant_accuracy"])
 def test_a_null_frees_nothing(board: TestBoard, field: str) -> None:
     """An encoder of single frames with F1 = 1 everywhere, whose accuracy is missing with a note."""
 
@@ -475,13 +473,13 @@ def test_a_null_frees_nothing(board: TestBoard, field: str) -> None:
                 for row in scores["variables"]:
                     row.update({field: None, "note": "not computed"})
                     if field == "accuracy":
-                        row.update({"f1": 1.0, "f1_interval": None, "mae": None})
+                        row.update({"score": 1.0, "interval": None, "error": None})
 
     try:
         board.place(edited(board, 3, ALICE, edit))
     except AtariariError:
         return  # not even the reader takes it
-    refused(board.verify("main"), r"null|mae does not fit|f1_interval does not")
+    refused(board.verify("main"), r"null|mae does not fit|interval does not")
 
 
 def test_trivial_scores_are_not_nulled(board: TestBoard) -> None:
@@ -490,10 +488,10 @@ def test_trivial_scores_are_not_nulled(board: TestBoard) -> None:
             for scores in game["scores"]:
                 scores["trivial_reason"] = "not made for this game"
                 for row in scores["variables"]:
-                    row.update(pixels_pca_f1=None, random_projection_f1=None)
+                    row.update(pixels_pca=None, random_projection=None)
 
     board.place(edited(board, 3, ALICE, edit))
-    refused(board.verify("main"), "pixels_pca_f1")
+    refused(board.verify("main"), "pixels_pca")
 
 
 # --- 11: what a result says of itself ----------------------------------------------------------------------
@@ -728,7 +726,7 @@ def a_line(options: str) -> Callable[[TestBoard], None]:
     "attack",
     [
         break_protocol(accepted_until="2026-02-30T00:00:00Z"),
-        break_protocol(baselines__0__pixels_pca_f1={}),
+        break_protocol(baselines__0__pixels_pca={}),
         break_protocol(baselines__0__game="none"),
         break_protocol(games={}),
         drop_test_split,

@@ -42,7 +42,7 @@ def real_result(board: TestBoard, person: str) -> Signed:
     ]
     scores = [values["games"]["pong"]["scores"][number] for number in chosen]
     for part in scores:
-        row = part["variables"][0] | {"pixels_pca_f1": None, "random_projection_f1": None}
+        row = part["variables"][0] | {"pixels_pca": None, "random_projection": None}
         part["variables"] = [
             {**row, **{k: v for k, v in variable.items() if k != "ordered"}} for variable in kept
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,22 @@ def test_scores_follow_from_the_file_with_pandas_alone(
     result: harness.Result, file: Path, built: str
 ) -> None:
     table = pd.read_parquet(file.with_name("a.predictions.parquet"))
-    assert list(table) == ["game", "variable", "episode", "step", "label", "linear_full", "linear_1k"]
+    columns = ["game", "run", "fit", "variable", "episode", "step", "label", "constant", "prediction"]
+    assert list(table) == columns
     scored: dict[tuple[str, str, str | int], float | None] = {
-        (g, v.name, s.train_rows): v.f1
+        (g, v.name, s.train_rows): v.score
         for g, game in result.signed.games.items()
         for s in game.scores
         for v in s.variables
     }
-    for (game, name), rows in table.groupby(["game", "variable"], observed=True):
-        for size in ("full", "1k"):
-            f1 = f1_score(rows["label"], rows[f"linear_{size}"], average="weighted", zero_division=0)
-            assert f1 == pytest.approx(scored[str(game), str(name), size], abs=6e-5)
+    for (game, run, name), rows in table.groupby(["game", "run", "variable"], observed=True):
+        f1 = f1_score(
+            rows["label"].astype(int), rows["prediction"].astype(int), average="weighted", zero_division=0
+        )
+        size = str(run).removeprefix("linear_")
+        assert f1 == pytest.approx(scored[str(game), str(name), size], abs=6e-5)
     test = open_split("pong", "test", cache_dir=built)
-    ball = table[(table["game"] == "pong") & (table["variable"] == "ball_x")]
+    ball = table[(table["game"] == "pong") & (table["run"] == "linear_1k") & (table["variable"] == "ball_x")]
     assert np.array_equal(ball["label"], labels(test.ram, "pong")["ball_x"])
     assert np.array_equal(ball["episode"], test.episode)
     assert np.array_equal(ball["step"], test.step)
@@ -68,10 +72,10 @@ def test_what_is_written_is_read_again(result: harness.Result, file: Path) -> No
     assert list(found) == ["breakout", "pong"]
     for name, game in found.items():
         before = result.predictions[name]
-        assert game.truth.names == before.truth.names
-        assert np.array_equal(game.truth.labels, before.truth.labels)
-        for run, values in before.by_run.items():
-            assert np.array_equal(game.by_run[run], values)
+        for run, predicted in before.items():
+            assert game[run].names == predicted.names
+            for part in ("truth", "values", "constants", "episode", "step"):
+                assert np.array_equal(getattr(game[run], part), getattr(predicted, part), equal_nan=True)
     assert read(file).predictions is None
 
 
@@ -80,8 +84,8 @@ def test_a_run_that_was_kept_gives_the_same_predictions(result: harness.Result, 
     assert again.predictions is not None
     assert again.signed.games == result.signed.games
     for name, game in again.predictions.items():
-        for run, scores in zip(game.by_run, again.signed.games[name].scores, strict=True):
-            assert game.truth.digest(game.by_run[run]) == scores.predictions
+        for scores in again.signed.games[name].scores:
+            assert game[scores.run].digest() == scores.predictions
 
 
 def test_nothing_is_overwritten(result: harness.Result, file: Path) -> None:
@@ -94,10 +98,12 @@ def test_nothing_is_overwritten(result: harness.Result, file: Path) -> None:
 def _changed(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
     def rewrite(path: Path) -> None:
         table = change(pq.read_table(path))
-        sizes = [sum(g == name for g in table["game"].to_pylist()) for name in ("breakout", "pong")]
+        of_game, of_run = table["game"].to_pylist(), table["run"].to_pylist()
+        starts = [at for at in range(len(of_run)) if not at or of_run[at - 1] != of_run[at]]
+        assert len(set(of_game)) * len(set(of_run)) == len(starts)
         with pq.ParquetWriter(path, table.schema) as out:
-            out.write_table(table[: sizes[0]])
-            out.write_table(table[sizes[0] :])
+            for start, stop in pairwise([*starts, len(of_run)]):
+                out.write_table(table[start:stop])
 
     return rewrite
 
@@ -125,14 +131,14 @@ def _about(**changes: Any) -> Callable[[pa.Table], pa.Table]:
     ("change", "match"),
     [
         (_changed(lambda t: t), None),
-        (_changed(_set("linear_1k", -1, 255)), "does not match the result(.|\n)*pong, linear, 1k rows"),
+        (_changed(_set("prediction", -1, 255)), "does not match the result(.|\n)*pong, linear, 1k rows"),
         (_changed(_set("label", 0, 254)), "damaged|does not match the result(.|\n)*breakout"),
         (_changed(_set("episode", 0, 9999)), "damaged"),
         (_changed(_set("variable", 0, "other")), "damaged"),
         (_changed(_set("step", 5, None)), "damaged"),
         (_changed(lambda t: t.drop_columns("step")), "damaged"),
         (_changed(lambda t: t[1:]), "damaged"),
-        (_changed(_about(format=2)), "newer format"),
+        (_changed(_about(format=3)), "newer format"),
         (_changed(_about(run_id="0" * 32)), "another run"),
         (_changed(lambda t: t.replace_schema_metadata(None)), "Not a predictions file"),
         (lambda path: path.write_bytes(path.read_bytes()[:-20]), "damaged"),

@@ -72,23 +72,23 @@ def test_more_rows_than_there_are(large: Manifest) -> None:
 
 
 def test_every_size_holds_the_smaller_ones_and_1k_is_the_frozen_one(large: Manifest) -> None:
-    assert training_rows(large, "full") is None
+    assert training_rows(large, ProbeRun("linear", "full")) is None
     before: set[int] = set()
     for size in (1, 10, 999, "1k", 1001, 4000, 5000):
-        rows = training_rows(large, size)
+        rows = training_rows(large, ProbeRun("linear", size))
         assert rows is not None
         assert len(set(rows.tolist())) == len(rows) == (1000 if size == "1k" else size)
         assert (np.diff(rows) > 0).all()
         assert before <= set(rows.tolist())
         before = set(rows.tolist())
     assert before == set(range(5000))
-    few = training_rows(large, "1k")
+    few = training_rows(large, ProbeRun("linear", "1k"))
     assert few is not None
     assert few.tolist() == list(large.train_rows_1k)
 
 
 def test_rows_of_a_size_are_frozen(large: Manifest) -> None:
-    rows = training_rows(large, 5)
+    rows = training_rows(large, ProbeRun("linear", 5))
     assert rows is not None
     assert rows.tolist() == [2466, 2760, 2990, 3632, 4864]
 

@@ -71,8 +71,8 @@ def test_its_result_is_a_bound_and_says_so(result: Result, built: str) -> None:
         digest.update(bits(open_split("pong", name, cache_dir=built).ram).tobytes())
     assert signed.games["pong"].embeddings == f"blake3:{digest.hexdigest()}"
     by_name = {v.name: v for v in signed.games["pong"].scores[0].variables}
-    assert by_name["enemy_score"].f1 is not None
-    assert by_name["enemy_score"].f1 > 0.99
+    assert by_name["enemy_score"].score is not None
+    assert by_name["enemy_score"].score > 0.99
 
 
 def test_it_is_reproduced_and_reported(result: Result, built: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,15 @@ from sklearn.metrics import r2_score
 
 from atariari_data.errors import UsageError
 from harness.probes.inputs import FeatureError
-from harness.probes.readout import FIRST_NOMINAL_STRENGTH, Readout, constant_of, fit_readout
-from harness.probes.ridge import STRENGTHS, fit_ridge, predict_ridge
+from harness.probes.probe import Fit
+from harness.probes.readout import FIRST_NOMINAL_STRENGTH, LEAST_ROWS, STRENGTHS, constant_of, fit_readout
+from harness.probes.ridge import fit_ridge, predict_ridge
 from harness.probes.target import Target
 
 Features = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
+
+GRID: Any = {"strengths": STRENGTHS, "least_rows": LEAST_ROWS}
 
 TARGETS = (
     Target("position", "ordered", unit="px"),
@@ -53,7 +57,7 @@ def _data(n: int, d: int = 24, seed: int = 0) -> tuple[Features, Values]:
     return features.astype(np.float32), values
 
 
-def _scores(fits: Sequence[Readout], values: Values, targets: Sequence[Target] = TARGETS) -> list[float]:
+def _scores(fits: Sequence[Fit], values: Values, targets: Sequence[Target] = TARGETS) -> list[float]:
     """Return R2 against the training mean, or the share of the majority's errors that is avoided."""
     found = []
     for fit, target, truth in zip(fits, targets, values.T, strict=True):
@@ -73,7 +77,7 @@ def _scores(fits: Sequence[Readout], values: Values, targets: Sequence[Target] =
 
 def _fit(
     rows: int = 1500, d: int = 24, change: object = None, *, few: bool = False
-) -> tuple[list[Readout], list[float]]:
+) -> tuple[list[Fit], list[float]]:
     parts = [_data(n, d, seed) for seed, n in enumerate((rows, 400, 1000))]
     if callable(change):
         parts = [(change(features), values) for features, values in parts]
@@ -87,7 +91,7 @@ def test_equals_scikit_learn_on_the_rows_that_have_the_target(rows: int, d: int)
     (features, values), (test, truth) = _data(rows, d), _data(500, d, 1)
     columns = [column[:, None] for column in values.T[:3]]
     validation = _data(300, d, 2)
-    fits = fit_ridge(features, columns, (validation[0], [c[:, None] for c in validation[1].T[:3]]))
+    fits = fit_ridge(features, columns, (validation[0], [c[:, None] for c in validation[1].T[:3]]), **GRID)
     variance = features.var(axis=0, dtype=np.float64).sum()
     for fit, column, right in zip(fits, columns, truth.T, strict=False):
         known, there = ~np.isnan(column[:, 0]), ~np.isnan(right)
@@ -103,7 +107,7 @@ def test_equals_scikit_learn_on_the_rows_that_have_the_target(rows: int, d: int)
 @pytest.mark.parametrize("d", [8, 24, 300])
 def test_leave_one_out_chooses_what_scikit_learn_chooses(d: int) -> None:
     features, values = _data(100, d)
-    fits = fit_ridge(features, [values[:, :1], values[:, 1:2]], None)
+    fits = fit_ridge(features, [values[:, :1], values[:, 1:2]], None, **GRID)
     for fit, column in zip(fits, values.T, strict=False):
         known = ~np.isnan(column)
         alphas = known.sum() * features.var(axis=0, dtype=np.float64).sum() * np.array(STRENGTHS)

@@ -11,7 +11,7 @@ import pytest
 from harness.metrics import Counts
 from harness.probes.probe import ProbeRun
 from harness.report.page import write_html
-from harness.results.predictions import Predictions, Truth
+from harness.results.predictions import Predicted
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from tests.browser import AUDIT, errors, needs_browser, show
@@ -30,20 +30,27 @@ def made(seed: int) -> Result:
     names = tuple(v["name"] for v in scores[0]["variables"])
     labels = np.random.default_rng(0).integers(0, [200, 200, 5, 200, 8, 21][: len(names)], (400, len(names)))
     rows = np.arange(400, dtype=np.int32)
-    truth = Truth(names, labels.astype(np.uint8), rows // 40, rows % 40)
     said = {}
     for part in scores:
         run = ProbeRun(part["probe"], part["train_rows"])
-        said[run] = np.where(draw.random(labels.shape) < 0.6, labels, draw.permuted(labels)).astype(np.uint8)
-        part["predictions"] = truth.digest(said[run])
+        values_of_run = np.where(draw.random(labels.shape) < 0.6, labels, draw.permuted(labels))
+        said[run] = Predicted(
+            names,
+            labels.astype(np.float32),
+            rows // 40,
+            rows % 40,
+            values_of_run.astype(np.float32)[None],
+            np.zeros((1, len(names)), np.float32),
+        )
+        part["predictions"] = said[run].digest()
         for v, variable in enumerate(part["variables"]):
-            counts = Counts.of(truth.labels[:, v].copy(), said[run][:, v].copy())
+            counts = Counts.of(labels[:, v].astype(np.uint8), values_of_run[:, v].astype(np.uint8))
             f1 = float(counts.f1()[0])
-            variable |= {"f1": f1, "accuracy": float(counts.accuracy()[0])}
-            variable["mae"] = float(counts.absolute_error()[0])
-            variable["f1_interval"] = [max(0.0, f1 - 0.05), min(1.0, f1 + 0.05)]
+            variable |= {"score": f1, "raw": f1, "accuracy": float(counts.accuracy()[0])}
+            variable["error"] = float(counts.absolute_error()[0])
+            variable["interval"] = [max(0.0, f1 - 0.05), min(1.0, f1 + 0.05)]
     result = Result(signatures=[], signed=Signed.build(**values))
-    return result.with_predictions({"pong": Predictions(truth, said)})
+    return result.with_predictions({"pong": said})
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,9 @@ def test_a_row_for_each_game_probe_size_and_variable() -> None:
             for variable in scores.variables:
                 count += 1
                 row = by_key[game, scores.probe, str(scores.train_rows), variable.name]
-                assert variable.f1_interval is not None
-                assert (row["f1"], row["mae"], row["n"]) == (variable.f1, variable.mae, variable.n)
-                assert [row["f1_low"], row["f1_high"]] == variable.f1_interval
+                assert variable.interval is not None
+                assert (row["score"], row["error"], row["n"]) == (variable.score, variable.error, variable.n)
+                assert [row["score_low"], row["score_high"]] == variable.interval
                 assert row["categories"].split() == variable.categories
     assert len(frame) == count
     assert frame.groupby("train_rows")["rows"].unique().map(list).to_dict() == {
@@ -55,12 +55,12 @@ def test_a_row_for_each_game_probe_size_and_variable() -> None:
 def test_null_is_missing_and_numbers_are_numbers() -> None:
     values = fields(1)
     for row in values["games"]["pong"]["scores"][0]["variables"]:
-        row["mae"] = None
+        row["error"] = None
     frame = Result(signatures=[], signed=Signed.build(**values)).to_frame()
     assert frame["epochs"].isna().all()
     assert frame["epochs"].dtype == "Int64"
-    assert frame["mae"].isna().sum() == len(values["games"]["pong"]["scores"][0]["variables"])
-    for name in ("f1", "f1_low", "mae", "ceiling_accuracy", "strength_log10"):
+    assert frame["error"].isna().sum() == len(values["games"]["pong"]["scores"][0]["variables"])
+    for name in ("score", "score_low", "error", "ceiling_accuracy", "strength_log10"):
         assert frame[name].dtype == "float64", name
 
 
@@ -81,7 +81,7 @@ def test_csv_holds_the_frame_and_no_formula(tmp_path: Path) -> None:
     found = pd.read_csv(path)
     frame = result.to_frame()
     assert list(found) == list(frame)
-    assert found["f1"].tolist() == frame["f1"].tolist()
+    assert found["score"].tolist() == frame["score"].tolist()
     assert found["note"].dropna().tolist() == ["'=1+1"]
     with pytest.raises(UsageError, match="already exists"):
         write_csv(path, result)
@@ -115,11 +115,11 @@ def test_a_tracker_gets_every_score(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [record["split"] for record in tracker.records] == ["linear_full", "linear_1k", "anand2019_full"]
     pong = result.signed.games["pong"].scores[1]
     record = tracker.records[1]
-    assert record["pong/f1"] == pong.means.f1
+    assert record["pong/score"] == pong.means.score
     for variable in pong.variables:
-        assert record[f"pong/{variable.name}/f1"] == variable.f1
-        assert record[f"pong/{variable.name}/accuracy"] == variable.accuracy
-    assert "suite/f1" not in record  # the result does not have every game
+        assert record[f"pong/{variable.name}/score"] == variable.score
+        assert record[f"pong/{variable.name}/error"] == variable.error
+    assert "suite/score" not in record  # the result does not have every game
     assert all(value is not None for value in record.values())
     with pytest.raises(UnknownNameError, match="tracker"):
         track(result, tmp_path, ["paper"])

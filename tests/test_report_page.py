@@ -86,10 +86,10 @@ def test_every_bar_is_the_results(subjects: list[Subject]) -> None:
             for variable in scores.variables:
                 bar = shown[variable.name].bars[subject.number]
                 assert bar.scored == variable
-                assert bar.interval == variable.f1_interval
+                assert bar.interval == variable.interval
             mean = shown["Mean over categories"].bars[subject.number].scored
             assert mean is not None
-            assert mean.f1 == scores.means.f1
+            assert mean.score == scores.means.score
 
 
 def test_games_stand_beside_their_mean_if_there_is_one() -> None:
@@ -109,9 +109,9 @@ def test_the_page_shows_each_number(subjects: list[Subject], page: str) -> None:
         for game in subject.signed.games.values():
             for scores in (s for s in game.scores if s.train_rows in {"full", "1k"}):
                 for variable in scores.variables:
-                    assert variable.f1_interval is not None
-                    low, high = variable.f1_interval
-                    assert f"{variable.f1:.3f}" in page
+                    assert variable.interval is not None
+                    low, high = variable.interval
+                    assert f"{variable.score:.3f}" in page
                     assert f"{low:.3f}\N{EN DASH}{high:.3f}" in page
 
 
@@ -123,11 +123,11 @@ def test_the_interval_of_a_mean_is_a_bootstrap_of_it(subjects: list[Subject]) ->
     assert scores is not None
     by_name = {v.name: v for v in scores.variables}
     # A category of one variable has that variable's interval.
-    alone = by_name["player_y"].f1_interval
+    alone = by_name["player_y"].interval
     assert found["pong", FULL, "agent_localization"] == pytest.approx(alone, abs=6e-5)
     # And of two: redrawn here, episode by episode.
-    truth = subject.predictions["pong"].truth
-    said = subject.predictions["pong"].by_run[FULL]
+    truth = subject.predictions["pong"][FULL]
+    labels, said = (part.astype(np.uint8) for part in (truth.truth, truth.values[0]))
     bootstrap = metrics.Bootstrap.over(truth.episode)
     episodes = np.unique(truth.episode)
     pairs = [truth.names.index(name) for name in ("ball_x", "ball_y")]
@@ -139,7 +139,7 @@ def test_the_interval_of_a_mean_is_a_bootstrap_of_it(subjects: list[Subject]) ->
                 for e, w in zip(episodes, weights, strict=True)
             ]
         )
-        draws.append(np.mean([metrics.weighted_f1(truth.labels[rows, v], said[rows, v]) for v in pairs]))
+        draws.append(np.mean([metrics.weighted_f1(labels[rows, v], said[rows, v]) for v in pairs]))
     expected = np.quantile(draws, (0.025, 0.975))
     assert found["pong", FULL, "small_object_localization"] == pytest.approx(expected)
 
@@ -153,7 +153,7 @@ def test_learning_curves_are_of_the_sizes_that_were_asked_for(subjects: list[Sub
     for size in (50, 200):
         scores = subjects[0].scores("pong", ProbeRun("linear", size))
         assert scores is not None
-        assert curve.at(size) == scores.means.f1
+        assert curve.at(size) == scores.means.score
     assert found.plots[0].svg.count("<circle") == len(found.sizes)
 
 
@@ -255,7 +255,7 @@ def test_what_does_not_hold_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(SignatureError):
         load([path])
     plain = json.loads(write(result, tmp_path / "means.json").read_text(encoding="utf-8"))
-    plain["signed"]["games"]["pong"]["scores"][0]["means"]["f1"] = 0.9999
+    plain["signed"]["games"]["pong"]["scores"][0]["means"]["score"] = 0.9999
     with pytest.raises(ResultError, match="contradicts itself"):
         load([Result.model_validate(plain)])
 

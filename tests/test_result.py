@@ -98,21 +98,22 @@ def test_means_of_a_game_and_the_suite() -> None:
     pong = signed.games["pong"].scores[0]
     categories = {c.category: c for c in pong.means.categories}
     by_hand = {
-        name: [v.f1 for v in pong.variables if name in v.categories and v.f1 is not None]
+        name: [v.score for v in pong.variables if name in v.categories and v.score is not None]
         for name in categories
     }
     for name, values in by_hand.items():
-        assert categories[name].f1 == pytest.approx(np.mean(values), abs=6e-5)
+        assert categories[name].score == pytest.approx(np.mean(values), abs=6e-5)
         assert categories[name].count == len(values)
-    assert pong.means.f1 == pytest.approx(np.mean([c.f1 for c in categories.values()]), abs=6e-5)
+    assert pong.means.score == pytest.approx(np.mean([c.score for c in categories.values()]), abs=6e-5)
     suite = signed.suite[0].means
-    assert suite.f1 == pytest.approx(np.mean([g.scores[0].means.f1 for g in signed.games.values()]), abs=6e-5)
+    of_games = [game.scores[0].means.score or 0 for game in signed.games.values()]
+    assert suite.score == pytest.approx(np.mean(of_games), abs=6e-5)
     assert suite.reason is None
 
 
 def test_a_missing_game_gives_no_suite_mean(signed: Signed) -> None:
     means = signed.suite[0].means
-    assert means.f1 is None
+    assert means.score is None
     assert means.reason is not None
     assert means.reason.startswith("not evaluated: asteroids, ")
     assert "pong" not in means.reason
@@ -121,26 +122,26 @@ def test_a_missing_game_gives_no_suite_mean(signed: Signed) -> None:
 def test_a_missing_score_gives_no_mean_above_it() -> None:
     values = fields(suite=("breakout", "pong"))
     row = values["games"]["pong"]["scores"][1]["variables"][0]
-    row |= {"f1": None, "f1_interval": None, "note": "did not converge"}
+    row |= {"score": None, "interval": None, "note": "did not converge"}
     signed = Signed.build(**values)
     means = signed.games["pong"].scores[1].means
-    assert means.f1 is None
-    assert means.accuracy is not None
+    assert means.score is None
+    assert means.constant is not None
     assert means.reason == f"no score for {row['name']}"
-    assert signed.suite[1].means.f1 is None
+    assert signed.suite[1].means.score is None
     assert signed.suite[1].means.reason == "no mean for pong"
-    assert signed.suite[0].means.f1 is not None
+    assert signed.suite[0].means.score is not None
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda scores: scores[0]["variables"][0].update(f1="abc"), "abc"),
-        (lambda scores: scores[0]["variables"][0].update(f1="0.5"), "f1"),
+        (lambda scores: scores[0]["variables"][0].update(score="abc"), "abc"),
+        (lambda scores: scores[0]["variables"][0].update(score="0.5"), "score"),
         (lambda scores: scores.pop(), "do not make"),
         (lambda scores: scores.append(scores[0]), "do not make"),
         (lambda scores: scores[0]["variables"].clear(), "do not make"),
-        (lambda scores: scores[0]["variables"][0].pop("f1"), "do not make"),
+        (lambda scores: scores[0]["variables"][0].pop("score"), "do not make"),
         (lambda scores: scores[0]["variables"][1].update(more=1), "do not make"),
     ],
 )
@@ -156,7 +157,23 @@ def test_columns_hold_what_rows_hold(name: str) -> None:
     by_row, by_column = TypeAdapter(list[VariableScores]), TypeAdapter(Table)
     columns = make().plain["games"]["pong"]["scores"][0]["variables"]
     texts = ("", "a", "\u202ea", "x" * 400)
-    odd: tuple[Any, ...] = (None, True, 0, 1, -1, 2, 0.5, 1e300, math.nan, *texts, [], [0.1, 0.2], ["a"], {})
+    odd: tuple[Any, ...] = (
+        None,
+        True,
+        0,
+        1,
+        -1,
+        2,
+        0.5,
+        1e300,
+        math.nan,
+        *texts,
+        [],
+        [0.1, 0.2],
+        ["a"],
+        {},
+        "nominal",
+    )
     kept = 0
     for value in odd:
         changed = {**columns, name: [columns[name][0], value, *columns[name][2:]]}
@@ -182,32 +199,32 @@ def test_a_table_is_the_rows_that_it_was_made_of() -> None:
 
 def test_a_table_refuses_missing_and_further_columns_and_other_lengths() -> None:
     columns = make().plain["games"]["pong"]["scores"][0]["variables"]
-    less = {key: value for key, value in columns.items() if key != "f1"}
+    less = {key: value for key, value in columns.items() if key != "score"}
     empty: dict[str, list[Any]] = {key: [] for key in columns}
-    long = {key: [values[0]] * 201 for key, values in columns.items()}
-    tables: tuple[Any, ...] = ({}, [], None, less, {**columns, "more": columns["f1"]}, empty, long)
+    long = {key: [values[0]] * 401 for key, values in columns.items()}
+    tables: tuple[Any, ...] = ({}, [], None, less, {**columns, "more": columns["score"]}, empty, long)
     for table in tables:
         with pytest.raises(ValidationError):
             TypeAdapter(Table).validate_python(table)
     with pytest.raises(ValidationError, match="equal lengths"):
-        TypeAdapter(Table).validate_python({**columns, "f1": columns["f1"][1:]})
+        TypeAdapter(Table).validate_python({**columns, "score": columns["score"][1:]})
 
 
 def test_build_takes_numpy_values_and_rounds() -> None:
     values = fields()
     row = values["games"]["pong"]["scores"][0]["variables"][0]
-    row |= {"f1": np.float32(0.123456), "n": np.int64(9871), "accuracy": np.float64(1.0)}
+    row |= {"score": np.float32(0.123456), "n": np.int64(9871), "accuracy": np.float64(1.0)}
     built = Signed.build(**values)
     variable = built.games["pong"].scores[0].variables[0]
-    assert (variable.f1, variable.n, variable.accuracy) == (0.1235, 9871, 1.0)
+    assert (variable.score, variable.n, variable.accuracy) == (0.1235, 9871, 1.0)
     assert b'"accuracy":[1,' in built.payload
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan")])
 def test_build_never_lets_a_nan_in(value: float) -> None:
     values = fields()
-    values["games"]["pong"]["scores"][0]["variables"][2]["f1"] = value
-    with pytest.raises(ResultError, match=r"games\.pong\.scores\[0\]\.variables\[2\]\.f1 is (nan|inf)"):
+    values["games"]["pong"]["scores"][0]["variables"][2]["score"] = value
+    with pytest.raises(ResultError, match=r"games\.pong\.scores\[0\]\.variables\[2\]\.score is (nan|inf)"):
         Signed.build(**values)
 
 

@@ -81,7 +81,7 @@ def test_ours_stand_beside_the_published_ones(folder: Path) -> None:
 
 def variables(signed: Signed, game: str) -> dict[str, float]:
     scores = next(s for s in signed.games[game].scores if (s.probe, s.train_rows) == ADAM)
-    return {v.name: v.f1 for v in scores.variables if v.f1 is not None}
+    return {v.name: v.score for v in scores.variables if v.score is not None}
 
 
 def test_variables_stand_beside_the_published_ones(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_only_labels_that_are_one_to_one_are_compared(game: str, published_as: s
 
 
 def f1(signed: Signed, game: str, run: tuple[str, object]) -> float:
-    found = next(s.means.f1 for s in signed.games[game].scores if (s.probe, s.train_rows) == run)
+    found = next(s.means.score for s in signed.games[game].scores if (s.probe, s.train_rows) == run)
     assert found is not None
     return found
 
@@ -138,7 +138,7 @@ def test_a_suite_has_a_mean_only_when_it_is_whole(folder: Path) -> None:
     text = results_page.page(folder)
     (_, _, first, second) = rows(text, "## Label set `anand2019`")
     assert first[:4] == ["`random-cnn`", "none", "1", str(len(GAMES))]
-    assert first[4:] == [*(f"{suite.means.f1:.3f}" for suite in whole.suite), f"{random.mean:.2f}"]
+    assert first[4:] == [*(f"{suite.means.score:.3f}" for suite in whole.suite), f"{random.mean:.2f}"]
     assert second[:4] == ["`vae`", "GAME_pretrain 1.0.0 of each game, vae", "1", "2"]
     assert second[4:7] == ["-", "-", "-"]
     run = ("linear", "full")
@@ -157,7 +157,7 @@ def test_only_what_holds_is_shown(folder: Path) -> None:
     put(folder, "one", 1, encoder="one")
     good = (folder / "one.json").read_bytes()
     results_page.page(folder)
-    (folder / "one.json").write_bytes(re.sub(rb'"f1":0\.[0-9]', b'"f1":0.0', good, count=1))
+    (folder / "one.json").write_bytes(re.sub(rb'"score":0\.[0-9]', b'"score":0.0', good, count=1))
     with pytest.raises((ResultError, SignatureError)):
         results_page.page(folder)
     (folder / "one.json").write_bytes(good)

@@ -104,7 +104,7 @@ def test_probes_stand_beside_each_other_and_are_never_mixed(board: TestBoard) ->
     for name, seed in (("encoder-1", 1), ("encoder-9", 9)):
         folder = board.folder / "results" / "alice@example.org" / name
         newest = max((read(path).signed for path in folder.glob("*.json")), key=lambda s: s.finished)
-        by_probe = {(s.probe, s.train_rows): s.means.f1 for s in newest.suite}
+        by_probe = {(s.probe, s.train_rows): s.means.score for s in newest.suite}
         wanted = [by_probe.get(run) for run in (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))]
         assert (wanted[2] is None) == (seed == 9)
         assert re.findall(r">([^<]+)</td>", rows[name]) == [score(f1) for f1 in wanted]
@@ -167,7 +167,7 @@ def test_json_and_csv_hold_the_same(board: TestBoard) -> None:
     assert [row["encoder"] for row in rows] == [line["encoder"] for line in lines]
     assert rows[0]["linear, all rows: suite"] == float(lines[0]["linear, all rows: suite"])
     result = read(root / rows[0]["result"])
-    assert result.signed.suite[0].means.f1 == rows[0]["linear, all rows: suite"]
+    assert result.signed.suite[0].means.score == rows[0]["linear, all rows: suite"]
 
 
 def test_a_spreadsheet_takes_no_text_for_a_formula(board: TestBoard) -> None:

@@ -25,12 +25,16 @@ def made(**changes: Any) -> Result:
 
 def dry(limit: int) -> Result:
     values = fields(games=("pong",), suite=("breakout", "pong"))
-    values |= {"ranked": False, "unranked_reason": f"dry run: {limit} rows of each split"}
+    values |= {
+        "ranked": False,
+        "unranked_reason": f"dry run: {limit} rows of each split",
+        "dry_run_rows": limit,
+    }
     for scores in values["games"]["pong"]["scores"]:
         scores["trivial_reason"] = "a dry run"
         for row in scores["variables"]:
-            row |= {"ceiling_f1": None, "ceiling_accuracy": None}
-            row |= {"pixels_pca_f1": None, "random_projection_f1": None}
+            row |= {"ceiling": None, "ceiling_accuracy": None}
+            row |= {"pixels_pca": None, "random_projection": None}
     return Result(signatures=[], signed=Signed.build(**values))
 
 
@@ -43,7 +47,7 @@ def test_a_result_prints_as_a_few_lines() -> None:
         "games     pong (1 of 2, label set anand2019)",
         "signed    no",
     ]
-    f1 = result.signed.games["pong"].scores[1].means.f1
+    f1 = result.signed.games["pong"].scores[1].means.score
     assert f"mean, linear, 1k rows      {f1:.3f}" in lines[6]
     assert repr(result) == "<Result of Random CNN on pong, not signed>"
     assert f"<td>{f1:.3f}</td>" in result._repr_html_()
@@ -78,10 +82,10 @@ def test_a_dry_run_shows_its_rows_and_no_empty_columns(capsys: pytest.CaptureFix
 def test_a_score_below_the_trivial_encoders_is_not_a_number_without_scale(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = made(games__pong__scores__0__variables__0__pixels_pca_f1=0.95)
+    result = made(games__pong__scores__0__variables__0__pixels_pca=0.95)
     (variable, *_) = result.signed.games["pong"].scores[0].variables
-    assert variable.normalised_f1 is not None
-    assert variable.normalised_f1 < 0
+    assert variable.normalised is not None
+    assert variable.normalised < 0
     print_result(result)
     table = capsys.readouterr().out
     (line,) = (line for line in table.splitlines() if line.startswith(f" {variable.name} "))

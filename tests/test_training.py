@@ -281,7 +281,7 @@ def test_one_command_trains_and_evaluates(tmp_path: Path) -> None:
     assert found["encoder"]["pretraining_data"] == "none"
     full = found["games"]["pong"]["scores"][0]
     # A probe that sees nothing can only learn what is frequent.
-    assert full["variables"]["f1"] == full["variables"]["majority_f1"]
+    assert full["variables"]["score"] == full["variables"]["constant"]
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:

@@ -97,9 +97,9 @@ def test_stored_scores_are_those_of_the_encoders_by_name(
         (scores,) = result.signed.games["pong"].scores
         assert scores.trivial_reason is None
         for variable in scores.variables:
-            assert getattr(variable, key) == pytest.approx(variable.f1, abs=0.02)
-            three = (variable.majority_f1, variable.pixels_pca_f1, variable.random_projection_f1)
-            assert variable.trivial_f1 == max(f1 for f1 in three if f1 is not None)
+            assert getattr(variable, key) == pytest.approx(variable.score, abs=0.02)
+            three = (variable.constant, variable.pixels_pca, variable.random_projection)
+            assert variable.trivial == max(f1 for f1 in three if f1 is not None)
 
 
 def test_a_result_has_them_beside_every_score_and_means_and_normalised_scores_follow(
@@ -111,17 +111,17 @@ def test_a_result_has_them_beside_every_score_and_means_and_normalised_scores_fo
     check(signed)
     full, _, adam = signed.games["pong"].scores
     assert adam.trivial_reason == "not made for anand2019, all rows, label set v1"
-    assert {v.trivial_f1 for v in adam.variables} == {None}
-    assert adam.means.f1 is not None, "F1 itself does not hang on it"
+    assert {v.trivial for v in adam.variables} == {None}
+    assert adam.means.score is not None, "F1 itself does not hang on it"
     for row in (*full.variables, full.means, *full.means.categories):
-        assert row.f1 is not None
-        assert row.trivial_f1 is not None
-        assert row.ceiling_f1 is not None
-        room = row.ceiling_f1 - row.trivial_f1
+        assert row.score is not None
+        assert row.trivial is not None
+        assert row.ceiling is not None
+        room = row.ceiling - row.trivial
         if round(room, 4) < 0.01:
-            assert row.normalised_f1 is None
+            assert row.normalised is None
         else:
-            assert row.normalised_f1 == pytest.approx((row.f1 - row.trivial_f1) / room, abs=1e-4)
+            assert row.normalised == pytest.approx((row.score - row.trivial) / room, abs=1e-4)
 
 
 def test_a_dry_run_has_none_and_says_why(made: Path, built: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +130,12 @@ def test_a_dry_run_has_none_and_says_why(made: Path, built: str, monkeypatch: py
     scores = dry.games["pong"].scores[0]
     assert scores.trivial_reason is not None
     assert "dry run" in scores.trivial_reason
-    assert {v.normalised_f1 for v in scores.variables} == {None}
+    assert {v.normalised for v in scores.variables} == {None}
     check(dry)
 
 
 @pytest.mark.parametrize(
-    ("f1", "trivial", "ceiling", "expected"),
+    ("score", "trivial", "ceiling", "expected"),
     [
         (0.75, 0.5, 1.0, 0.5),
         (0.4, 0.5, 1.0, -0.2),
@@ -147,12 +147,12 @@ def test_a_dry_run_has_none_and_says_why(made: Path, built: str, monkeypatch: py
         pytest.param(0.9, np.nan, 1.0, np.nan, id="unknown"),
     ],
 )
-def test_normalised_score(f1: float, trivial: float, ceiling: float, expected: float) -> None:
-    made = means.normalised(np.array([f1]), np.array([trivial]), np.array([ceiling]))
+def test_normalised_score(score: float, trivial: float, ceiling: float, expected: float) -> None:
+    made = means.normalised(np.array([score]), np.array([trivial]), np.array([ceiling]))
     np.testing.assert_array_equal(made, [expected])
 
 
-@pytest.mark.parametrize("key", ["trivial_f1", "normalised_f1", "pixels_pca_f1"])
+@pytest.mark.parametrize("key", ["trivial", "normalised", "pixels_pca"])
 def test_a_forged_trivial_score_does_not_follow(
     key: str, made: Path, built: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_forged_trivial_score_does_not_follow(
     values: dict[str, Any] = json.loads(json.dumps(signed.plain))
     values["games"]["pong"]["scores"][0]["variables"][key][0] = 0.0001
     forged = Signed.model_validate(values)
-    with pytest.raises(ResultError, match=key if key == "normalised_f1" else "trivial_f1"):
+    with pytest.raises(ResultError, match=key if key == "normalised" else "trivial"):
         check(forged)
 
 
@@ -173,13 +173,13 @@ def test_a_result_with_lower_trivial_scores_that_follow_is_found_out(
     signed = harness.evaluate(coarse, games=["pong"], cache_dir=built, progress=False).signed
     values: dict[str, Any] = json.loads(json.dumps(signed.plain))
     variables = values["games"]["pong"]["scores"][0]["variables"]
-    for key in ("pixels_pca_f1", "random_projection_f1"):
+    for key in ("pixels_pca", "random_projection"):
         variables[key] = [0] * len(variables[key])
     for key in ("suite", "schema_version"):
         values.pop(key)
     forged = Signed.build(**values)
     check(forged)
-    with pytest.raises(ResultError, match="pixels_pca_f1"):
+    with pytest.raises(ResultError, match="pixels_pca"):
         check_manifests(forged)
 
 
@@ -213,7 +213,7 @@ def test_label_sets_share_a_probe_where_their_labels_are_the_same(made: Path) ->
         (label_set, "linear", rows) for label_set in ("v1", "anand2019") for rows in ("full", "1k")
     }
     v1, paper = (
-        next(s for s in scores if (s["label_set"], s["train_rows"]) == (name, "full"))["f1"]
+        next(s for s in scores if (s["label_set"], s["train_rows"]) == (name, "full"))["scores"]
         for name in ("v1", "anand2019")
     )
     assert v1["pixels-pca"]["ball_x"] == paper["pixels-pca"]["ball_x"]
@@ -241,8 +241,8 @@ def test_stored_scores_in_the_package_are_of_its_own_manifests() -> None:
         "        for run in RANKED:\n"
         "            beside = store.look_up(manifest, label_set, run)\n"
         "            assert beside.reason is None, (file, beside.reason)\n"
-        "            for f1 in beside.f1.values():\n"
-        "                assert list(f1) == list(manifest.probed(label_set))\n"
+        "            for scores in beside.scores.values():\n"
+        "                assert list(scores) == list(manifest.probed(label_set))\n"
     )
     run_on_package(code)
 

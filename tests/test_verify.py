@@ -123,33 +123,33 @@ FIRST = "games__pong__scores__0__variables__0__"
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"games__pong__scores__0__means__f1": 0.9999}, r"pong: means\.f1(.|\n)*got: 0\.9999"),
+        ({"games__pong__scores__0__means__score": 0.9999}, r"pong: means\.score(.|\n)*got: 0\.9999"),
         (
-            {"games__pong__scores__0__means__categories__0__accuracy": 0.5},
-            r"means\.categories\[0\]\.accuracy",
+            {"games__pong__scores__0__means__categories__0__constant": 0.5},
+            r"means\.categories\[0\]\.constant",
         ),
         ({"games__pong__scores__0__means__categories__0__count": 5}, r"categories\[0\]\.count"),
         ({"games__pong__scores__0__means__categories": []}, r"means\.categories"),
         ({"games__pong__scores__0__means__reason": "so"}, r"means\.reason"),
-        ({"suite__0__means__f1": 0.9}, r"suite\[0\]\.means\.f1"),
+        ({"suite__0__means__score": 0.9}, r"suite\[0\]\.means\.score"),
         ({"suite": []}, "suite"),
         (
-            {FIRST + "f1": 0.9999, FIRST + "f1_interval": [0, 1]},
+            {FIRST + "score": 0.9999, FIRST + "interval": [0, 1]},
             "no predictions with this accuracy have this f1",
         ),
         ({"dataset__splits__pong__test__rows": 9872}, "n is not the number(.|\n)*expected: 9872"),
         ({"dataset__splits__pong__test__rows": 9870}, "n is not the number of test rows"),
-        ({FIRST + "n": 9870}, "variables of every probe"),
+        ({FIRST + "n": 9870}, "n is not the number of test rows"),
         ({FIRST + "accuracy": 0.12345678}, "accuracy is not a fraction"),
-        ({FIRST + "majority_f1": 0.9}, "majority_f1 does not follow"),
-        ({FIRST + "f1": None, FIRST + "f1_interval": None}, "f1 is null"),
+        ({FIRST + "constant": 0.9}, "constant does not follow"),
+        ({FIRST + "score": None, FIRST + "interval": None}, "score is null"),
         ({FIRST + "accuracy": 0}, "no predictions with this accuracy"),
-        ({FIRST + "trivial_f1": 0.0001}, "trivial_f1 contradicts"),
-        ({FIRST + "normalised_f1": 1.5}, "normalised_f1 contradicts"),
-        ({FIRST + "normalised_f1": None}, "normalised_f1 contradicts"),
-        ({FIRST + "pixels_pca_f1": 1}, "trivial_f1 contradicts"),
-        ({"games__pong__scores__0__means__normalised_f1": 1.5}, r"means\.normalised_f1"),
-        ({FIRST + "f1_interval": [0.6, 0.5]}, "does not contain f1"),
+        ({FIRST + "trivial": 0.0001}, "trivial contradicts"),
+        ({FIRST + "normalised": 1.5}, "normalised contradicts"),
+        ({FIRST + "normalised": None}, "normalised contradicts"),
+        ({FIRST + "pixels_pca": 1}, "trivial contradicts"),
+        ({"games__pong__scores__0__means__normalised": 1.5}, r"means\.normalised"),
+        ({FIRST + "interval": [0.6, 0.5]}, "does not contain the score"),
         ({FIRST + "categories": ["misc", "misc"]}, "duplicate category|variables of every probe"),
         ({FIRST + "name": "other"}, "variables of every probe"),
         ({"games__pong__scores__0__probe": "other"}, "pong: probes"),
@@ -174,13 +174,20 @@ def test_what_build_makes_follows() -> None:
     check(make())
     check(forged())
     limited = fields(1, n=200)
-    limited |= {"ranked": False, "unranked_reason": "dry run: 100 rows of each split"}
+    limited |= {"ranked": False, "unranked_reason": "dry run: 100 rows of each split", "dry_run_rows": 100}
     for game in limited["games"].values():
         for scores in game["scores"]:
             for row in scores["variables"]:
-                row |= {"n": 100, "accuracy": 0.25, "f1": 0.2, "f1_interval": [0.1, 0.3], "mae": 1.5}
-                row |= {"majority_accuracy": 0.2, "majority_f1": 2 * 0.04 / 1.2}
-                row |= {"ceiling_f1": None, "ceiling_accuracy": None}
+                row |= {
+                    "n": 100,
+                    "accuracy": 0.25,
+                    "score": 0.2,
+                    "raw": 0.2,
+                    "interval": [0.1, 0.3],
+                    "error": 1.5,
+                }
+                row |= {"constant_accuracy": 0.2, "constant": 2 * 0.04 / 1.2}
+                row |= {"ceiling": None, "ceiling_accuracy": None}
     check(Signed.build(**limited))
 
 
@@ -263,8 +270,8 @@ def on_the_installed_dataset() -> dict[str, Any]:
         scores["variables"] = [v for v in scores["variables"] if v["name"] in probed]
         for row in scores["variables"]:
             known = manifest.label_sets["anand2019"][row["name"]]
-            row |= {"ceiling_f1": known.ceiling_f1, "ceiling_accuracy": known.ceiling_accuracy}
-            row |= {"pixels_pca_f1": None, "random_projection_f1": None}
+            row |= {"ceiling": known.ceiling_f1, "ceiling_accuracy": known.ceiling_accuracy}
+            row |= {"pixels_pca": None, "random_projection": None}
         scores["trivial_reason"] = "not made for pong: harness trivial makes them"
     return values
 
@@ -294,7 +301,7 @@ def test_the_installed_manifests_are_compared(folder: Path, tmp_path: Path) -> N
         del scores["variables"][0]
     with pytest.raises(ResultError, match="pong: variables"):
         report(values, "fewer.json")
-    for key in ("ceiling_f1", "ceiling_accuracy"):
+    for key in ("ceiling", "ceiling_accuracy"):
         values = on_the_installed_dataset()
         for scores in values["games"]["pong"]["scores"]:
             scores["variables"][0][key] = 1

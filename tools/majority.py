@@ -22,6 +22,7 @@ from builders.emulator import RESET, Emulator
 from builders.manifest import load_manifest, load_recording, recorded_games
 from harness.leaderboard.majority import FIELDS, FILE, RULES_DIGITS
 from harness.metrics import Counts, majority_class
+from harness.probes.probe import ProbeRun
 from harness.protocol import training_rows
 
 _HEAD = ("label_set", "game", "rules", "train_rows", "variable", *FIELDS)
@@ -51,7 +52,7 @@ def rows(game: str) -> Iterator[dict[str, Any]]:
     for label_set in (name for name in LABEL_SETS if name in game_of(game).label_sets):
         train, test = (decode(ram[split], game, label_set) for split in ("train", "test"))
         for size in ("full", "1k"):
-            chosen = training_rows(manifest, size)
+            chosen = training_rows(manifest, ProbeRun("linear", size))
             for variable in manifest.probed(label_set):
                 known = train[variable] if chosen is None else train[variable][chosen]
                 counts = Counts.of(test[variable], np.full_like(test[variable], majority_class(known)))

@@ -13,7 +13,8 @@ from builders.files import new_file
 from harness.leaderboard.board import SIGNERS
 from harness.leaderboard.published import SOURCE, Published, published, same_label
 from harness.pages.words import game_title, probe_title
-from harness.results.result import Signed, TrainRows
+from harness.probes.probe import ProbeRun
+from harness.results.result import Signed
 from harness.results.result_file import read
 from harness.results.verify import verify
 
@@ -32,8 +33,7 @@ PUBLISHED_AS: Final = {
 }
 """Our names to those of the paper's tables."""
 
-Run = tuple[str, TrainRows]
-_RUNS: Final[tuple[Run, ...]] = (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))
+_RUNS: Final = (ProbeRun("linear", "full"), ProbeRun("linear", "1k"), ProbeRun("anand2019", "full"))
 
 _WHY: Final = """
 Our numbers differ from the published ones for these reasons:
@@ -96,23 +96,23 @@ class Group:
     trained_on: str
     results: Sequence[Signed]
 
-    def suite(self, run: Run) -> list[float]:
+    def suite(self, run: ProbeRun) -> list[float]:
         """Return F1 of the suite by seed; none where a game is missing."""
-        found = (s.means.f1 for r in self.results for s in r.suite if s.run == run)
+        found = (s.means.score for r in self.results for s in r.suite if s.run == run)
         return [f1 for f1 in found if f1 is not None]
 
-    def game(self, name: str, run: Run) -> list[float]:
+    def game(self, name: str, run: ProbeRun) -> list[float]:
         """Return F1 of a game by seed."""
         scores = (s for r in self.results if name in r.games for s in r.games[name].scores)
-        found = (s.means.f1 for s in scores if s.run == run)
+        found = (s.means.score for s in scores if s.run == run)
         return [f1 for f1 in found if f1 is not None]
 
-    def variables(self, run: Run) -> dict[tuple[str, str], float]:
+    def variables(self, run: ProbeRun) -> dict[tuple[str, str], float]:
         """Return F1 of the variables by game and name, the mean over the seeds."""
         found: dict[tuple[str, str], list[float]] = {}
         games = ((name, of_it) for result in self.results for name, of_it in result.games.items())
         scores = ((name, s) for name, of_it in games for s in of_it.scores if s.run == run)
-        for key, f1 in (((name, v.name), v.f1) for name, s in scores for v in s.variables):
+        for key, f1 in (((name, v.name), v.score) for name, s in scores for v in s.variables):
             if f1 is not None:
                 found.setdefault(key, []).append(f1)
         return {key: fmean(f1) for key, f1 in found.items()}
@@ -192,7 +192,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
         ]
         for g in groups
     ]
-    head = ["encoder", "trained on", "results", "games", *(probe_title(*run) for run in runs), "paper"]
+    head = ["encoder", "trained on", "results", "games", *(probe_title(run) for run in runs), "paper"]
     parts = [
         f"## Label set `{label_set}`",
         f"Mean over the games; the last column is the [paper's]({SOURCE}) mean over its 22 games.",
@@ -202,7 +202,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     shared = sorted(set(games).intersection(*(g.games for g in groups)))
     if shared and shared != games:
         parts += _over_shared(groups, shared, runs)
-    paper_run = ("anand2019", "full")
+    paper_run = ProbeRun("anand2019", "full")
     if paper_run in runs:
         probed = [g for g in groups if _has(g, paper_run)]
         if any(_paper(g, papers) for g in probed):
@@ -211,16 +211,16 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
             parts += [_WHY + ("\n" + _LABELS if label_set != "anand2019" else ""), _UNEXPLAINED]
     for run in runs:
         parts += [
-            f"### By game: {probe_title(*run)}",
+            f"### By game: {probe_title(run)}",
             _by_game(groups, games, run),
         ]
     return parts
 
 
-def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[Run]) -> list[str]:
+def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[ProbeRun]) -> list[str]:
     """Return a table of means over the games that every encoder has, the best first."""
 
-    def mean(group: Group, run: Run) -> list[float]:
+    def mean(group: Group, run: ProbeRun) -> list[float]:
         found = [group.game(name, run) for name in games]
         return [fmean(map(fmean, found))] if all(found) else []
 
@@ -228,14 +228,14 @@ def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[R
     return [
         f"### Games that every encoder has: {', '.join(map(game_title, games))}",
         _table(
-            ["encoder", *(probe_title(*run) for run in runs)],
+            ["encoder", *(probe_title(run) for run in runs)],
             [[f"`{g.name}`", *(_spread(mean(g, run)) for run in runs)] for g in ranked],
         ),
     ]
 
 
 def _beside(
-    groups: Sequence[Group], games: Sequence[str], papers: dict[str, Published], run: Run
+    groups: Sequence[Group], games: Sequence[str], papers: dict[str, Published], run: ProbeRun
 ) -> list[str]:
     """Return a table of ours with the published in brackets, and the means over the paper's games of ours."""
     of_paper = next(iter(papers.values())).games
@@ -263,7 +263,7 @@ def _beside(
 
 
 def _by_variable(
-    groups: Sequence[Group], label_set: str, papers: dict[str, Published], run: Run
+    groups: Sequence[Group], label_set: str, papers: dict[str, Published], run: ProbeRun
 ) -> list[str]:
     """Return how near the published F1 of variables are, and those of untrained encoders that are not."""
     rows, far = [], []
@@ -312,7 +312,7 @@ class _Pair(NamedTuple):
     paper: float
 
 
-def _pairs(group: Group, papers: dict[str, Published], label_set: str, run: Run) -> list[_Pair]:
+def _pairs(group: Group, papers: dict[str, Published], label_set: str, run: ProbeRun) -> list[_Pair]:
     """Return the variables that can be compared."""
     ours, paper = group.variables(run), _paper(group, papers)
     pairs = []
@@ -323,7 +323,7 @@ def _pairs(group: Group, papers: dict[str, Published], label_set: str, run: Run)
     return pairs
 
 
-def _by_game(groups: Sequence[Group], games: Sequence[str], run: Run) -> str:
+def _by_game(groups: Sequence[Group], games: Sequence[str], run: ProbeRun) -> str:
     head = ["game", *(f"`{g.name}`" for g in groups)]
     rows = [[game_title(name), *(_spread(g.game(name, run)) for g in groups)] for name in games]
     return _table(head, rows)
@@ -333,7 +333,7 @@ def _paper(group: Group, papers: dict[str, Published]) -> Published | None:
     return papers.get(PUBLISHED_AS.get(group.name, ""))
 
 
-def _has(group: Group, run: Run) -> bool:
+def _has(group: Group, run: ProbeRun) -> bool:
     return any(s.run == run for r in group.results for s in r.suite)
 
 

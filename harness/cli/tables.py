@@ -19,24 +19,29 @@ from harness.results.variables import VariableScores
 _MOST = 3
 _SIZES = 6
 _BOUNDS: Final = {
-    "majority_f1": ("major.", "always predicting the most frequent training class."),
-    "trivial_f1": (
+    "constant": ("const.", "the best constant: the mean or the most frequent value in training."),
+    "trivial": (
         "triv.",
-        "the best of majority, pixel PCA and random projection, under the same probe as the first column.",
+        "the best of the trivial encoders, under the same probe as the first column.",
     ),
-    "ceiling_f1": ("ceil.", "the best score of any function of a single frame."),
-    "normalised_f1": (
+    "ceiling": ("ceil.", "the best score of any function of a single frame."),
+    "normalised": (
         "norm.",
         "the first column, rescaled so that triv. is 0 and ceil. is 1; <0 is below triv.",
     ),
 }
 """What F1 is compared with: the column's title and meaning."""
 
+_METRICS: Final = {
+    "f1": "Weighted F1 on the test split.",
+    "explained": "Share of what a constant leaves unknown: 1 - error / error of the constant, from 0 to 1.",
+}
+
 _Scored = VariableScores | CategoryMeans | Means
 
 
 def print_result(result: Result) -> None:
-    """Print F1 per variable, category and game, next to what it is compared with.
+    """Print scores per variable, category and game, next to what it is compared with.
 
     The scores of the protocol, or else the first three, are shown side by side. If there are more, each probe
     has a table with all its training sizes.
@@ -47,20 +52,20 @@ def print_result(result: Result) -> None:
         first = [s for s in scores if s.run in (*RANKED, *SHOWN)] or scores[:_MOST]
         bounds = _bounds(game)
         columns = ("", *_titles(signed, first, "95 %"), *(_BOUNDS[b][0] for b in bounds))
-        print_table(columns, _rows(game, first, bounds), f"\n{name}, F1")
+        print_table(columns, _rows(first, bounds), f"\n{name}")
         if len(scores) > len(first):
             for probe in dict.fromkeys(s.probe for s in scores):
                 curve = [s for s in scores if s.probe == probe]
                 for start in range(0, len(curve), _SIZES):
                     part = curve[start : start + _SIZES]
                     columns = ("", *(_rows_title(signed.fitted(s.run)) for s in part))
-                    print_table(columns, _rows(game, part), f"\n{name}, F1 by training rows, {probe}")
+                    print_table(columns, _rows(part), f"\n{name} by training rows, {probe}")
     if len(signed.games) > 1:
         lines = []
         for suite in signed.suite:
             if suite.run in signed.distinct_runs:
-                f1 = suite.means.f1
-                mean = f"no suite mean: {suite.means.reason}" if f1 is None else f"suite mean F1 {f1:.3f}"
+                score = suite.means.score
+                mean = f"no suite mean: {suite.means.reason}" if score is None else f"suite mean {score:.3f}"
                 lines.append(f"{_title(signed, suite.run)}: {mean[:400]}")
         print_table(("\n".join(lines),), [])
 
@@ -73,7 +78,7 @@ def print_gaps(public: Result, fresh: Result) -> None:
         if name != "mean" or len(fresh.signed.games) > 1
     ]
     first = fresh.signed.probes[0]
-    title = f"\nF1 on the frozen and on the fresh test split, {fresh.signed.fitted(first.run)}"
+    title = f"\nScore on the frozen and on the fresh test split, {fresh.signed.fitted(first.run)}"
     print_table(("", "frozen", "fresh", "lost"), rows, title)
 
 
@@ -99,17 +104,13 @@ def print_comparison(comparison: Comparison) -> None:
         label = name if row.level == "variable" else name.replace("_", " ")
         numbers = (f"{row.a:.3f}", f"{row.b:.3f}", f"{row.difference:+.3f}")
         cells = (indent + label, *numbers, f"{row.low:+.3f} to {row.high:+.3f}", row.verdict)
-        groups.setdefault((ProbeRun(row.probe, row.train_rows), row.game), []).append(cells)
+        groups.setdefault((row.run, row.game), []).append(cells)
     for (run, game), rows in groups.items():
-        title = f"\n{game or 'mean over the games'}, F1, {run}"
+        title = f"\n{game or 'mean over the games'}, {run}"
         print_table(("", "A", "B", "A - B", "95 %", ""), rows, title)
     lines = []
     for run in dict.fromkeys(run for run, _ in groups):
-        verdicts = [
-            r.verdict
-            for r in comparison.rows
-            if r.level == "variable" and ProbeRun(r.probe, r.train_rows) == run
-        ]
+        verdicts = [r.verdict for r in comparison.rows if r.level == "variable" and r.run == run]
         differ, unclear, noise = (verdicts.count(v) for v in ("differs", "unclear", "noise"))
         verb = "differs" if differ == 1 else "differ"
         lines.append(f"{run}: {differ} of {len(verdicts)} variables {verb}, {unclear} unclear, {noise} noise")
@@ -121,7 +122,7 @@ def print_comparison(comparison: Comparison) -> None:
 def metric_note(result: Result) -> str:
     """Return what the columns of the table mean."""
     signed = result.signed
-    lines = ["Weighted F1 on the test split."]
+    lines = [_METRICS[metric] for metric in dict.fromkeys(probe.metric for probe in signed.probes)]
     if signed.dry_run_rows is not None:
         lines.append(f"Dry run: only {signed.dry_run_rows:,} rows of each split were used.")
     lines += [f"{_title(signed, run)}: {meaning(signed.fitted(run))}" for run in signed.distinct_runs]
@@ -144,10 +145,12 @@ def _distinct(signed: Signed, game: GameScores) -> list[ProbeScores]:
 def _title(signed: Signed, run: ProbeRun) -> str:
     """Return a probe and its rows in few characters: ``full``, ``1k``, ``500``, ``anand2019, full``."""
     rows = _rows_title(signed.fitted(run))
-    return rows if run.probe == "linear" else f"{run.probe}, {rows}"
+    return rows if run.probe in {"linear", "readout"} else f"{run.probe}, {rows}"
 
 
 def _rows_title(run: ProbeRun) -> str:
+    if run.probe == "readout":
+        return run.title
     return f"{run.train_rows:,} rows" if isinstance(run.train_rows, int) else run.train_rows
 
 
@@ -160,35 +163,33 @@ def _bounds(game: GameScores) -> tuple[str, ...]:
     """Return what F1 is compared with: the trivial encoders, or majority if their scores are unknown."""
     columns = game.scores[0].variables.columns
     known = [bound for bound in _BOUNDS if any(value is not None for value in columns[bound])]
-    return tuple(bound for bound in known if bound != "majority_f1" or "trivial_f1" not in known)
+    return tuple(bound for bound in known if bound != "constant" or "trivial" not in known)
 
 
-def _rows(
-    game: GameScores, scores: Sequence[ProbeScores], bounds: Sequence[str] = ()
-) -> list[tuple[str, ...]]:
-    """Return the rows of a game: F1 under each probe; with ``bounds``, also the first one's interval."""
+def _rows(scores: Sequence[ProbeScores], bounds: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """Return the rows of a game: scores under each probe; with ``bounds``, also the first interval."""
     rows = []
-    for c, category in enumerate(game.scores[0].means.categories):
-        means = [s.means.categories[c] for s in scores]
-        rows.append((category.category.replace("_", " "), *_cells(means, bounds)))
-        for v, variable in enumerate(game.scores[0].variables):
-            if category.category in variable.categories:
-                low, high = variable.f1_interval or (None, None)
-                interval = "" if low is None else f"{low:.3f}-{high:.3f}"
-                cells = _cells([s.variables[v] for s in scores], bounds, interval)
-                rows.append((f" {variable.name}", *cells))
+    names = {v.name: v.categories for s in scores for v in s.variables}
+    for category in dict.fromkeys(c.category for s in scores for c in s.means.categories):
+        means = [next((c for c in s.means.categories if c.category == category), None) for s in scores]
+        rows.append((category.replace("_", " "), *_cells(means, bounds)))
+        for name in (name for name, categories in names.items() if category in categories):
+            found = [next((v for v in s.variables if v.name == name), None) for s in scores]
+            low, high = (found[0].interval if found[0] else None) or (None, None)
+            interval = "" if low is None else f"{low:.3f}-{high:.3f}"
+            rows.append((f" {name}", *_cells(found, bounds, interval)))
     rows.append(("mean over categories", *_cells([s.means for s in scores], bounds)))
     return rows
 
 
-def _cells(scored: Sequence[_Scored], bounds: Sequence[str], interval: str = "") -> list[str]:
-    first, *others = [_number(each.f1) for each in scored]
+def _cells(scored: Sequence[_Scored | None], bounds: Sequence[str], interval: str = "") -> list[str]:
+    first, *others = [_number(each.score if each else None) for each in scored]
     return [first, interval, *others, *(_bound(scored[0], b) for b in bounds)] if bounds else [first, *others]
 
 
-def _bound(scored: _Scored, bound: str) -> str:
-    value = getattr(scored, bound)
-    below = bound == "normalised_f1" and value is not None and value < 0
+def _bound(scored: _Scored | None, bound: str) -> str:
+    value = getattr(scored, bound, None)
+    below = bound == "normalised" and value is not None and value < 0
     return "<0" if below else _number(value)  # how far below says little where there is little room
 
 

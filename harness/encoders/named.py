@@ -10,6 +10,7 @@ RAM: Final = "ram"
 """The only name of the bound that takes RAM in place of frames."""
 PIXELS_PCA: Final = "pixels-pca"
 RANDOM_PROJECTION: Final = "random-projection"
+RANDOM_CNN: Final = "random-cnn"
 
 
 class Named(NamedTuple):
@@ -39,7 +40,7 @@ NAMED: Final = {
     RANDOM_PROJECTION: Named(
         "harness.trivial.encoders:random_projection", "256 random linear functions of the pixels"
     ),
-    "random-cnn": Named("harness.methods.untrained:random_cnn", "the encoder as it starts, seed 0"),
+    RANDOM_CNN: Named("harness.methods.untrained:random_cnn", "the encoder as it starts, seed 0"),
     RAM: Named(
         "harness.encoders.ram:load_ram",
         "the bits of the RAM: a bound, not an encoder",

@@ -29,15 +29,18 @@ from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
 from harness.evaluation.identity import Opened, identity, weakest
 from harness.isolation.opening import open_encoder
 from harness.isolation.process import TIMEOUT, Guards, Limits
-from harness.probes.probe import TrainRows
+from harness.probes.probe import STATES, TrainRows
+from harness.probes.registry import load_probe
 from harness.protocol import (
     PROTOCOL,
     check_sizes,
     choose_games,
     choose_runs,
+    has_deep,
     protocol_digest,
     seeds,
     settings,
+    splits_of,
     suite,
     unranked_reason,
 )
@@ -88,7 +91,7 @@ def evaluate(
             ``color=rgb,stack=4,size=84x84``.
         autocast: Run a torch module in half precision (float16 on CUDA, bfloat16 elsewhere).
         name: The encoder's name in the result.
-        probes: ``linear`` (the default), ``anand2019``, or both.
+        probes: ``linear`` (the default), ``readout``, ``anand2019``, or several.
         train_sizes: The numbers of training rows to fit each probe to: ``full`` or ``all``, ``1k`` or 1000
             (the same frozen rows), and any other numbers. Larger sizes contain the smaller ones. By default
             ``full`` and ``1k`` for ``linear``, and ``full`` for ``anand2019``.
@@ -128,6 +131,7 @@ def evaluate(
     for what, value, least in (("limit", limit, 2), ("fresh_seed", fresh_seed, 0), ("num_proc", num_proc, 1)):
         if value is not None:
             count(what, value, least)
+    choose_runs(probes, train_sizes)
     positive("timeout", timeout)
     if memory_limit is not None:
         positive("memory_limit", memory_limit)
@@ -141,7 +145,7 @@ def evaluate(
             batch_size=batch_size,
             autocast=autocast,
         ),
-        runs=choose_runs(probes, train_sizes),
+        runs=(),
         label_set=label_set,
         limit=limit,
         fresh_seed=fresh_seed,
@@ -155,7 +159,7 @@ def evaluate(
         limits=Limits(timeout, memory_limit),
         progress=progress,
     )
-    return _evaluate(encoder, games, options)
+    return _evaluate(encoder, games, options, probes, train_sizes)
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,13 @@ class _Done:
     elapsed: float
 
 
-def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) -> Result:
+def _evaluate(
+    encoder: object,
+    games: Sequence[str] | None,
+    options: Options,
+    probes: Sequence[str] | None,
+    train_sizes: Sequence[TrainRows] | None,
+) -> Result:
     own = by_game(encoder)
     chosen = choose_games(games or list(own) or None, options.label_set)
     sources = _sources(encoder, own, chosen)
@@ -190,6 +200,8 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) ->
         sees_ram=isinstance(encoder, str) and encoder == RAM,
     )
     manifests = {g: load_manifest(g) for g in chosen}
+    deep = all(map(has_deep, manifests))
+    options = replace(options, runs=choose_runs(probes, train_sizes, deep=deep))
     if options.limit is None:
         check_sizes(options.runs, list(manifests.values()))
     done = _embed_and_probe(sources, manifests, options)
@@ -203,8 +215,10 @@ def _embed_and_probe(
     started, begin = datetime.now(UTC), time.monotonic()
     rows = sum(
         _rows(split.rows, options.limit)
-        for g, manifest in manifests.items()
-        for split in manifest.configs[g].splits.values()
+        for g in manifests
+        for states in STATES
+        if states == "play" or any(run.is_deep for run in options.runs)
+        for split in splits_of(g, states).values()
     )
     games: dict[str, EvaluatedGame] = {}
     encoders: dict[str, Opened] = {}
@@ -250,6 +264,7 @@ def _signed(done: _Done, options: Options) -> Signed:
         submitter=None if options.submitter is None else {"name": None, "url": None, **options.submitter},
         ranked=reason is None,
         unranked_reason=reason,
+        dry_run_rows=limit,
         started=_utc(done.started),
         finished=_utc(datetime.now(UTC)),
         elapsed_seconds=round(done.elapsed, 1),
@@ -269,7 +284,10 @@ def _signed(done: _Done, options: Options) -> Signed:
         if is_bound
         else Isolation(**weakest(done.stood).as_fields(shuffled=True, second_pass=True)),
         seeds=seeds(run.probe for run in options.runs),
-        probes=[Probe(**run._asdict(), settings=settings(run.probe)) for run in options.runs],
+        probes=[
+            Probe(**run._asdict(), metric=load_probe(run.probe).metric, settings=settings(run.probe))
+            for run in options.runs
+        ],
         games={g: {"embeddings": game.embeddings, "scores": game.scores} for g, game in done.games.items()},
     )
 

@@ -104,7 +104,7 @@ def gaps(public: Result, fresh: Result) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     for name, game in fresh.signed.games.items():
-        pair = public.signed.games[name].scores[0].means.f1, game.scores[0].means.f1
+        pair = public.signed.games[name].scores[0].means.score, game.scores[0].means.score
         found[name] = {"public": pair[0], "fresh": pair[1], "gap": _difference(*pair)}
     means = {
         side: None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -11,23 +11,22 @@ import numpy.typing as npt
 from blake3 import blake3
 from tqdm.auto import tqdm
 
-from builders.manifest import Manifest
-from builders.recording import PROBE_SPLITS
+from builders.manifest import DEEP, Manifest
 from harness.cache import Cache
-from harness.encoders.named import PIXELS_PCA, RANDOM_PROJECTION
 from harness.encoders.objects import Request
 from harness.evaluation import environment
 from harness.evaluation.embedding import embed
 from harness.evaluation.fresh import record_test
 from harness.evaluation.identity import Opened
-from harness.evaluation.scoring import ProbeData, ProbeScore, score, truth_of
+from harness.evaluation.scoring import ProbeData, ProbeScore, score, split_of
 from harness.isolation.process import Limits
-from harness.probes.probe import ProbeRun
-from harness.protocol import protocol_digest
-from harness.results.predictions import Predictions
+from harness.probes.probe import STATES, ProbeRun
+from harness.probes.registry import load_probe
+from harness.protocol import protocol_digest, splits_of
+from harness.results.predictions import Predicted, Predictions
 from harness.results.provenance import Split, SplitName
 from harness.splits import FRAMES, SplitRows, open_split
-from harness.trivial.store import look_up
+from harness.trivial.store import FIELDS, look_up
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,6 @@ def evaluate_game(
         DataError: As `atariari_data.load_dataset`.
     """
     rows, splits = _open_splits(manifest, options)
-    truth = {s: truth_of(rows[s], manifest, options.label_set) for s in PROBE_SPLITS}
     done = _kept(encoder, key, manifest, options)
     if all(kept is not None for kept in done.values()):
         bar.update(sum(map(len, rows.values())))
@@ -105,28 +103,30 @@ def evaluate_game(
         }
         features = _embed(encoder, known_as, rows, options, bar)
         digest = blake3()
-        for s in PROBE_SPLITS:
+        for s in rows:
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
         data = ProbeData(
-            manifest,
-            options.label_set,
-            truth,
-            features,
-            encoder.device,
-            dry=options.limit is not None,
-            fresh=options.fresh_seed is not None,
+            manifest, options.label_set, rows, features, encoder.device, dry=options.limit is not None
         )
-        for run in [run for run, kept in done.items() if kept is None]:
-            scores, predictions = _score(data, run, options)
-            done[run] = new = Scored(f"blake3:{digest.hexdigest()}", scores, predictions)
-            _keep(encoder, key, manifest, run, options, new)
+        for runs in _sharing([run for run, kept in done.items() if kept is None]):
+            for run, (scores, predicted) in zip(runs, _score(data, runs, options), strict=True):
+                done[run] = new = Scored(f"blake3:{digest.hexdigest()}", scores, predicted)
+                _keep(encoder, key, manifest, run, options, new)
     scored = {run: kept for run, kept in done.items() if kept is not None}
     return EvaluatedGame(
         embeddings=next(iter(scored.values())).embeddings,
-        scores=[_beside_trivial(kept.scores, manifest, options) for kept in scored.values()],
-        predictions=Predictions(truth["test"], {run: kept.predictions for run, kept in scored.items()}),
+        scores=[_beside_others(kept.scores, manifest, options) for kept in scored.values()],
+        predictions={run: kept.predicted for run, kept in scored.items()},
         splits=splits,
     )
+
+
+def _sharing(runs: Sequence[ProbeRun]) -> list[list[ProbeRun]]:
+    """Return the runs in groups that share their fits."""
+    groups: dict[ProbeRun, list[ProbeRun]] = {}
+    for run in runs:
+        groups.setdefault(run._replace(scored_on="play"), []).append(run)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,12 @@ class Scored:
     Attributes:
         embeddings: A digest of the features.
         scores: The scores.
-        predictions: uint8 [n_test, v].
+        predicted: The predictions.
     """
 
     embeddings: str
     scores: ProbeScore
-    predictions: npt.NDArray[np.uint8]
+    predicted: Predicted
 
 
 def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) -> str:
@@ -163,7 +163,9 @@ def _kept(encoder: Opened, key: str, manifest: Manifest, options: Options) -> di
         if kept is None:
             found[run] = None
         else:
-            found[run] = Scored(kept[0]["embeddings"], ProbeScore.from_plain(kept[0]["scores"]), kept[1])
+            scores = ProbeScore.from_plain(kept[0]["scores"])
+            names = tuple(variable.name for variable in scores.variables)
+            found[run] = Scored(kept[0]["embeddings"], scores, Predicted(names, **kept[1]))
     return found
 
 
@@ -171,15 +173,25 @@ def _keep(
     encoder: Opened, key: str, manifest: Manifest, run: ProbeRun, options: Options, scored: Scored
 ) -> None:
     content = {"embeddings": scored.embeddings, "scores": asdict(scored.scores)}
-    _cache(encoder, options).keep_scored(_cache_key(key, manifest, run, options), content, scored.predictions)
+    arrays = {
+        field: getattr(scored.predicted, field)
+        for field in ("truth", "episode", "step", "values", "constants")
+    }
+    _cache(encoder, options).keep_scored(_cache_key(key, manifest, run, options), content, arrays)
 
 
 def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitRows], dict[SplitName, Split]]:
     """Open the splits of a game. With a fresh seed, the test split is recorded now."""
     name = manifest.game
     where: dict[str, Any] = {"cache_dir": options.cache_dir, "num_proc": options.num_proc}
-    rows = {s: open_split(name, s, limit=options.limit, **where) for s in PROBE_SPLITS}
-    used = {s: (split.rows, split.digest) for s, split in manifest.configs[name].splits.items()}
+    wanted = {run.fitted_on for run in options.runs} | {run.scored_on for run in options.runs} | {"play"}
+    rows, used = {}, {}
+    for states in STATES:
+        if states in wanted:
+            for part, frozen in splits_of(name, states).items():
+                split, config = split_of(states, part), name + (DEEP if states == "deep" else "")
+                rows[split] = open_split(config, part, limit=options.limit, **where)
+                used[split] = frozen.rows, frozen.digest
     if options.fresh_seed is not None:
         fresh = record_test(manifest, rows, options.fresh_seed, limit=options.limit, **where)
         rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
@@ -187,32 +199,39 @@ def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitR
     return rows, cast("dict[SplitName, Split]", splits)
 
 
-def _beside_trivial(scores: ProbeScore, manifest: Manifest, options: Options) -> ProbeScore:
-    """Add the scores of the trivial encoders, or the reason why there are none."""
+def _beside_others(scores: ProbeScore, manifest: Manifest, options: Options) -> ProbeScore:
+    """Add ceilings and the scores of the trivial encoders, or the reason why there are none."""
     if options.limit is not None or options.fresh_seed is not None:
         kind = "a dry run" if options.limit is not None else "a fresh test split"
         reason = f"{kind}: the trivial encoders were scored on all rows of the published splits"
         return replace(scores, trivial_reason=reason)
     known = look_up(manifest, options.label_set, scores.run)
-    if known.f1 is None:
-        return replace(scores, trivial_reason=known.reason)
-    pca, projection = known.f1[PIXELS_PCA], known.f1[RANDOM_PROJECTION]
-    variables = [
-        replace(v, pixels_pca_f1=pca[v.name], random_projection_f1=projection[v.name])
-        for v in scores.variables
-    ]
-    return replace(scores, variables=variables)
+    of_manifest = manifest.label_sets[options.label_set]
+    is_f1 = load_probe(scores.probe).metric == "f1"
+    variables = []
+    for variable in scores.variables:
+        name = variable.name
+        beside: dict[str, Any] = {
+            field: None if known.scores is None else known.scores.get(encoder, {}).get(name)
+            for encoder, field in FIELDS.items()
+        }
+        ceilings: dict[str, Any] = (
+            {"ceiling": of_manifest[name].ceiling_f1, "ceiling_accuracy": of_manifest[name].ceiling_accuracy}
+            if is_f1
+            else {"ceiling": known.ceilings.get(name)}
+        )
+        variables.append(replace(variable, **beside, **ceilings))
+    return replace(scores, variables=variables, trivial_reason=known.reason)
 
 
-def _score(data: ProbeData, run: ProbeRun, options: Options) -> tuple[ProbeScore, npt.NDArray[np.uint8]]:
+def _score(data: ProbeData, runs: Sequence[ProbeRun], options: Options) -> list[tuple[ProbeScore, Predicted]]:
     with tqdm(
-        total=len(data.truth["test"].names),
         unit="variable",
-        desc=f"Probing {data.manifest.game}: {run}",
+        desc=f"Probing {data.manifest.game}: {'; '.join(map(str, runs))}",
         leave=False,
         disable=not options.progress,
     ) as bar:
-        return score(data, run, lambda _: bar.update())
+        return score(data, runs, lambda _: bar.update())
 
 
 def _embed(
@@ -222,9 +241,9 @@ def _embed(
     options: Options,
     bar: tqdm[Any],
 ) -> dict[str, npt.NDArray[np.float32]]:
-    kept = {s: _cache(encoder, options).features(known_as[s]) for s in PROBE_SPLITS}
+    kept = {s: _cache(encoder, options).features(known_as[s]) for s in rows}
     found = {s: features for s, features in kept.items() if features is not None}
-    missing = {s: rows[s] for s in PROBE_SPLITS if s not in found}
+    missing = {s: rows[s] for s in rows if s not in found}
     bar.update(sum(len(rows[s]) for s in found))
     if not missing:
         return found

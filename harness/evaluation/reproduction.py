@@ -158,7 +158,7 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
     if names[0] != names[1]:
         yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
         return
-    f1 = theirs.variables.columns["f1"], ours.variables.columns["f1"]
+    f1 = theirs.variables.columns["score"], ours.variables.columns["score"]
     apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
     worst = max(apart, key=lambda name: apart[name])
     yield Compared(
@@ -167,11 +167,11 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
         f"{worst} by {apart[worst]:.4f}, at most {tolerance.variable}",
         apart[worst] <= tolerance.variable,
     )
-    mean = _apart(theirs.means.f1, ours.means.f1)
+    mean = _apart(theirs.means.score, ours.means.score)
     yield Compared(
         f"{where}: mean F1",
-        _shown(theirs.means.f1),
-        f"{_shown(ours.means.f1)}, at most {tolerance.mean} apart",
+        _shown(theirs.means.score),
+        f"{_shown(ours.means.score)}, at most {tolerance.mean} apart",
         mean <= tolerance.mean,
     )
 

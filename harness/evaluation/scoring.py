@@ -5,50 +5,59 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.games import Variable, game
+from atariari_data.games import game
 from atariari_data.labels import labels as decode
 from builders.manifest import Manifest
-from harness.metrics import Bootstrap, Counts, interval, majority_class
-from harness.probes.inputs import Split
-from harness.probes.probe import Fit, ProbeRun, TrainRows
+from harness.metrics import Bootstrap, interval, score_f1
+from harness.probes.inputs import Features, Values
+from harness.probes.probe import FEW, MOST_LEFT_OUT, Fit, Metric, ProbeRun, States, TrainRows
 from harness.probes.registry import load_probe
-from harness.protocol import training_rows
-from harness.results.predictions import Labels, Truth
+from harness.probes.target import Kind, Target
+from harness.protocol import few_draws, training_rows
+from harness.results.predictions import Predicted
 from harness.splits import SplitRows
+from harness.targets import is_scored, targets_of, values_of
 
-Features = npt.NDArray[np.float32]
+PARTS: Final = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class VariableScore:
     """One variable's score under one probe, with the fields of `harness.results.variables.VariableScores`.
 
-    ``trivial_f1`` and ``normalised_f1`` follow from these and are computed by the result, after rounding.
+    ``trivial`` and ``normalised`` follow from these and are computed by the result, after rounding.
     """
 
     name: str
     categories: Sequence[str]
+    kind: Kind
+    unit: str
+    period: float | None
     n: int
     classes: int
-    f1: float
-    accuracy: float
-    majority_f1: float
-    majority_accuracy: float
-    f1_interval: tuple[float, float]
-    ceiling_f1: float | None
-    ceiling_accuracy: float | None
-    mae: float | None
+    score: float
+    raw: float
+    constant: float
+    interval: tuple[float, float]
+    accuracy: float | None
+    constant_accuracy: float | None
+    error: float | None
+    constant_error: float | None
     strength_log10: float | None
     gradient_log10: float | None
     epochs: int | None
     note: str | None
-    pixels_pca_f1: float | None = None
-    random_projection_f1: float | None = None
+    ceiling: float | None = None
+    ceiling_accuracy: float | None = None
+    pixels_pca: float | None = None
+    random_projection: float | None = None
+    random_cnn: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,8 @@ class ProbeScore:
     """One game's scores under one probe.
 
     Attributes:
-        probe: The probe's name.
-        train_rows: The rows it was fitted to: ``full``, ``1k`` or a number.
+        probe, train_rows, fitted_on, scored_on: As of a `harness.probes.probe.ProbeRun`.
+        fits: The number of fits whose scores are averaged.
         predictions: A digest of the predictions and of what they are compared with.
         variables: One score for each variable.
         trivial_reason: Why there are no scores of trivial encoders beside these.
@@ -65,14 +74,17 @@ class ProbeScore:
 
     probe: str
     train_rows: TrainRows
+    fitted_on: States
+    scored_on: States
+    fits: int
     predictions: str
     variables: Sequence[VariableScore]
     trivial_reason: str | None = None
 
     @property
     def run(self) -> ProbeRun:
-        """The probe and its training rows."""
-        return ProbeRun(self.probe, self.train_rows)
+        """The probe and its rows."""
+        return ProbeRun(self.probe, self.train_rows, self.fitted_on, self.scored_on)
 
     @classmethod
     def from_plain(cls, kept: Mapping[str, Any]) -> ProbeScore:
@@ -80,114 +92,234 @@ class ProbeScore:
         return cls(**{**kept, "variables": [VariableScore(**each) for each in kept["variables"]]})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The targets of a game, and their values on the rows of each split, float64 [n, t]."""
+
+    targets: Sequence[Target]
+    values: Mapping[str, Values]
+
+
+@dataclass(frozen=True, eq=False)
 class ProbeData:
     """The input of one game's probes.
 
     Attributes:
         manifest: The game's manifest.
         label_set: ``v1`` or ``anand2019``.
-        truth: The labels of each split.
+        rows: The rows of each split.
         features: The features of each split, float32 [n, d].
         device: A torch device.
-        dry: Whether these are only some rows of each split, for which no ceiling is known.
-        fresh: Whether the test split was recorded now, for which no ceiling is known either.
+        dry: Whether these are only some rows of each split.
     """
 
     manifest: Manifest
     label_set: str
-    truth: Mapping[str, Truth]
+    rows: Mapping[str, SplitRows]
     features: Mapping[str, Features]
     device: str
     dry: bool
-    fresh: bool = False
 
-    def split(self, name: str) -> Split:
-        """Return features and labels of a split."""
-        return Split(self.features[name], self.truth[name].labels)
+    @cached_property
+    def probed(self) -> Labelled:
+        """The values of the probed variables, for F1."""
+        variables = {v.name: v for v in game(self.manifest.game).variables(self.label_set)}
+        names = self.manifest.probed(self.label_set)
+        targets = [
+            Target(
+                n,
+                "ordered" if variables[n].ordered else "nominal",
+                variables[n].categories,
+                variables[n].unit,
+            )
+            for n in names
+        ]
+        values = {}
+        for split, rows in self.rows.items():
+            decoded = decode(rows.ram, self.manifest.game, self.label_set)
+            values[split] = np.stack([decoded[name] for name in names], axis=1).astype(np.float64)
+        return Labelled(targets, values)
+
+    @cached_property
+    def quantities(self) -> Labelled:
+        """All quantities that can be read out."""
+        name = self.manifest.game
+        values = {
+            split: values_of(rows.ram, rows.episode, rows.step, name, self.label_set)
+            for split, rows in self.rows.items()
+        }
+        return Labelled(targets_of(name, self.label_set), values)
+
+    def labelled(self, metric: Metric) -> Labelled:
+        """Return what is scored by a metric."""
+        return self.probed if metric == "f1" else self.quantities
 
 
-def truth_of(rows: SplitRows, manifest: Manifest, label_set: str) -> Truth:
-    """Decode the labels of the variables that are probed."""
-    names = manifest.probed(label_set)
-    decoded = decode(rows.ram, manifest.game, label_set)
-    return Truth(names, np.stack([decoded[name] for name in names], axis=1), rows.episode, rows.step)
+def split_of(states: States, part: str) -> str:
+    """Return the name of a split: ``train``, ``deep_train``..."""
+    return part if states == "play" else f"{states}_{part}"
 
 
-def score(data: ProbeData, run: ProbeRun, progress: Callable[[str], object]) -> tuple[ProbeScore, Labels]:
-    """Fit one probe to every variable of a game and score it on the test split.
+def score(
+    data: ProbeData, runs: Sequence[ProbeRun], progress: Callable[[str], object]
+) -> list[tuple[ProbeScore, Predicted]]:
+    """Fit one probe to every variable of a game, and score it on one or more test splits.
 
     Args:
         data: Features and labels.
-        run: The probe, and the training rows to use.
+        runs: The probe and its rows; they differ in ``scored_on`` alone.
         progress: Called with the name of each variable when it is done.
 
     Returns:
-        The scores, and the predictions, uint8 [n, v].
+        Scores and predictions for each of the runs.
 
     Raises:
         FeatureError: Features that are not finite.
     """
-    train, rows = data.split("train"), _rows(data, run)
-    if rows is not None:
-        train = Split(train.features[rows], train.labels[rows])
-    test = data.truth["test"]
-    fits = load_probe(run.probe).fit(
-        train,
-        data.split("validation"),
-        data.features["test"],
-        names=test.names,
-        device=data.device,
-        progress=progress,
-    )
-    bootstrap = Bootstrap.over(test.episode)
-    variables = [
-        _scores(data, name, fits[v], train.labels[:, v], test.labels[:, v], bootstrap)
-        for v, name in enumerate(test.names)
+    first, probe = runs[0], load_probe(runs[0].probe)
+    labelled = data.labelled(probe.metric)
+    train, validation = (split_of(first.fitted_on, part) for part in PARTS[:2])
+    tests = [split_of(run.scored_on, "test") for run in runs]
+    everything = range(len(labelled.targets))
+    scored = [
+        [t for t in everything if probe.metric == "f1" or _is_scored(labelled, t, train, validation, test)]
+        for test in tests
     ]
-    predictions = np.stack([fit.predictions for fit in fits], axis=1)
-    return ProbeScore(run.probe, run.train_rows, test.digest(predictions), variables), predictions
+    fitted = sorted(set().union(*scored))
+    targets = [labelled.targets[t] for t in fitted]
+    held = (
+        None if _chooses_alone(first) else (data.features[validation], labelled.values[validation][:, fitted])
+    )
+    draws = _draws(data, first, len(data.features[train]))
+    fits = [
+        probe.fit(
+            data.features[train][rows],
+            labelled.values[train][rows][:, fitted],
+            [data.features[test] for test in tests],
+            targets,
+            validation=held,
+            device=data.device,
+            progress=progress if number == 0 else None,
+        )
+        for number, rows in enumerate(draws)
+    ]
+    known = labelled.values[train][draws[0] if len(draws) == 1 else slice(None)]
+    return [
+        _scored(
+            data,
+            run,
+            [labelled.targets[t] for t in mine],
+            labelled.values[test][:, mine],
+            known[:, mine],
+            [[(fit[fitted.index(t)], at) for t in mine] for fit in fits],
+        )
+        for at, (run, test, mine) in enumerate(zip(runs, tests, scored, strict=True))
+    ]
 
 
-def _rows(data: ProbeData, run: ProbeRun) -> npt.NDArray[np.int64] | None:
-    rows = training_rows(data.manifest, run.train_rows)
-    if rows is None or not data.dry:
-        return rows
-    there = len(data.features["train"])
-    return np.linspace(0, there - 1, min(len(rows), there)).astype(np.int64)
+def _is_scored(labelled: Labelled, t: int, *splits: str) -> bool:
+    return is_scored(*(labelled.values[split][:, t] for split in splits))
 
 
-def _scores(
-    data: ProbeData, name: str, fit: Fit, train: Labels, test: Labels, bootstrap: Bootstrap
+def _chooses_alone(run: ProbeRun) -> bool:
+    """Return whether the training rows alone choose the strength."""
+    rows = 1000 if run.train_rows == "1k" else run.train_rows
+    return load_probe(run.probe).metric == "explained" and isinstance(rows, int) and rows <= MOST_LEFT_OUT
+
+
+def _draws(data: ProbeData, run: ProbeRun, there: int) -> list[Any]:
+    """Return the training rows of each fit, as what indexes an array."""
+    if run.train_rows == FEW and load_probe(run.probe).metric == "explained":
+        return few_draws(data.manifest.game, run.fitted_on, there)
+    rows = training_rows(data.manifest, run)
+    if rows is None:
+        return [slice(None)]
+    if data.dry:
+        rows = np.linspace(0, there - 1, min(len(rows), there)).astype(np.int64)
+    return [rows]
+
+
+def _scored(
+    data: ProbeData,
+    run: ProbeRun,
+    targets: Sequence[Target],
+    truth: Values,
+    known: Values,
+    fits: Sequence[Sequence[tuple[Fit, int]]],
+) -> tuple[ProbeScore, Predicted]:
+    """Score fits on one test split.
+
+    Args:
+        data: The game.
+        run: The probe and its rows.
+        targets: What is scored.
+        truth: float64 [n, t], on the test rows.
+        known: float64 [m, t], on the training rows.
+        fits: For each fit and target, the fit and the number of this test split in its predictions.
+    """
+    rows = data.rows[split_of(run.scored_on, "test")]
+    predicted = Predicted(
+        tuple(target.name for target in targets),
+        truth.astype(np.float32),
+        rows.episode,
+        rows.step,
+        np.stack([np.stack([_rounded(fit.predictions[at]) for fit, at in each], axis=1) for each in fits]),
+        np.array([[fit.constant for fit, _ in each] for each in fits], np.float32),
+    )
+    bootstrap = Bootstrap.over(rows.episode)
+    alone = len(fits) == 1
+    metric = load_probe(run.probe).metric
+    variables = [
+        _variable(predicted, v, metric, target, bootstrap, known[:, v], fits[0][v][0] if alone else None)
+        for v, target in enumerate(targets)
+    ]
+    return ProbeScore(*run, len(fits), predicted.digest(), variables), predicted
+
+
+def _variable(
+    predicted: Predicted,
+    v: int,
+    metric: Metric,
+    target: Target,
+    bootstrap: Bootstrap,
+    known: Values,
+    fit: Fit | None,
 ) -> VariableScore:
-    variable = _variable(data, name)
-    low, high = interval(bootstrap.draws(test, fit.predictions).f1())
-    ours = Counts.of(test, fit.predictions)
-    simple = Counts.of(test, np.full_like(test, majority_class(train)))
-    frozen = None if data.dry or data.fresh else data.manifest.label_sets[data.label_set][name]
-    f1 = float(ours.f1()[0])
+    found = predicted.score(v, metric, target, bootstrap)
+    low, high = interval(found.draws)
+    constant, constant_accuracy = 0.0, found.constant_accuracy
+    if metric == "f1":
+        truth = predicted.truth[:, v].astype(np.uint8)
+        simple = score_f1(truth, np.full_like(truth, int(predicted.constants[0, v])), bootstrap)
+        constant, constant_accuracy = simple.score, simple.accuracy
     return VariableScore(
-        name=name,
-        categories=list(variable.categories),
-        n=len(test),
-        classes=len(np.unique(train)),
-        f1=f1,
-        accuracy=float(ours.accuracy()[0]),
-        majority_f1=float(simple.f1()[0]),
-        majority_accuracy=float(simple.accuracy()[0]),
-        f1_interval=(min(low, f1), max(high, f1)),  # of few episodes, the draws can all lie on one side
-        ceiling_f1=None if frozen is None else frozen.ceiling_f1,
-        ceiling_accuracy=None if frozen is None else frozen.ceiling_accuracy,
-        mae=float(ours.absolute_error()[0]) if variable.ordered else None,
-        strength_log10=_log10(fit.strength),
-        gradient_log10=_log10(fit.gradient_norm),
-        epochs=fit.epochs,
-        note="; ".join(fit.notes) or None,
+        name=target.name,
+        categories=list(target.categories),
+        kind=target.kind,
+        unit=target.unit,
+        period=target.period,
+        n=int((~np.isnan(predicted.truth[:, v])).sum()),
+        classes=len(np.unique(known[~np.isnan(known)])),
+        score=found.score,
+        raw=found.raw,
+        constant=constant,
+        interval=(min(low, found.score), max(high, found.score)),  # of few episodes, all can lie on one side
+        accuracy=found.accuracy,
+        constant_accuracy=constant_accuracy,
+        error=found.error if target.kind != "nominal" else None,
+        constant_error=found.constant_error,
+        strength_log10=_log10(fit.strength) if fit else None,
+        gradient_log10=_log10(fit.gradient_norm) if fit else None,
+        epochs=fit.epochs if fit else None,
+        note=("; ".join(fit.notes) or None) if fit else None,
     )
 
 
-def _variable(data: ProbeData, name: str) -> Variable:
-    return next(v for v in game(data.manifest.game).variables(data.label_set) if v.name == name)
+def _rounded(predictions: Values) -> npt.NDArray[np.float32]:
+    """Return predictions to 12 binary places, which say all that matters and compress well."""
+    exact = np.clip(predictions, -1e30, 1e30).astype(np.float32)
+    near = ((exact.view(np.uint32) + np.uint32(0x400)) & np.uint32(0xFFFFF800)).view(np.float32)
+    return np.where(np.isnan(exact), np.float32(np.nan), near)
 
 
 def _log10(value: float | None) -> float | None:

@@ -14,10 +14,11 @@ from atariari_data.errors import UsageError
 from atariari_data.games import game
 from builders.files import new_file
 from builders.manifest import load_manifest
+from harness.evaluation.ceilings import ceilings_of
 from harness.evaluation.evaluate import evaluate
-from harness.protocol import check_sizes, choose_games, choose_runs
+from harness.probes.probe import ProbeRun
+from harness.protocol import check_sizes, choose_games, choose_runs, has_deep
 from harness.trivial import store
-from harness.trivial.encoders import ENCODERS
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def make(
     use_cache: bool = True,
     progress: bool = True,
 ) -> list[Path]:
-    """Score PCA and a random projection of the pixels on games, for all label sets.
+    """Score the trivial encoders on games, for all label sets, and compute the ceilings.
 
     Args:
         games: The games' names; by default all games.
@@ -56,8 +57,9 @@ def make(
         UsageError: A training size is not a number of rows, or a file exists that has other scores.
         DataError: As `atariari_data.load_dataset`.
     """
-    chosen, runs = choose_games(games, "v1"), choose_runs(probes, train_sizes)
+    chosen = choose_games(games, "v1")
     manifests = {name: load_manifest(name) for name in chosen}
+    runs = choose_runs(probes, train_sizes, deep=all(map(has_deep, manifests)))
     check_sizes(runs, list(manifests.values()))
     files = {name: folder / f"{name}.json" for name in chosen}
     missing = []
@@ -73,12 +75,15 @@ def make(
         start = time.monotonic()
         scores: list[dict[str, Any]] = []
         for label_set in game(name).label_sets:
-            of_it = {run: {**run._asdict(), "label_set": label_set, "f1": {}} for run in runs}
-            for encoder in ENCODERS:
+            of_it: dict[ProbeRun, dict[str, Any]] = {
+                run: {**run._asdict(), "label_set": label_set, "scores": {}, "ceilings": {}} for run in runs
+            }
+            for encoder in dict.fromkeys(e for run in runs for e in store.encoders_of(run)):
+                wanted = [run for run in runs if encoder in store.encoders_of(run)]
                 found = evaluate(
                     encoder,
                     [name],
-                    probes=probes,
+                    probes=list(dict.fromkeys(run.probe for run in wanted)),
                     train_sizes=train_sizes,
                     label_set=label_set,
                     device=device,
@@ -87,9 +92,10 @@ def make(
                     use_cache=use_cache,
                     progress=progress,
                 )
-                for run, scored in zip(runs, found.signed.games[name].scores, strict=True):
-                    f1 = {variable.name: variable.f1 for variable in scored.variables}
-                    of_it[run]["f1"][encoder] = f1
+                for scored in found.signed.games[name].scores:
+                    of_it[scored.run]["scores"][encoder] = {v.name: v.score for v in scored.variables}
+                for run, ceilings in ceilings_of(found, name, cache_dir).items():
+                    of_it[run]["ceilings"] = ceilings
             scores += of_it.values()
         made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with new_file(files[name]) as part:

@@ -15,10 +15,11 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 from atariari_data.errors import AtariariError
 from harness.leaderboard.names import skeleton, slug
 from harness.leaderboard.repository import EXECUTABLE, PLAIN, BoardError, Repository, Tree
+from harness.probes.probe import ProbeRun
 from harness.results.canonical import Digest, ResultError, Share, Text, Utc
 from harness.results.complaint import first_complaint
-from harness.results.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split
-from harness.results.result import NAMESPACE, Setting, Signed, TrainRows
+from harness.results.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split, SplitName
+from harness.results.result import NAMESPACE, OfRun, Setting, Signed
 from harness.results.variables import Columns
 from harness.signing import allowed_signers
 from harness.signing.allowed_signers import AllowedSigner
@@ -79,7 +80,7 @@ class KeptVariable(Model):
     """The category means that it counts in."""
     ordered: bool
     """Whether its values have an order, so that results have a mean absolute error."""
-    ceiling_f1: Share
+    ceiling: Share
     """Best F1 that any function of a single frame reaches on the test split."""
     ceiling_accuracy: Share
     """Best accuracy that any function of a single frame reaches on the test split."""
@@ -88,55 +89,61 @@ class KeptVariable(Model):
 class KeptGame(Model):
     """One game of a protocol."""
 
-    splits: dict[Literal["train", "validation", "test"], Split]
+    splits: dict[SplitName, Split]
     """Rows and digests, from the dataset's manifest."""
     variables: Annotated[list[KeptVariable], Field(min_length=1)]
     """The probed variables, in order."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if len(self.splits) != len(("train", "validation", "test")):
+        if not {"train", "validation", "test"} <= set(self.splits):
             raise ValueError("train, validation and test are needed")
         return self
 
     @cached_property
     def columns(self) -> Columns:
         """Name, categories, ceiling of F1 and of accuracy of each variable, by field."""
-        rows = [(v.name, v.categories, v.ceiling_f1, v.ceiling_accuracy) for v in self.variables]
+        rows = [(v.name, v.categories, v.ceiling, v.ceiling_accuracy) for v in self.variables]
         return [list(column) for column in zip(*rows, strict=True)]
 
 
-class ProbeChoice(Model):
-    """A probe and its training size."""
+class ProbeChoice(OfRun):
+    """A probe, and the rows that it is fitted to and scored on."""
 
-    probe: Identifier
-    """The probe's name."""
-    train_rows: TrainRows
-    """Number of training rows."""
+    metric: Literal["f1", "explained"]
+    """What its score is."""
 
 
-class Baseline(Model):
+class Baseline(OfRun):
     """What every result repeats of one game under one probe, because it does not depend on the encoder."""
 
     game: Identifier
     """The game's name."""
-    probe: Identifier
-    """The probe's name."""
-    train_rows: TrainRows
-    """Number of training rows."""
     classes: dict[Identifier, int] | None
     """Number of different training labels, by variable; null if not known."""
-    majority_f1: dict[Identifier, Share] | None
-    """F1 of always predicting the most frequent training label."""
-    majority_accuracy: dict[Identifier, Share] | None
+    constant: dict[Identifier, Share] | None
+    """Score of the best constant."""
+    constant_accuracy: dict[Identifier, Share] | None
     """Accuracy of the same."""
-    pixels_pca_f1: dict[Identifier, Share] | None
-    """F1 of a PCA of the pixels."""
-    random_projection_f1: dict[Identifier, Share] | None
-    """F1 of a random projection of the pixels."""
+    pixels_pca: dict[Identifier, Share] | None
+    """Score of a PCA of the pixels."""
+    random_projection: dict[Identifier, Share] | None
+    """Score of a random projection of the pixels."""
+    random_cnn: dict[Identifier, Share] | None
+    """Score of a random CNN."""
+    ceiling: dict[Identifier, Share] | None
+    """Best score that any function of a single frame reaches; null for F1, whose ceilings are in the game."""
 
 
-BASELINES = ("classes", "majority_f1", "majority_accuracy", "pixels_pca_f1", "random_projection_f1")
+BASELINES = (
+    "classes",
+    "constant",
+    "constant_accuracy",
+    "pixels_pca",
+    "random_projection",
+    "random_cnn",
+    "ceiling",
+)
 
 
 class AcceptedProtocol(Model):
@@ -174,21 +181,17 @@ class AcceptedProtocol(Model):
         for known in self.baselines:
             if known.game not in self.games:
                 raise ValueError(f"baselines: no game {known.game}")
-            names = {v.name for v in self.games[known.game].variables}
-            for field in BASELINES:
-                values = getattr(known, field)
-                if values is not None and set(values) != names:
-                    raise ValueError(f"baselines: {field} of {known.game} is not of its variables")
+            given = [set(values) for field in BASELINES if (values := getattr(known, field)) is not None]
+            if any(names != given[0] for names in given):
+                raise ValueError(f"baselines: those of {known.game} are of different variables")
         return self
 
     @cached_property
-    def baseline_columns(self) -> dict[tuple[str, str, TrainRows], dict[str, list[float]]]:
-        """The known baselines by game, probe and training size: field to values in the variables' order."""
+    def baselines_of(self) -> dict[tuple[str, ProbeRun], dict[str, dict[str, float]]]:
+        """The known baselines by game and run: field to values by variable."""
         return {
-            (known.game, known.probe, known.train_rows): {
-                field: [values[v.name] for v in self.games[known.game].variables]
-                for field in BASELINES
-                if (values := getattr(known, field)) is not None
+            (known.game, known.run): {
+                field: values for field in BASELINES if (values := getattr(known, field)) is not None
             }
             for known in self.baselines
         }

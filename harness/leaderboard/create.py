@@ -26,6 +26,7 @@ from harness.leaderboard.board import (
 from harness.leaderboard.gate import verify
 from harness.leaderboard.majority import majority
 from harness.leaderboard.repository import BoardError, Repository, commit, git
+from harness.probes.probe import STATES, ProbeRun
 from harness.results import result_file
 from harness.results.canonical import to_plain
 from harness.results.result import Result
@@ -188,34 +189,52 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
     from builders.manifest import PLAY_VERSION, load_manifest
-    from harness.probes.registry import PROBES
-    from harness.protocol import PROTOCOL, RANKED, SHOWN, protocol_digest, seeds, settings
-    from harness.trivial.store import look_up
+    from harness.evaluation.scoring import split_of
+    from harness.probes.registry import PROBES, load_probe
+    from harness.protocol import (
+        PROTOCOL,
+        RANKED,
+        SHOWN,
+        has_deep,
+        protocol_digest,
+        seeds,
+        settings,
+        splits_of,
+    )
+    from harness.trivial.store import FIELDS, look_up
 
     games: dict[str, Any] = {}
     baselines = []
     for name in names:
         manifest = load_manifest(name)
         known = {v.name: v for v in game_of(name).variables(label_set)}
-        splits = sorted(manifest.configs[name].splits.items())
+        splits = {
+            split_of(states, part): {"rows": split.rows, "digest": f"blake3:{split.digest}"}
+            for states in STATES
+            if states == "play" or has_deep(name)
+            for part, split in sorted(splits_of(name, states).items())
+        }
         statistics = manifest.label_sets[label_set]
         games[name] = {
-            "splits": {s: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for s, split in splits},
+            "splits": splits,
             "variables": [
                 {
                     "name": v,
                     "categories": list(known[v].categories),
                     "ordered": known[v].ordered,
-                    "ceiling_f1": statistics[v].ceiling_f1,
+                    "ceiling": statistics[v].ceiling_f1,
                     "ceiling_accuracy": statistics[v].ceiling_accuracy,
                 }
                 for v in manifest.probed(label_set)
             ],
         }
         for run in (*RANKED, *SHOWN):
-            trivial = look_up(manifest, label_set, run).f1 or {}
-            fields = {f"{encoder.replace('-', '_')}_f1": dict(f1) for encoder, f1 in trivial.items()}
-            fields |= majority(manifest, label_set, run.train_rows) or {}
+            stored = look_up(manifest, label_set, run)
+            fields: dict[str, Any] = {FIELDS[e]: dict(scores) for e, scores in (stored.scores or {}).items()}
+            if stored.ceilings:
+                fields["ceiling"] = dict(stored.ceilings)
+            if load_probe(run.probe).metric == "f1":
+                fields |= majority(manifest, label_set, run.train_rows) or {}
             if fields:
                 missing = dict.fromkeys(BASELINES)
                 baselines.append({"game": name, **run._asdict(), **missing, **fields})
@@ -226,8 +245,8 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "accepted_until": None,
         "dataset_version": PLAY_VERSION,
         "label_set": label_set,
-        "probes": [run._asdict() for run in RANKED],
-        "shown": [run._asdict() for run in SHOWN],
+        "probes": [_choice(run) for run in RANKED],
+        "shown": [_choice(run) for run in SHOWN],
         "settings": {probe: settings(probe) for probe in PROBES},
         "seeds": seeds(PROBES),
         "reserved": built_in_sources(),
@@ -235,6 +254,12 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "games": games,
     }
     return AcceptedProtocol.model_validate(to_plain(found))
+
+
+def _choice(run: ProbeRun) -> dict[str, Any]:
+    from harness.probes.registry import load_probe
+
+    return {**run._asdict(), "metric": load_probe(run.probe).metric}
 
 
 def built_in_sources() -> dict[str, str]:

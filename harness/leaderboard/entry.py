@@ -45,8 +45,8 @@ class GameHead:
         means: Means under each probe.
         outputs: Digests of the features and of the first probe's predictions; none where all cells are
             `NO_CELL`, as for encoders that have collapsed, which are alike.
-        cells: int32 [v], F1 and accuracy of each variable under the first probe as one number; `NO_CELL`
-            where different encoders can have the same by chance, at the majority or the ceiling.
+        cells: int32 [v], score and accuracy (or error) of each variable under the first probe as one number;
+            `NO_CELL` where different encoders can have the same by chance, at the majority or the ceiling.
     """
 
     means: tuple[Means, ...]
@@ -56,25 +56,31 @@ class GameHead:
     @classmethod
     def of(cls, game: GameScores) -> GameHead:
         """Take it from a game of a result."""
-        rows = zip(
-            *game.scores[0].variables.take(("f1", "accuracy", "majority_f1", "ceiling_f1")), strict=True
-        )
+        columns = ("score", "accuracy", "error", "constant", "ceiling")
+        rows = zip(*game.scores[0].variables.take(columns), strict=True)
         cells = np.array([_cell(*row) for row in rows], np.int32)
         outputs = (game.embeddings, game.scores[0].predictions)
         means = tuple(scores.means for scores in game.scores)
         return cls(means, outputs if (cells != NO_CELL).any() else (), cells)
 
 
-def _cell(f1: float | None, accuracy: float | None, majority: float | None, ceiling: float | None) -> int:
-    if f1 is None or accuracy is None or f1 >= _NEARLY_PERFECT or f1 == ceiling:
+def _cell(
+    score: float | None,
+    accuracy: float | None,
+    error: float | None,
+    constant: float | None,
+    ceiling: float | None,
+) -> int:
+    other = accuracy if accuracy is not None else error
+    if score is None or other is None or score >= _NEARLY_PERFECT or score == ceiling:
         return NO_CELL
-    if majority is not None and abs(f1 - majority) <= _NEAR_MAJORITY:
+    if constant is not None and abs(score - constant) <= _NEAR_MAJORITY:
         return NO_CELL
-    return round(f1 * 10_000) * _CELL + round(accuracy * 10_000)
+    return round(score * 10_000) * _CELL + round(other * 10_000) % _CELL
 
 
-def f1_of(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return F1 of cells other than `NO_CELL`, in units of 0.0001."""
+def score_of(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the score of cells other than `NO_CELL`, in units of 0.0001."""
     return cells // _CELL
 
 
@@ -208,7 +214,7 @@ def fresh_gaps(entry: Entry, fresh: Mapping[str, Sequence[Entry]]) -> list[float
     found = []
     for other in fresh.get(entry.head.digest, ()):
         pairs = [
-            (game.means[0].f1, other.head.games[name].means[0].f1)
+            (game.means[0].score, other.head.games[name].means[0].score)
             for name, game in entry.head.games.items()
             if name in other.head.games
         ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from harness.leaderboard.board import AcceptedProtocol, KeptGame
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
+from harness.probes.probe import Metric
 from harness.results.result import ProbeScores, Signed
 from harness.results.variables import Columns
 
-_KEPT = ("name", "categories", "ceiling_f1", "ceiling_accuracy")
-_ALWAYS = ("f1", "accuracy", "f1_interval", "majority_f1", "majority_accuracy")
+_KEPT = ("name", "categories", "ceiling", "ceiling_accuracy")
+_ALWAYS = ("score", "raw", "interval", "constant")
 """What every run of the harness gives: null in none of its results."""
-_OF_TEST_ROWS = ("majority_f1", "majority_accuracy", "pixels_pca_f1", "random_projection_f1")
-_TRIVIAL = ("pixels_pca_f1", "random_projection_f1")
-_KNOWN = {"pixels-pca": _TRIVIAL[0], "random-projection": _TRIVIAL[1]}
+_OF_TEST_ROWS = ("constant", "constant_accuracy", "ceiling", "pixels_pca", "random_projection", "random_cnn")
+_TRIVIAL = ("pixels_pca", "random_projection", "random_cnn")
+_KNOWN = {"pixels-pca": _TRIVIAL[0], "random-projection": _TRIVIAL[1], "random-cnn": _TRIVIAL[2]}
 """Built-in encoders whose scores the protocol has."""
 _TOLERANCE = 0.01
 """How far such a score may be from the protocol's: other hardware changes its last places."""
@@ -37,8 +38,8 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol, *, new: bool) -> N
     _expect("dataset version", protocol.dataset_version, dataset.version)
     _expect("label set", protocol.label_set, dataset.label_set)
     _expect("games of the suite", sorted(protocol.games), dataset.suite)
-    wanted = [(p.probe, p.train_rows) for p in protocol.probes]
-    found = [(p.probe, p.train_rows) for p in signed.probes]
+    wanted = [p.run for p in protocol.probes]
+    found = [p.run for p in signed.probes]
     _expect("probes", wanted, [run for run in found if run in wanted])
     _expect("first probe", wanted[0], found[0])
     for probe in signed.probes:
@@ -53,11 +54,15 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol, *, new: bool) -> N
         for split, known in kept.splits.items():
             if split == "test" and fresh:
                 continue
-            rows = dataset.splits[name][split]
+            rows = dataset.splits[name].get(split)
+            if rows is None and split.startswith("deep_"):
+                continue  # which the probes need, says the result itself
+            if rows is None:
+                raise BoardError(f"{name}: the split {split} is missing.")
             _expect(f"{name}: rows of {split}", known.rows, rows.rows)
             _expect(f"{name}: digest of {split}", known.digest, rows.digest)
-        for scores in game.scores:
-            _check_rows(name, scores, protocol, fresh=fresh, new=new)
+        for probe, scores in zip(signed.probes, game.scores, strict=True):
+            _check_rows(name, probe.metric, scores, protocol, fresh=fresh, new=new)
 
 
 def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
@@ -75,44 +80,49 @@ def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
             )
     field = _KNOWN.get(name)
     for game, scores in ((g, s) for g, each in signed.games.items() for s in each.scores):
-        known = protocol.baseline_columns.get((game, scores.probe, scores.train_rows), {}).get(field or "")
-        if known is None or signed.dataset.fresh_seed is not None:
+        known = [*protocol.baselines_of.get((game, scores.run), {}).get(field or "", {}).values()]
+        if not known or signed.dataset.fresh_seed is not None:
             continue
         mean = sum(known) / len(known)
-        got = sum(f1 or 0.0 for f1 in scores.variables.columns["f1"]) / len(known)
+        got = sum(f1 or 0.0 for f1 in scores.variables.columns["score"]) / len(known)
         if abs(got - mean) > _TOLERANCE:
             raise BoardError(
                 f"The scores are not those of the built-in encoder {name!r} on {game}.",
-                expected=f"mean F1 {mean:.4f}",
+                expected=f"mean {mean:.4f}",
                 got=f"{got:.4f}",
             )
 
 
 def _check_rows(
-    name: str, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool, new: bool
+    name: str, metric: Metric, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool, new: bool
 ) -> None:
     game = protocol.games[name]
-    kept = game.columns
-    if fresh:  # other rows, whose ceilings are not known
-        kept = [*kept[:2], *[[None] * len(kept[0])] * 2]
-    _expect_rows(f"{name}: variables and their ceilings", kept, scores.variables.take(_KEPT))
-    _check_nulls(name, scores, game)
-    known = protocol.baseline_columns.get((name, scores.probe, scores.train_rows), {})
-    without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
-    for field, values in known.items():
-        if field not in (_OF_TEST_ROWS if fresh else without):
-            _expect_rows(f"{name}: {field}", [kept[0], values], scores.variables.take(("name", field)))
-
-
-def _check_nulls(name: str, scores: ProbeScores, game: KeptGame) -> None:
-    """Refuse a missing score: the harness leaves none out, and what is missing cannot be checked."""
+    if metric == "f1":
+        kept = game.columns
+        if fresh:  # other rows, whose ceilings are not known
+            kept = [*kept[:2], *[[None] * len(kept[0])] * 2]
+        _expect_rows(f"{name}: variables and their ceilings", kept, scores.variables.take(_KEPT))
+        _check_errors(name, scores, game)
     for field in _ALWAYS:
         if None in scores.variables.columns[field]:
             raise BoardError(f"{name}: {field} is null.", expected="a number, as every run gives one")
-    for variable, error in zip(game.variables, scores.variables.columns["mae"], strict=True):
+    known = protocol.baselines_of.get((name, scores.run), {})
+    without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
+    for field, values in known.items():
+        if field not in (_OF_TEST_ROWS if fresh else without):
+            _expect_rows(
+                f"{name}: {field}",
+                [list(values), list(values.values())],
+                scores.variables.take(("name", field)),
+            )
+
+
+def _check_errors(name: str, scores: ProbeScores, game: KeptGame) -> None:
+    """Refuse errors of what has no order, and missing errors of what has."""
+    for variable, error in zip(game.variables, scores.variables.columns["error"], strict=True):
         if (error is None) == variable.ordered:
             what = "a number" if variable.ordered else "null: its values have no order"
-            raise BoardError(f"{name}.{variable.name}: mae does not fit.", expected=what, got=error)
+            raise BoardError(f"{name}.{variable.name}: error does not fit.", expected=what, got=error)
 
 
 def _expect_rows(what: str, expected: Columns, got: Columns) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 FILE: Final = "majority.csv"
 RULES_DIGITS: Final = 16
-FIELDS: Final = {"classes": int, "majority_accuracy": float, "majority_f1": float}
+FIELDS: Final = {"classes": int, "constant_accuracy": float, "constant": float}
 
 
 def majority(manifest: Manifest, label_set: str, train_rows: str | int) -> dict[str, dict[str, Any]] | None:

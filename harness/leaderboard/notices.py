@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from harness.leaderboard.board import KeyList
-from harness.leaderboard.entry import NO_CELL, Entry, f1_of, latest
+from harness.leaderboard.entry import NO_CELL, Entry, score_of, latest
 from harness.leaderboard.together import come_back, row_of
 from harness.results.result import Signed
 
@@ -46,7 +46,7 @@ def replacements(entries: Iterable[Entry], added: Iterable[str]) -> Iterator[str
     new = set(added)
     for first, *older in latest(e for e in entries if e.head.fresh_seed is None).values():
         if first.path in new and older:
-            old, now = (entry.head.suite[0].means.f1 for entry in (older[0], first))
+            old, now = (entry.head.suite[0].means.score for entry in (older[0], first))
             worse = ", which is lower" if old is not None and (now is None or now < old) else ""
             yield f"{first.path} takes the place of {older[0].path}: suite F1 {old} becomes {now}{worse}"
 
@@ -61,10 +61,10 @@ def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str
                 continue
             one, two = rows[entry.path], rows[other.path]
             both = (one != NO_CELL) & (two != NO_CELL)
-            close = int((np.abs(f1_of(one[both]) - f1_of(two[both])) <= _CLOSE).sum())
+            close = int((np.abs(score_of(one[both]) - score_of(two[both])) <= _CLOSE).sum())
             if close >= max(_FEWEST_CLOSE, _SHARE_CLOSE * both.sum()):
                 yield (
-                    f"{entry.path} has nearly the scores of {other.path}: F1 of {close} of {both.sum()} "
+                    f"{entry.path} has nearly the scores of {other.path}: the score of {close} of {both.sum()} "
                     f"variables is within {_CLOSE / 10_000}"
                 )
 

@@ -77,7 +77,7 @@ class Row:
             values: dict[str, float | None] = {"suite": None}
             suite = next((s for s in head.suite if _is(s, probe)), None)
             if suite is not None:
-                values = {"suite": suite.means.f1, **{c.category: c.f1 for c in suite.means.categories}}
+                values = {"suite": suite.means.score, **{c.category: c.score for c in suite.means.categories}}
                 values |= {name: self.game(name, probe) for name in head.games}
             found.append(values)
         return found
@@ -86,7 +86,7 @@ class Row:
         """Return a game's F1 under a probe, or None if the result does not have it."""
         head = self.entry.head
         means = zip(head.suite, head.games[name].means, strict=True)
-        return next((game.f1 for suite, game in means if _is(suite, probe)), None)
+        return next((game.score for suite, game in means if _is(suite, probe)), None)
 
 
 def build(verdict: Verdict, out: Path) -> int:
@@ -170,7 +170,7 @@ class _Site:
                 scatter(by_date, "date", "date of the run"),
             ],
             data={
-                "probes": [probe_title(p.probe, p.train_rows) for p in protocol.columns],
+                "probes": [probe_title(p.run) for p in protocol.columns],
                 "games": [[name, game_title(name)] for name in sorted(protocol.games)],
                 "columns": columns,
                 "rows": [[[v.get(c) for c in columns] for v in row.values] for row in rows],
@@ -272,7 +272,7 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
     values = {
         f"{title}: {column}": value
         for probe, columns in zip(protocol.columns, row.values, strict=True)
-        for title in (probe_title(probe.probe, probe.train_rows),)
+        for title in (probe_title(probe.run),)
         for column, value in columns.items()
     }
     return {
@@ -292,7 +292,7 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
 
 
 def _is(suite: SuiteMeans, probe: ProbeChoice) -> bool:
-    return (suite.probe, suite.train_rows) == (probe.probe, probe.train_rows)
+    return bool(suite.run == probe.run)
 
 
 def _raw(entry: Entry) -> str:

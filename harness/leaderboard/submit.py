@@ -133,7 +133,7 @@ def _gate(folder: Path, base: str) -> None:
 
 def _message(result: Result, path: str) -> str:
     signed = result.signed
-    f1 = signed.suite[0].means.f1
+    f1 = signed.suite[0].means.score
     score = "no suite mean" if f1 is None else f"suite F1 {f1:.4f}"
     lines = [
         f"Submit {signed.encoder.name}: {score}, {len(signed.games)} of {len(signed.dataset.suite)} games",

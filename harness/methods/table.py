@@ -143,9 +143,9 @@ def summary(signed: Signed) -> str:
     """Return F1 under each probe in a line: of the suite, or of each game if the suite has none."""
     parts = []
     for number, suite in enumerate(signed.suite):
-        found = {"suite": suite.means.f1}
-        if suite.means.f1 is None:
-            found = {game: scores.scores[number].means.f1 for game, scores in signed.games.items()}
+        found = {"suite": suite.means.score}
+        if suite.means.score is None:
+            found = {game: scores.scores[number].means.score for game, scores in signed.games.items()}
         shown = ", ".join(f"{name} {'none' if f1 is None else f'{f1:.3f}'}" for name, f1 in found.items())
         parts.append(f"{suite.run}: {shown}")
     return "; ".join(parts)

@@ -25,7 +25,7 @@ def bar(
     parts = ['<svg class="bar" viewBox="0 0 100 10" aria-hidden="true">']
     parts.append('<rect class="track" width="100" height="10" rx="2"/>')
     if f1 is not None:
-        kind = f"f1 {colour}" if colour else "f1"
+        kind = f"f1 {colour}" if colour else "score"
         parts.append(f'<rect class="{kind}" width="{f1 * 100:.1f}" height="10" rx="2"/>')
     if interval is not None:
         low, high = interval

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from atariari_data.errors import UnknownNameError
 from atariari_data.games import game
@@ -16,6 +18,7 @@ CATEGORY_TITLES = {
     "other_localization": "Other objects",
     "score_clock_lives_display": "Score and lives",
     "misc": "Misc",
+    "motion": "Motion",
 }
 
 
@@ -34,14 +37,14 @@ def size(value: int | None) -> str:
     return str(value)
 
 
-def probe_title(probe: str, train_rows: str | int) -> str:
-    """Return the display name of a probe and its training size."""
-    return str(ProbeRun(probe, train_rows))
+def probe_title(run: ProbeRun | Mapping[str, Any]) -> str:
+    """Return the display name of a probe and its rows, also of a part of a result as a dict."""
+    return str(run if isinstance(run, ProbeRun) else ProbeRun(*(run[field] for field in ProbeRun._fields)))
 
 
-def probe_meaning(probe: str, train_rows: str | int) -> str:
+def probe_meaning(run: ProbeRun) -> str:
     """Return one sentence on what a probe's score measures."""
-    return meaning(ProbeRun(probe, train_rows))
+    return meaning(run)
 
 
 @cache

@@ -21,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.features import Features
-from harness.probes.inputs import Split, check_probe_input
-from harness.probes.probe import Fit, Probe, Tolerance
+from harness.metrics import majority_class
+from harness.probes.inputs import Split, Values, check_probe_input
+from harness.probes.probe import Fit, Probe, ProbeRun, Tolerance
+from harness.probes.target import Target
 
 if TYPE_CHECKING:
     import torch
@@ -340,20 +342,32 @@ def _predicted(probes: Sequence[_Training], x: torch.Tensor) -> torch.Tensor:
 
 
 def _fit(
-    train: Split,
-    validation: Split,
-    test_features: npt.NDArray[np.float32],
+    features: Features,
+    values: Values,
+    tests: Sequence[Features],
+    targets: Sequence[Target],
     *,
-    names: Sequence[str],
+    validation: tuple[Features, Values] | None,
     device: str,
     progress: Callable[[str], object] | None,
 ) -> list[Fit]:
-    probes = fit_anand2019(train, validation, names=names, device=device, progress=progress)
-    return [Fit(probe.predict(test_features), epochs=probe.epochs) for probe in probes]
+    train = Split(features, values.astype(np.uint8))
+    chosen = train if validation is None else Split(validation[0], validation[1].astype(np.uint8))
+    names = [target.name for target in targets]
+    probes = fit_anand2019(train, chosen, names=names, device=device, progress=progress)
+    return [
+        Fit(
+            tuple(probe.predict(test).astype(np.float64) for test in tests),
+            majority_class(labels),
+            epochs=probe.epochs,
+        )
+        for probe, labels in zip(probes, train.labels.T, strict=True)
+    ]
 
 
 PROBE: Final = Probe(
     measures="The 2019 paper's probe, a short run of Adam, on {rows}. Not comparable with the other scores.",
+    metric="f1",
     settings={
         **asdict(AdamSettings()),
         "classes": CLASSES,
@@ -362,6 +376,6 @@ PROBE: Final = Probe(
         "standardised": False,
     },
     fit=_fit,
-    train_sizes=("full",),
+    runs=(ProbeRun("anand2019", "full"),),
     tolerances=((0, Tolerance(0.05, 0.01)),),  # not measured; early stopping amplifies the last bits
 )

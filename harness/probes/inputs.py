@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import AtariariError, UsageError
+
+Features: TypeAlias = npt.NDArray[np.float32]
+Values: TypeAlias = npt.NDArray[np.float64]
 
 
 class FeatureError(AtariariError):

@@ -10,8 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.probes.inputs import Split, check_probe_input
-from harness.probes.probe import NOT_CONVERGED, Fit, Probe, Tolerance
+from harness.metrics import majority_class
+from harness.probes.inputs import Features, Split, Values, check_probe_input
+from harness.probes.probe import NOT_CONVERGED, Fit, Probe, ProbeRun, Tolerance
+from harness.probes.target import Target
 
 STRENGTHS: Final = (1e1, 1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The fixed grid of L2 strengths, strongest first."""
@@ -176,18 +178,24 @@ def _constant(name: str, value: int, n: int) -> LinearFit:
 
 
 def _fit(
-    train: Split,
-    validation: Split,
-    test_features: npt.NDArray[np.float32],
+    features: Features,
+    values: Values,
+    tests: Sequence[Features],
+    targets: Sequence[Target],
     *,
-    names: Sequence[str],
+    validation: tuple[Features, Values] | None,
     device: str,
     progress: Callable[[str], object] | None,
 ) -> list[Fit]:
-    fits = fit_linear(train, validation, test_features, names=names, device=device, progress=progress)
+    train = Split(features, values.astype(np.uint8))
+    chosen = train if validation is None else Split(validation[0], validation[1].astype(np.uint8))
+    names = [target.name for target in targets]
+    fits = fit_linear(train, chosen, np.concatenate(tests), names=names, device=device, progress=progress)
+    ends = np.cumsum([len(test) for test in tests])[:-1]
     return [
         Fit(
-            fit.predictions,
+            tuple(np.split(fit.predictions.astype(np.float64), ends)),
+            majority_class(labels),
             fit.strength,
             fit.gradient_norm,
             notes=(
@@ -196,12 +204,13 @@ def _fit(
                 *(("one class in training",) if fit.classes == 1 else ()),
             ),
         )
-        for fit in fits
+        for fit, labels in zip(fits, train.labels.T, strict=True)
     ]
 
 
 PROBE: Final = Probe(
     measures="A converged linear probe on {rows}: how much is linearly decodable.",
+    metric="f1",
     settings={
         "first_strength_log10": math.log10(FIRST_STRENGTH),
         "intercept_penalised": False,
@@ -210,7 +219,7 @@ PROBE: Final = Probe(
         "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
     },
     fit=_fit,
-    train_sizes=("full", "1k"),
+    runs=(ProbeRun("linear", "full"), ProbeRun("linear", "1k")),
     # Measured between two kinds of processor (docs/result.md): a variable 0.011 on 1,000 rows, where another
     # strength was selected, and 0.0002 on all rows. The tolerance on few rows is twice that. On many rows it
     # is 25 times that, which is how far a converged fit may be from the exact solution (docs/probes.md,

@@ -13,45 +13,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.probes.inputs import Split, check_features
-from harness.probes.linear import fit_linear
+from harness.probes.inputs import Features, Split, Values, check_features
+from harness.probes.linear import GAIN, fit_linear
+from harness.probes.probe import FEW, MOST_LEFT_OUT, NOT_CONVERGED, Fit, Probe, ProbeRun, Tolerance
 from harness.probes.target import Target
+
+STRENGTHS: Final = tuple(10.0**power for power in range(1, -11, -1))
+"""The fixed grid of L2 strengths of ridge regression, strongest first; see `fit_ridge`."""
+
+LEAST_ROWS: Final = 3
+"""With fewer rows a target is predicted by its mean."""
 
 NOMINAL_STRENGTHS: Final = tuple(10.0**power for power in range(0, -9, -1))
 """The fixed grid of L2 strengths of the logistic regression, strongest first; features of variance 1."""
 
 FIRST_NOMINAL_STRENGTH: Final = 1e-4
 """The first strength tried, and the only one where the training rows alone have to choose."""
-
-Features = npt.NDArray[np.float32]
-Values = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Readout:
-    """One target's readout.
-
-    Attributes:
-        predictions: The predictions for each of the test splits, float64 [n]; NaN if no training row has the
-            target.
-        constant: What is predicted without features: the mean, the circular mean or the most frequent value
-            of the training rows; NaN if no training row has the target.
-        strength: The chosen L2 strength; None if only a constant was fitted.
-        gradient_norm: The norm of the gradient at the end, of a logistic regression.
-        converged: Whether the fit converged.
-    """
-
-    predictions: tuple[Values, ...]
-    constant: float
-    strength: float | None = None
-    gradient_norm: float | None = None
-    converged: bool = True
 
 
 def fit_readout(
@@ -63,7 +44,7 @@ def fit_readout(
     validation: tuple[Features, Values] | None,
     device: str = "cpu",
     progress: Callable[[str], object] | None = None,
-) -> list[Readout]:
+) -> list[Fit]:
     """Fit the readout of every target, and predict the rows of the test splits.
 
     Args:
@@ -91,7 +72,7 @@ def fit_readout(
             **{f"test {number}": test for number, test in enumerate(tests)},
         }
     )
-    found: dict[int, Readout] = {}
+    found: dict[int, Fit] = {}
     numbers = [t for t, target in enumerate(targets) if target.kind != "nominal"]
     found |= _regressions(features, values, tests, targets, numbers, validation, device)
     for t in numbers:
@@ -128,17 +109,19 @@ def _regressions(
     numbers: Sequence[int],
     validation: tuple[Features, Values] | None,
     device: str,
-) -> dict[int, Readout]:
+) -> dict[int, Fit]:
     from harness.probes.ridge import fit_ridge, predict_ridge
 
     def coded(columns: Values) -> list[Values]:
         return [_coded(columns[:, t], targets[t]) for t in numbers]
 
     known = None if validation is None else (validation[0], coded(validation[1]))
-    fits = fit_ridge(features, coded(values), known, device=device)
+    fits = fit_ridge(
+        features, coded(values), known, strengths=STRENGTHS, least_rows=LEAST_ROWS, device=device
+    )
     predicted = [predict_ridge(fits, test, device=device) for test in tests]
     return {
-        t: Readout(
+        t: Fit(
             tuple(_decoded(of_test[at], targets[t]) for of_test in predicted),
             constant_of(values[~np.isnan(values[:, t]), t], targets[t]),
             fits[at].strength,
@@ -156,19 +139,19 @@ def _classifications(
     validation: tuple[Features, Values] | None,
     device: str,
     progress: Callable[[str], object] | None,
-) -> dict[int, Readout]:
+) -> dict[int, Fit]:
     """Fit the nominal targets; those that are known on the same rows together."""
     groups: dict[bytes, list[int]] = {}
     for t in codes:
         groups.setdefault(np.isnan(values[:, t]).tobytes(), []).append(t)
     stacked = np.concatenate(tests)
     ends = np.cumsum([len(test) for test in tests])[:-1]
-    found: dict[int, Readout] = {}
+    found: dict[int, Fit] = {}
     for members in groups.values():
         known = ~np.isnan(values[:, members[0]])
         if not known.any():
             nothing = tuple(np.full(len(test), math.nan) for test in tests)
-            found |= {t: Readout(nothing, math.nan) for t in members}
+            found |= {t: Fit(nothing, math.nan) for t in members}
             continue
         train = Split(features[known], values[known][:, members].astype(np.uint8))
         fits = fit_linear(
@@ -183,12 +166,12 @@ def _classifications(
             progress=progress,
         )
         for t, fit, labels in zip(members, fits, train.labels.T, strict=True):
-            found[t] = Readout(
+            found[t] = Fit(
                 tuple(np.split(fit.predictions.astype(np.float64), ends)),
                 constant_of(labels.astype(np.float64), targets[t]),
                 fit.strength or None,
                 fit.gradient_norm or None,
-                fit.converged,
+                notes=() if fit.converged else (NOT_CONVERGED,),
             )
     return found
 
@@ -220,3 +203,26 @@ def _angle(sine_and_cosine: Values, target: Target) -> Values:
     """Return the angle in the target's unit, float64 [n], from 0 to its period."""
     turn = np.arctan2(sine_and_cosine[:, 0], sine_and_cosine[:, 1]) / (2 * math.pi)
     return np.asarray(turn % 1 * float(target.period or 1))
+
+
+PROBE: Final = Probe(
+    measures="The smallest readout that fits, on {rows}: the share of what is unknown that features tell.",
+    metric="explained",
+    settings={
+        "common_scale": True,
+        "first_nominal_strength_log10": math.log10(FIRST_NOMINAL_STRENGTH),
+        "least_rows": LEAST_ROWS,
+        "nominal_selected_by": f"validation weighted F1, a step has to gain {GAIN}; on {FEW} rows the first",
+        "nominal_strengths_log10": [math.log10(strength) for strength in NOMINAL_STRENGTHS],
+        "selected_by": f"least squared validation error; up to {MOST_LEFT_OUT} rows, leave-one-out error",
+        "strengths_log10": [math.log10(strength) for strength in STRENGTHS],
+    },
+    fit=fit_readout,
+    runs=(
+        ProbeRun("readout", "full", "play", "deep"),
+        ProbeRun("readout", "full"),
+        ProbeRun("readout", FEW),
+        ProbeRun("readout", "full", "deep", "deep"),
+    ),
+    tolerances=((0, Tolerance(0.01, 0.005)), (10_000, Tolerance(0.001, 0.0005))),  # not measured yet
+)

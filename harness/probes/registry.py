@@ -10,6 +10,7 @@ from harness.probes.probe import Probe, ProbeRun
 
 PROBES: Final = {
     "linear": "harness.probes.linear",
+    "readout": "harness.probes.readout",
     "anand2019": "harness.probes.adam",
 }
 """Module of each probe; the first one is the default, and ranks."""
@@ -32,4 +33,6 @@ def meaning(run: ProbeRun) -> str:
     if run.probe not in PROBES:
         return ""
     rows = {"full": "all", "1k": "1,000"}.get(str(run.train_rows), run.train_rows)
-    return load_probe(run.probe).measures.format(rows=f"{rows} training rows")
+    of = {"play": "random play", "deep": "deep states"}
+    where = "" if run.fitted_on == run.scored_on else f", scored on {of[run.scored_on]}"
+    return load_probe(run.probe).measures.format(rows=f"{rows} training rows of {of[run.fitted_on]}{where}")

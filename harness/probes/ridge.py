@@ -16,12 +16,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-STRENGTHS: Final = tuple(10.0**power for power in range(1, -13, -1))
-"""The fixed grid of L2 strengths, strongest first, in units of the features' total variance per row."""
-
-LEAST_ROWS: Final = 3
-"""With fewer rows a target is predicted by its mean."""
-
 _BLOCK: Final = 2**22  # numbers of a block of rows in float64
 _FLAT: Final = 1e-12  # total variance relative to the squared mean, at most that of rounding in float32
 
@@ -37,7 +31,7 @@ class Ridge:
     Attributes:
         weights: float64 [d, k].
         intercept: float64 [k]; NaN if no training row has the target.
-        strength: The chosen strength of `STRENGTHS`; None if only the mean was fitted.
+        strength: The chosen strength; None if only the mean was fitted.
     """
 
     weights: Values
@@ -50,6 +44,8 @@ def fit_ridge(
     targets: Sequence[Values],
     validation: tuple[Features, Sequence[Values]] | None,
     *,
+    strengths: Sequence[float],
+    least_rows: int,
     device: str = "cpu",
 ) -> list[Ridge]:
     """Fit a ridge regression with a free intercept to every target.
@@ -65,6 +61,8 @@ def fit_ridge(
         targets: float64 [n, k] each; NaN in all columns of the rows that do not have the target.
         validation: The same of the rows that select the strength; None for leave-one-out, whose cost grows
             with the cube of the number of rows.
+        strengths: The grid, strongest first, in units of the features' total variance per row.
+        least_rows: With fewer rows a target is predicted by its mean.
         device: A torch device.
 
     Returns:
@@ -75,14 +73,14 @@ def fit_ridge(
     fits: dict[int, Ridge] = {}
     for known, members in _by_rows(targets):
         y = np.concatenate([targets[m][known] for m in members], axis=1)
-        if len(known) < LEAST_ROWS or not variance or not np.ptp(y, axis=0).any():
+        if len(known) < least_rows or not variance or not np.ptp(y, axis=0).any():
             fits |= {m: _mean_alone(targets[m][known], features.shape[1]) for m in members}
             continue
-        strengths = [len(known) * variance * strength for strength in STRENGTHS]
+        added = [len(known) * variance * strength for strength in strengths]
         if validation is None:
-            weights, errors = _leave_one_out(rows, known, y, strengths)
+            weights, errors = _leave_one_out(rows, known, y, added)
         else:
-            weights = _solve(rows, known, y, strengths)
+            weights = _solve(rows, known, y, added)
         intercepts = torch.from_numpy(y.mean(axis=0)).to(device) - rows.mean_of(known) @ weights
         if validation is not None:
             seen = np.concatenate([validation[1][m] for m in members], axis=1)
@@ -92,7 +90,7 @@ def fit_ridge(
             part = slice(column, column := column + targets[m].shape[1])
             best = int(torch.nan_to_num(errors[:, part].sum(1), nan=torch.inf).argmin())
             found, intercept = (array[best, ..., part].cpu().numpy() for array in (weights, intercepts))
-            fits[m] = Ridge(found, intercept - mean @ found, STRENGTHS[best])
+            fits[m] = Ridge(found, intercept - mean @ found, strengths[best])
     return [fits[m] for m in range(len(targets))]
 
 

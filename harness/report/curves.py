@@ -28,12 +28,12 @@ class Point:
 
     Attributes:
         rows: Number of training rows.
-        f1: Mean F1.
+        score: Mean score.
         interval: Its 95 % interval, or None.
     """
 
     rows: int
-    f1: float
+    score: float
     interval: Sequence[float] | None
 
 
@@ -46,7 +46,7 @@ class Curve:
 
     def at(self, rows: int) -> float | None:
         """Return F1 at a training size."""
-        return next((point.f1 for point in self.points if point.rows == rows), None)
+        return next((point.score for point in self.points if point.rows == rows), None)
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class Plot:
                 )
                 for x, (low, high) in known
             ]
-            line = " ".join(f"{x},{down(p.f1)}" for x, p in at)
+            line = " ".join(f"{x},{down(p.score)}" for x, p in at)
             parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(colour, line))
             parts += [
                 Markup(
                     '<circle class="{}" cx="{}" cy="{}" r="3.5"><title>{}: {} rows, F1 {}</title></circle>'
-                ).format(colour, x, down(p.f1), curve.subject.name, f"{p.rows:,}", score(p.f1))
+                ).format(colour, x, down(p.score), curve.subject.name, f"{p.rows:,}", score(p.score))
                 for x, p in at
             ]
         return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
@@ -157,12 +157,12 @@ def _points(
     found = {}
     for run in subject.runs:
         scores = subject.scores(game, run)
-        if run.probe != probe or scores is None:
+        if run.probe != probe or run.is_deep or scores is None:
             continue
         rows = rows_of(subject.signed, game, run)
         mean = scores.means if category is None else category_of(scores.means, category)
-        if mean is not None and mean.f1 is not None:
-            found[rows] = Point(rows, mean.f1, intervals.get((game, run, category)))
+        if mean is not None and mean.score is not None:
+            found[rows] = Point(rows, mean.score, intervals.get((game, run, category)))
     return [found[rows] for rows in sorted(found)]
 
 

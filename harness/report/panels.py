@@ -13,12 +13,13 @@ from harness.pages.words import CATEGORY_TITLES, game_title
 from harness.probes.probe import ProbeRun
 from harness.report.intervals import Intervals
 from harness.report.subject import Subject
+from harness.results.means import APART
 from harness.results.result import CategoryMeans, Means
 from harness.results.variables import VariableScores
 
 _Scored = VariableScores | CategoryMeans | Means
 
-MARKS = {"majority": "majority_f1", "trivial": "trivial_f1", "ceiling": "ceiling_f1"}
+MARKS = {"majority": "constant", "trivial": "trivial", "ceiling": "ceiling"}
 """Marks on a bar: CSS class and field."""
 
 
@@ -29,7 +30,7 @@ class Bar:
     Attributes:
         subject: The result.
         scored: Its scores; None if the result has none.
-        interval: The 95 % interval of F1, or None.
+        interval: The 95 % interval of the score, or None.
     """
 
     subject: Subject
@@ -40,7 +41,7 @@ class Bar:
     def svg(self) -> Markup:
         """The bar as SVG."""
         marks = {mark: getattr(self.scored, field, None) for mark, field in MARKS.items()}
-        f1 = None if self.scored is None else self.scored.f1
+        f1 = None if self.scored is None else self.scored.score
         return bar(f1, self.interval, marks, f"c{self.subject.number}")
 
     @property
@@ -79,7 +80,7 @@ def suite_panel(
     """Return the means over the games and the mean of every game."""
     suites = [subject.suite(run) for subject in subjects]
     rows = []
-    if any(means is not None and means.f1 is not None for means in suites):
+    if any(means is not None and means.score is not None for means in suites):
         rows = _means(subjects, intervals, run, None, suites)
     for game in games:
         found = [_means_of(subject, run, game) for subject in subjects]
@@ -97,21 +98,28 @@ def game_panel(
     by_title = {row.title: row for row in categories}
     names = variables_of(subjects, game)
     rows = [mean]
-    for category in CATEGORIES:
+    for category in (*CATEGORIES, *APART):
         if row := by_title.get(CATEGORY_TITLES[category]):
             rows.append(row)
             members = [name for name, categories in names.items() if category in categories]
-            rows += [variable_row(subjects, run, game, name) for name in members]
-    rows += [variable_row(subjects, run, game, name) for name, categories in names.items() if not categories]
+            rows += _known(variable_row(subjects, run, game, name) for name in members)
+    rows += _known(
+        variable_row(subjects, run, game, name) for name, categories in names.items() if not categories
+    )
     return Panel(game_title(game), run, rows)
+
+
+def _known(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of variables that a result has under the probe."""
+    return [row for row in rows if any(bar.scored is not None for bar in row.bars)]
 
 
 def variables_of(subjects: Sequence[Subject], game: str) -> dict[str, Sequence[str]]:
     """Return the categories of every variable of a game; they are the same in all results."""
     for subject in subjects:
         if game in subject.signed.games:
-            variables = subject.signed.games[game].scores[0].variables
-            return {variable.name: variable.categories for variable in variables}
+            every = [scores.variables for scores in subject.signed.games[game].scores]
+            return {variable.name: variable.categories for table in every for variable in table}
     return {}
 
 
@@ -122,7 +130,7 @@ def variable_row(subjects: Sequence[Subject], run: ProbeRun, game: str, name: st
         scores = subject.scores(game, run)
         variables = [] if scores is None else scores.variables
         scored = next((variable for variable in variables if variable.name == name), None)
-        bars.append(Bar(subject, scored, None if scored is None else scored.f1_interval))
+        bars.append(Bar(subject, scored, None if scored is None else scored.interval))
     return Row(name, "variable", bars)
 
 
@@ -142,7 +150,7 @@ def _means(
     found: dict[str | None, list[Bar]] = {None: []}
     for subject, mean, known in zip(subjects, means, intervals, strict=True):
         found[None].append(_bar(subject, mean, known, (game, run, None)))
-    for category in CATEGORIES:
+    for category in (*CATEGORIES, *APART):
         of = [category_of(mean, category) for mean in means]
         if any(item is not None for item in of):
             found[category] = [
@@ -168,16 +176,16 @@ def _bar(
     intervals: Intervals,
     key: tuple[str | None, ProbeRun, str | None],
 ) -> Bar:
-    there = scored is not None and scored.f1 is not None
+    there = scored is not None and scored.score is not None
     return Bar(subject, scored, intervals.get(key) if there else None)
 
 
 def legend(panels: Iterable[Panel]) -> list[tuple[str, str]]:
     """Return the marks that occur, with their meanings."""
     said = {
-        "majority": "F1 of always predicting the most frequent training class.",
-        "trivial": "F1 of the best of majority, pixel PCA and random projection, under the same probe.",
-        "ceiling": "Best F1 of any function of a single frame.",
+        "majority": "Score of the best constant: the mean or the most frequent value in training.",
+        "trivial": "Score of the best of the trivial encoders, under the same probe.",
+        "ceiling": "Best score of any function of a single frame.",
     }
     scored = [bar.scored for panel in panels for row in panel.rows for bar in row.bars]
     return [(m, said[m]) for m, f in MARKS.items() if any(getattr(s, f, None) is not None for s in scored)]

@@ -23,7 +23,6 @@ from harness.metrics import VALUES
 from harness.pages.axes import ticks
 from harness.probes.probe import ProbeRun
 from harness.report.subject import Subject
-from harness.results.predictions import Labels
 
 _NUMBERED = 10
 """Most classes of a matrix with numbers in its cells."""
@@ -40,6 +39,9 @@ _NO_UNITS = ("bit map", "code", "column", "count", "digit")
 
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
+
+
+Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,16 @@ def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -
     signed = there[0].signed
     described = _described(name, signed.dataset.label_set)
     found = []
-    for variable in signed.games[name].scores[0].variables:
-        about = described.get(variable.name)
+    names = dict.fromkeys(v.name for scores in signed.games[name].scores for v in scores.variables)
+    for variable in names:
+        about = described.get(variable)
         made = [
-            _picture(subject, run, name, variable.name, about)
+            picture
             for run in runs
             for subject in there
-            if run in subject.runs
+            if run in subject.runs and (picture := _picture(subject, run, name, variable, about))
         ]
-        found.append(Pictures(variable.name, "" if about is None else about.description, made))
+        found.append(Pictures(variable, "" if about is None else about.description, made))
     return found
 
 
@@ -102,8 +105,13 @@ def _described(name: str, label_set: str) -> dict[str, Variable]:
         return {}
 
 
-def _picture(subject: Subject, run: ProbeRun, name: str, variable: str, about: Variable | None) -> Picture:
-    labels, predicted = subject.predicted(name, run, variable)
+def _picture(
+    subject: Subject, run: ProbeRun, name: str, variable: str, about: Variable | None
+) -> Picture | None:
+    pair = subject.predicted(name, run, variable)
+    if pair is None:
+        return None
+    labels, predicted = (np.nan_to_num(part).round().clip(0, VALUES - 1).astype(np.uint8) for part in pair)
     ordered, unit = (False, "") if about is None else (about.ordered, about.unit)
     said = in_words(labels, predicted, ordered=ordered, unit=unit)
     title = f"{variable}, {run}, {subject.name}: predicted against true. {said}"

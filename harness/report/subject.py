@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from atariari_data.errors import DataError, UsageError
-from harness.metrics import weighted_f1
-from harness.probes.probe import ProbeRun
+from harness.metrics import Bootstrap
+from harness.probes.probe import Metric, ProbeRun
 from harness.protocol import RANKED, SHOWN
 from harness.results import predictions_file
 from harness.results.canonical import ResultError
 from harness.results.comparison import check_same_rules
 from harness.results.consistency import check
-from harness.results.predictions import Labels, Predictions
+from harness.results.predictions import Numbers, Predictions
 from harness.results.result import Means, ProbeScores, Result, Signed
 from harness.results.result_file import read
 from harness.results.verify import check_signatures
@@ -79,12 +81,18 @@ class Subject:
         at = self._at(run)
         return None if at is None else self.signed.suite[at].means
 
-    def predicted(self, game: str, run: ProbeRun, variable: str) -> tuple[Labels, Labels]:
-        """Return labels and predictions of a variable on the test rows, both uint8 [n]."""
-        found = (self.predictions or {})[game]
-        column = found.truth.names.index(variable)
-        theirs = self.signed.probes[self._at(run) or 0].run
-        return found.truth.labels[:, column], found.by_run[theirs][:, column]
+    def metric(self, run: ProbeRun) -> Metric:
+        """Return the metric of one of its runs."""
+        return self.signed.probes[self._at(run) or 0].metric
+
+    def predicted(self, game: str, run: ProbeRun, variable: str) -> tuple[Numbers, Numbers] | None:
+        """Return true values and predictions of a variable, float32 [n], on the rows that it is known on."""
+        found = (self.predictions or {})[game][self.signed.probes[self._at(run) or 0].run]
+        if variable not in found.names:
+            return None
+        column = found.names.index(variable)
+        truth = found.truth[:, column]
+        return truth[~np.isnan(truth)], found.values[0, ~np.isnan(truth), column]
 
 
 def load(sources: Sequence[Result | str | os.PathLike[str]]) -> list[Subject]:
@@ -137,16 +145,16 @@ def _load(number: int, source: Result | str | os.PathLike[str]) -> Subject:
 def _check_scores(signed: Signed, found: Mapping[str, Predictions]) -> None:
     """Check that the scores match the predictions: the digests cover both, but not their relation."""
     for name, game in signed.games.items():
-        truth = found[name].truth
-        for scores in game.scores:
-            run = scores.run
+        for probe, scores in zip(signed.probes, game.scores, strict=True):
+            predicted = found[name][scores.run]
+            bootstrap = Bootstrap.over(predicted.episode, resamples=1)
             for v, variable in enumerate(scores.variables):
-                f1 = weighted_f1(truth.labels[:, v].copy(), found[name].by_run[run][:, v].copy())
-                if variable.f1 is not None and abs(variable.f1 - f1) > _ROUNDING:
+                score = predicted.score(v, probe.metric, variable.target, bootstrap).score
+                if variable.score is not None and abs(variable.score - score) > _ROUNDING:
                     raise ResultError(
-                        f"A score does not match the predictions: {name}, {run}, {variable.name}.",
-                        expected=f"F1 {f1:.4f}",
-                        got=variable.f1,
+                        f"A score does not match the predictions: {name}, {scores.run}, {variable.name}.",
+                        expected=f"{score:.4f}",
+                        got=variable.score,
                     )
 
 

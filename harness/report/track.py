@@ -45,9 +45,9 @@ def track(result: Result, folder: Path, trackers: Sequence[str]) -> None:
 def records(result: Result) -> Iterator[Record]:
     """Yield a record for each probe and training size.
 
-    ``split`` is the probe and its rows (``linear_full``) and ``step`` is 0. Scores are named ``suite/f1``,
-    ``pong/f1``, ``pong/small_object_localization/f1`` or ``pong/ball_x/f1``, and ``accuracy`` likewise. Null
-    scores are left out.
+    ``split`` is the probe and its rows (``linear_full``) and ``step`` is 0. Scores are named ``suite/score``,
+    ``pong/score``, ``pong/small_object_localization/score`` or ``pong/ball_x/score``;
+    ``pong/ball_x/error`` is the mean absolute error. Null numbers are left out.
     """
     signed = result.signed
     for at, probe in enumerate(signed.probes):
@@ -69,5 +69,5 @@ def records(result: Result) -> Iterator[Record]:
 
 
 def _numbers(name: str, scored: Means | CategoryMeans | VariableScores) -> dict[str, float]:
-    values = {"f1": scored.f1, "accuracy": scored.accuracy}
+    values = {"score": scored.score, "error": getattr(scored, "error", None)}
     return {f"{name}/{metric}": value for metric, value in values.items() if value is not None}

@@ -47,7 +47,7 @@ class Versus:
         found: dict[str, dict[ProbeRun, list[Compared]]] = {}
         for row in self.rows:
             if row.game is not None and row.level in {"category", "variable"}:
-                run = ProbeRun(row.probe, row.train_rows)
+                run = row.run
                 found.setdefault(row.game, {}).setdefault(run, []).append(row)
         return [(game, list(found[game].items())) for game in sorted(found)]
 
@@ -56,7 +56,7 @@ class Versus:
         found: dict[ProbeRun, dict[str, int]] = {}
         for row in self.rows:
             if row.level == "variable":
-                run = ProbeRun(row.probe, row.train_rows)
+                run = row.run
                 found.setdefault(run, dict.fromkeys(_VERDICTS, 0))[row.verdict] += 1
         return list(found.items())
 

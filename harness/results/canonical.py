@@ -75,7 +75,7 @@ def file_form(signatures: list[dict[str, Any]], payload: bytes) -> bytes:
     line breaks change no text.
     """
     text = b'{"signatures":' + canonical(signatures) + b',"signed":' + payload + b"}\n"
-    for begin in (b'{"accuracy":', b'{"embeddings":'):
+    for begin in (b'{"accuracy":', b'{"categories":', b'{"embeddings":'):
         text = text.replace(begin, b"\n" + begin)
     return text
 

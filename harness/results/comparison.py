@@ -11,9 +11,10 @@ import numpy as np
 
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES
-from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm, weighted_f1
-from harness.probes.probe import ProbeRun
+from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm
+from harness.probes.probe import ProbeRun, States
 from harness.results import predictions_file
+from harness.results.means import APART
 from harness.results.predictions import Predictions
 from harness.results.result import Result, Signed
 from harness.results.result_file import read
@@ -33,11 +34,13 @@ class Compared:
     Attributes:
         probe: The probe's name.
         train_rows: Its training rows.
+        fitted_on: Where they come from.
+        scored_on: Where the test rows come from.
         game: The game's name; None for the suite.
         level: ``variable``, ``category``, ``game`` or ``suite``.
         name: The name of the variable, category or game, or ``suite``.
-        a: F1 of the first result.
-        b: F1 of the second result.
+        a: Score of the first result.
+        b: Score of the second result.
         difference: a - b.
         low: Lower end of the 95 % interval of the difference.
         high: Upper end of that interval.
@@ -47,6 +50,8 @@ class Compared:
 
     probe: str
     train_rows: str | int
+    fitted_on: States
+    scored_on: States
     game: str | None
     level: str
     name: str
@@ -57,6 +62,11 @@ class Compared:
     high: float
     p: float | None
     verdict: str
+
+    @property
+    def run(self) -> ProbeRun:
+        """The probe and its rows."""
+        return ProbeRun(self.probe, self.train_rows, self.fitted_on, self.scored_on)
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Scored:
-    """F1 of both sides, and the difference in every bootstrap draw."""
+    """The score of both sides, and the difference in every bootstrap draw."""
 
     a: float
     b: float
@@ -125,7 +135,7 @@ def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[st
         b: The other result.
 
     Returns:
-        Differences in weighted F1, a - b, with 95 % intervals, for each variable and for the means over
+        Differences in score, a - b, with 95 % intervals, for each variable and for the means over
         categories, games and the suite.
 
     Raises:
@@ -193,18 +203,21 @@ def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> Non
 def _check(a: _Side, b: _Side) -> None:
     check_same_rules(a.signed, b.signed, (a.title, b.title))
     for name in set(a.predictions) & set(b.predictions):
-        left_rows, right_rows = a.predictions[name].truth, b.predictions[name].truth
-        same = left_rows.names == right_rows.names and all(
-            np.array_equal(getattr(left_rows, part), getattr(right_rows, part))
-            for part in ("episode", "step", "labels")
-        )
-        if not same:
-            raise UsageError(
-                f"The results cannot be compared: they were scored on different rows of {name}.",
-                expected=f"{a.title}: {len(left_rows.labels):,} rows",
-                got=f"{b.title}: {len(right_rows.labels):,} rows",
-                cure="Evaluate both without --limit.",
+        for run, left in a.predictions[name].items():
+            right = b.predictions[name].get(run)
+            if right is None:
+                continue
+            same = left.names == right.names and all(
+                np.array_equal(getattr(left, part), getattr(right, part), equal_nan=part == "truth")
+                for part in ("episode", "step", "truth")
             )
+            if not same:
+                raise UsageError(
+                    f"The results cannot be compared: they were scored on different rows of {name}.",
+                    expected=f"{a.title}: {len(left.truth):,} rows",
+                    got=f"{b.title}: {len(right.truth):,} rows",
+                    cure="Evaluate both without --limit.",
+                )
 
 
 def _statements(a: _Side, b: _Side) -> Iterable[str]:
@@ -222,20 +235,25 @@ def _statements(a: _Side, b: _Side) -> Iterable[str]:
 
 
 def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
-    """Return F1 and bootstrap draws of every variable of a game."""
-    truth = a.predictions[name].truth
-    bootstrap = Bootstrap.over(truth.episode)
+    """Return scores and bootstrap draws of every variable of a game."""
+    sides = [side.predictions[name][run] for side in (a, b)]
+    bootstrap = Bootstrap.over(sides[0].episode)
     if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
         raise UsageError(f"All test rows of {name} are from one episode, so noise cannot be estimated.")
     # Games are independent, so their draws are shuffled before they are averaged.
     order = np.random.default_rng([SEED, *name.encode()]).permutation(len(bootstrap.weights))
     found = {}
-    for v, variable in enumerate(truth.names):
-        labels = truth.labels[:, v].copy()
-        left, right = (side.predictions[name].by_run[run][:, v].copy() for side in (a, b))
-        draws = bootstrap.draws(labels, left).f1() - bootstrap.draws(labels, right).f1()
-        found[variable] = _Scored(weighted_f1(labels, left), weighted_f1(labels, right), draws[order])
+    at = _at(a.signed, run)
+    metric, variables = a.signed.probes[at].metric, a.signed.games[name].scores[at].variables
+    for v, variable in enumerate(variables):
+        one, other = (side.score(v, metric, variable.target, bootstrap) for side in sides)
+        found[variable.name] = _Scored(one.score, other.score, (one.draws - other.draws)[order])
     return found
+
+
+def _at(signed: Signed, run: ProbeRun) -> int:
+    """Return the number of a run in a result."""
+    return [probe.run for probe in signed.probes].index(run)
 
 
 def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]]) -> Iterable[Compared]:
@@ -258,18 +276,19 @@ def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scor
 
     games = {}
     for game, variables in scored.items():
-        table = signed.games[game].scores[0].variables
+        table = signed.games[game].scores[_at(signed, run)].variables
         categories = dict(zip(*table.take(("name", "categories")), strict=True))
         means = {}
-        for category in CATEGORIES:
+        for category in (*CATEGORIES, *APART):
             members = [name for name in variables if category in categories[name]]
             if members:
                 means[category] = _Scored.mean([variables[name] for name in members])
                 yield row(game, "category", category, means[category])
                 yield from (row(game, "variable", name, variables[name]) for name in members)
         yield from (row(game, "variable", v, variables[v]) for v in variables if not categories[v])
-        if means:
-            games[game] = _Scored.mean(list(means.values()))
+        counted = [mean for category, mean in means.items() if category not in APART]
+        if counted:
+            games[game] = _Scored.mean(counted)
             yield row(game, "game", game, games[game])
     if list(games) == list(signed.dataset.suite) and len(games) > 1:
         yield row(None, "suite", "suite", _Scored.mean(list(games.values())))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.named import RAM
-from harness.probes.probe import NOT_CONVERGED
+from harness.probes.probe import NOT_CONVERGED, ProbeRun
 from harness.results.canonical import ResultError
-from harness.results.means import METRICS, ONE, Floats, all_means, best_trivial, normalised
+from harness.results.means import METRICS, ONE, TRIVIAL, Floats, all_means, best_trivial, normalised
+from harness.results.provenance import SplitName
 from harness.results.result import GameScores, Probe, ProbeScores, Signed
-from harness.results.variables import Rows
+from harness.results.variables import Columns, Rows
 
 _ROUNDING = 0.0002
 """Allowed difference of numbers that follow from each other, after rounding to four places."""
@@ -22,6 +24,8 @@ _CEILING_SLACK = 0.001
 """How far accuracy may exceed its ceiling: features of equal frames can differ in their last bits."""
 _SLOW_CLOCK = 60
 """Seconds by which `elapsed_seconds` may exceed the time from start to end."""
+_VALUES = 256
+"""Most values of a label."""
 _FURTHEST = 255
 """Largest distance of two labels."""
 
@@ -30,10 +34,10 @@ _CONVERGED = -3.3
 _NOT_CONVERGED = 0
 """The same for a fit that says that it did not converge."""
 
-_ALWAYS = (*METRICS, "f1_interval")
+_ALWAYS = (*METRICS, "raw", "interval")
 """Columns that every run fills."""
-_HEAD = ("name", "categories", "n", "ceiling_f1", "ceiling_accuracy")
-"""Columns that are the same under every probe."""
+_HEAD = ("name", "categories", "kind", "unit", "period", "n", "ceiling", "ceiling_accuracy")
+"""Columns that are the same under every probe with one metric and test split."""
 
 _Flags = npt.NDArray[np.bool_]
 
@@ -47,7 +51,7 @@ def check(signed: Signed) -> None:
     _check_ranked(signed)
     _check_times(signed)
     _check_dataset(signed)
-    probes = [(probe.probe, probe.train_rows) for probe in signed.probes]
+    probes = [probe.run for probe in signed.probes]
     if len(set(probes)) != len(probes):
         raise ResultError("Duplicate probe.", got=probes)
     _check_seeds(signed)
@@ -87,6 +91,8 @@ def _check_ranked(signed: Signed) -> None:
         raise ResultError("A result of a modified harness cannot be ranked.", expected="ranked: false")
     if signed.ranked and signed.dataset.fresh_seed is not None:
         raise ResultError("A result on a fresh test split cannot be ranked.", expected="ranked: false")
+    if signed.ranked and signed.dry_run_rows is not None:
+        raise ResultError("A dry run cannot be ranked.", expected="ranked: false")
     expect("encoder.frames, null for ram alone", signed.encoder.name == RAM, signed.encoder.frames is None)
     if signed.ranked and signed.encoder.frames is None:
         raise ResultError("The RAM is an upper bound and cannot be ranked.", expected="ranked: false")
@@ -133,63 +139,94 @@ def _check_seeds(signed: Signed) -> None:
         expect(f"seeds.{name}", own.get(name), signed.seeds.get(name))
 
 
-def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[tuple[str, object]]) -> None:
+def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[ProbeRun]) -> None:
     """Check that a game has the same variables under every probe."""
-    expect(f"{name}: probes", probes, [(s.probe, s.train_rows) for s in game.scores])
-    heads = [scores.variables.take(_HEAD) for scores in game.scores]
-    for head in heads[1:]:
-        if head != heads[0]:
-            one, other = (list(zip(*columns, strict=True)) for columns in (heads[0], head))
-            expect(f"{name}: variables of every probe", one, other)
-    names, categories, sizes, *_ = heads[0]
-    if len(set(names)) != len(names):
-        raise ResultError(f"{name}: duplicate variable.")
-    rows = signed.dataset.splits[name]["test"].rows
-    if signed.dry_run_rows is not None:
-        rows = min(rows, signed.dry_run_rows)
-    for variable, members, n in zip(names, categories, sizes, strict=True):
-        if n != rows:
-            raise ResultError(f"{name}.{variable}: n is not the number of test rows.", expected=rows, got=n)
-        if len(set(members)) != len(members):
-            raise ResultError(f"{name}.{variable}: duplicate category.", got=members)
-    _check_probes(signed, name, game)
-
-
-def _check_probes(signed: Signed, name: str, game: GameScores) -> None:
-    """Check what the scores of a game say under each probe."""
-    errors = [[value is None for value in s.variables.columns["mae"]] for s in game.scores]
-    if any(other != errors[0] for other in errors):
-        raise ResultError(f"{name}: mae is null under some probes only.")
+    expect(f"{name}: probes", probes, [scores.run for scores in game.scores])
+    heads: dict[tuple[str, str, str], Columns] = {}
     for probe, scores in zip(signed.probes, game.scores, strict=True):
-        _check_fits(name, probe, scores, signed.dataset.splits[name]["train"].rows)
-    for scores in game.scores:
-        pca, projection = scores.variables.take(("pixels_pca_f1", "random_projection_f1"))
-        unknown = 0 if scores.trivial_reason is None else len(pca)
-        if (pca.count(None), projection.count(None)) != (unknown, unknown):
-            raise ResultError(
-                f"{name}: `trivial_reason` must be given if, and only if, all trivial scores are null.",
-                got=scores.trivial_reason,
-            )
+        head = scores.variables.take(_HEAD)
+        alike = (probe.metric, probe.fitted_on, probe.scored_on)
+        first = heads.setdefault(alike, head)
+        if head != first:
+            one, other = (list(zip(*columns, strict=True)) for columns in (first, head))
+            expect(f"{name}: variables of every probe", one, other)
+        _check_head(signed, name, probe, scores)
+        _check_fits(name, probe, scores, signed.dataset.splits[name][_split(probe.fitted_on, "train")].rows)
+        _check_floors(name, probe, scores)
+
+
+def _split(states: str, name: Literal["train", "test"]) -> SplitName:
+    found: dict[tuple[str, str], SplitName] = {
+        ("play", "train"): "train",
+        ("play", "test"): "test",
+        ("deep", "train"): "deep_train",
+        ("deep", "test"): "deep_test",
+    }
+    return found[states, name]
+
+
+def _check_head(signed: Signed, game: str, probe: Probe, scores: ProbeScores) -> None:
+    """Check what the variables of a probe are, and on how many rows they are scored."""
+    names, categories, kinds, periods, sizes, errors = scores.variables.take(
+        ("name", "categories", "kind", "period", "n", "error")
+    )
+    if len(set(names)) != len(names):
+        raise ResultError(f"{game}: duplicate variable.")
+    known = signed.dataset.splits[game].get(_split(probe.scored_on, "test"))
+    if known is None:
+        raise ResultError(f"{game}: the splits of deep states are missing.", got=probe.run)
+    rows = known.rows if signed.dry_run_rows is None else min(known.rows, signed.dry_run_rows)
+    for name, members, kind, period, n, error in zip(
+        names, categories, kinds, periods, sizes, errors, strict=True
+    ):
+        where = f"{game}.{name}: "
+        if (n != rows) if probe.metric == "f1" else not 1 <= n <= rows:
+            expected = rows if probe.metric == "f1" else f"1 to {rows}"
+            raise ResultError(where + "n is not the number of test rows.", expected=expected, got=n)
+        if len(set(members)) != len(members):
+            raise ResultError(where + "duplicate category.", got=members)
+        if (kind == "circular") != (period is not None):
+            raise ResultError(where + "only what is circular has a period.", got=(kind, period))
+        if (error is None) != (kind == "nominal"):
+            expected = "null: its values have no order" if kind == "nominal" else "a number"
+            raise ResultError(where + "wrong error.", expected=expected, got=error)
+
+
+def _check_floors(game: str, probe: Probe, scores: ProbeScores) -> None:
+    """Check that trivial scores are there, or a reason why not."""
+    columns = scores.variables.take(TRIVIAL if probe.metric == "explained" else TRIVIAL[:2])
+    n = 0 if scores.trivial_reason is None else len(columns[0])
+    if any(column.count(None) != n for column in columns):
+        raise ResultError(
+            f"{game}: `trivial_reason` must be given if, and only if, all trivial scores are null.",
+            got=scores.trivial_reason,
+        )
 
 
 def _check_fits(game: str, probe: Probe, scores: ProbeScores, train_rows: int) -> None:
     """Check that the probe's settings allow what each fit says of itself."""
     strengths, epochs = probe.settings.get("strengths_log10"), probe.settings.get("epochs")
-    grid = set(strengths) if isinstance(strengths, list) else None
+    nominal = probe.settings.get("nominal_strengths_log10")
     most_epochs = epochs if isinstance(epochs, int | float) else None
-    columns = scores.variables.take(("name", "classes", "strength_log10", "gradient_log10", "epochs", "note"))
-    for name, classes, strength, gradient, ran, note in zip(*columns, strict=True):
+    columns = scores.variables.take(
+        ("name", "kind", "classes", "strength_log10", "gradient_log10", "epochs", "note")
+    )
+    for name, kind, classes, strength, gradient, ran, note in zip(*columns, strict=True):
         where = f"{game}.{name} under {probe.run}: "
-        if not 1 <= classes <= train_rows:
+        allowed = nominal if nominal is not None and kind == "nominal" else strengths
+        grid = set(allowed) if isinstance(allowed, list) else None
+        if probe.metric == "explained" and (scores.fits > 1 or kind != "nominal" or strength is None):
+            if gradient is not None or (strength is not None and strength not in (grid or ())):
+                raise ResultError(where + "the strength is not on the grid.", expected=allowed, got=strength)
+            continue
+        if not 1 <= classes <= (min(train_rows, _VALUES) if probe.metric == "f1" else train_rows):
             raise ResultError(where + "impossible number of classes.", got=classes)
         if (grid is None or classes == 1) and (strength, gradient) != (None, None):
             raise ResultError(where + "strength and gradient must be null.", got=(strength, gradient))
         if grid is not None and classes > 1:
             most = _NOT_CONVERGED if NOT_CONVERGED in (note or "") else _CONVERGED
             if strength not in grid:
-                raise ResultError(
-                    where + "the strength is not on the grid.", expected=strengths, got=strength
-                )
+                raise ResultError(where + "the strength is not on the grid.", expected=allowed, got=strength)
             if gradient is None or gradient > most:
                 expected = f"gradient_log10 of at most {most}"
                 raise ResultError(where + "the fit did not converge.", expected=expected, got=gradient)
@@ -225,33 +262,37 @@ def _refuse(
 def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     """Check that the numbers of each row can come from one set of predictions."""
     refuse = partial(_refuse, rows)
-    f1, accuracy = c["f1"], c["accuracy"]
+    f1, accuracy = c["score"], c["accuracy"]
     for field in _ALWAYS:
         missing = np.array([value is None for value in rows.column(field)])
         refuse(missing, f"{field} is null; every run computes it.", field)
     frozen = signed.dry_run_rows is None and signed.dataset.fresh_seed is None
-    for field in ("ceiling_f1", "ceiling_accuracy"):
+    is_f1 = _of_rows(signed, lambda probe, _: probe.metric == "f1")
+    for field in ("accuracy", "constant_accuracy"):
+        missing = np.array([value is None for value in rows.column(field)])
+        refuse(is_f1 & missing, f"{field} is null; every run computes it.", field)
+    for field in ("ceiling", "ceiling_accuracy"):
         missing = np.array([value is None for value in rows.column(field)])
         what = f"{field} is known for the frozen test split" if frozen else f"{field} is unknown here"
-        refuse(missing if frozen else ~missing, f"{what}.", field)
+        refuse(is_f1 & (missing if frozen else ~missing), f"{what}.", field)
     outside = ~np.isnan(c["low"]) & ~((c["low"] <= f1) & (f1 <= c["high"]))
-    refuse(outside, "f1_interval does not contain f1.", "f1_interval", f1)
-    for metric in ("accuracy", "majority_accuracy", "ceiling_accuracy"):
-        odd = ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
+    refuse(outside, "interval does not contain the score.", "interval", f1)
+    for metric in ("accuracy", "constant_accuracy", "ceiling_accuracy"):
+        odd = is_f1 & ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
         refuse(odd, f"{metric} is not a fraction of n rows.", metric)
-    majority = _least_f1(c["majority_accuracy"])
+    majority = _least_f1(c["constant_accuracy"])
     refuse(
-        np.abs(majority - c["majority_f1"]) > _ROUNDING,
-        "majority_f1 does not follow from majority_accuracy.",
-        "majority_f1",
+        is_f1 & ~(np.abs(majority - c["constant"]) <= _ROUNDING),
+        "constant does not follow from constant_accuracy.",
+        "constant",
         majority,
     )
     least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
-    beyond = (f1 < least - _ROUNDING) | (f1 > most + _ROUNDING)
-    refuse(beyond, "no predictions with this accuracy have this f1.", "f1", least, most)
+    beyond = is_f1 & ~((f1 >= least - _ROUNDING) & (f1 <= most + _ROUNDING))
+    refuse(beyond, "no predictions with this accuracy have this f1.", "score", least, most)
     if signed.encoder.frames is not None and signed.encoder.frames.stack == 1:
         refuse(
-            accuracy > c["ceiling_accuracy"] + _CEILING_SLACK,
+            is_f1 & (accuracy > c["ceiling_accuracy"] + _CEILING_SLACK),
             "accuracy exceeds that of any function of a single frame.",
             "accuracy",
             np.zeros_like(accuracy),
@@ -259,17 +300,55 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
         )
     wrong = 1 - accuracy
     refuse(
-        (c["mae"] < wrong - _ROUNDING) | (c["mae"] > _FURTHEST * (wrong + _ROUNDING)),
-        f"mae contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}.",
-        "mae",
+        is_f1 & ((c["error"] < wrong - _ROUNDING) | (c["error"] > _FURTHEST * (wrong + _ROUNDING))),
+        f"error contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}.",
+        "error",
         wrong,
         _FURTHEST * wrong,
     )
+    refuse(is_f1 & (c["raw"] != f1), "raw is not the score.", "raw", f1)
+    refuse(is_f1 & ~np.isnan(c["constant_error"]), "constant_error is not known of F1.", "constant_error")
+    _check_explained(rows, c, ~is_f1, _of_rows(signed, lambda _, scores: scores.fits == 1))
     best = best_trivial(c)
-    refuse(_differ(best, c["trivial_f1"]), "trivial_f1 contradicts the other scores.", "trivial_f1", best)
-    relative = normalised(c["f1"], best, c["ceiling_f1"])
-    bad = _differ(relative, c["normalised_f1"])
-    refuse(bad, "normalised_f1 contradicts the other scores.", "normalised_f1", relative)
+    refuse(_differ(best, c["trivial"]), "trivial contradicts the other scores.", "trivial", best)
+    relative = normalised(c["score"], best, c["ceiling"])
+    bad = _differ(relative, c["normalised"])
+    refuse(bad, "normalised contradicts the other scores.", "normalised", relative)
+
+
+def _of_rows(signed: Signed, holds: Callable[[Probe, ProbeScores], bool]) -> _Flags:
+    """Return for each row whether something holds of its probe and game."""
+    return np.concatenate(
+        [
+            np.full(len(scores.variables), holds(probe, scores))
+            for game in signed.games.values()
+            for probe, scores in zip(signed.probes, game.scores, strict=True)
+        ]
+    )
+
+
+def _check_explained(rows: Rows, c: Mapping[str, Floats], here: _Flags, alone: _Flags) -> None:
+    """Check the rows whose score is the share of what a constant leaves unknown.
+
+    Args:
+        rows: All rows of the result.
+        c: Their numbers.
+        here: bool [rows], whether a row has such a score.
+        alone: bool [rows], whether it is the score of one fit, and not a mean.
+    """
+    refuse = partial(_refuse, rows)
+    refuse(here & (c["constant"] != 0), "the score of a constant is not 0.", "constant")
+    cut = np.clip(c["raw"], 0, 1)
+    refuse(here & (c["score"] < cut - _ROUNDING), "score is less than raw, cut off at 0 and 1.", "score", cut)
+    refuse(here & alone & (np.abs(c["score"] - cut) > _ROUNDING), "score is not raw, cut off.", "score", cut)
+    nominal = here & ~np.isnan(c["accuracy"])
+    unknown = 1 - c["constant_accuracy"]
+    off = np.abs((c["raw"] - 1) * unknown + (1 - c["accuracy"]))
+    refuse(nominal & alone & ~(off <= _ROUNDING), "raw does not follow from the accuracies.", "raw")
+    refuse(here & (c["raw"] > 1), "raw is more than 1.", "raw")
+    numbers = here & np.isnan(c["accuracy"])
+    refuse(numbers & ~(c["error"] >= 0), "error is null or negative.", "error")
+    refuse(numbers & ~(c["constant_error"] >= 0), "constant_error is null or negative.", "constant_error")
 
 
 def _differ(a: Floats, b: Floats) -> _Flags:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from builders.files import new_file
 from harness.probes.probe import ProbeRun
+from harness.results.provenance import SplitName
 from harness.results.result import ProbeScores, Result, Signed
 from harness.results.result_file import read
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HEAD: Final = ("encoder", "submitter", "run_id", "result", "label_set", "dataset", "protocol", "ranked")
-_FIRST: Final = (*_HEAD, "game", "probe", "train_rows", "rows", "variable", "categories")
+_RUN: Final = ("probe", "train_rows", "fitted_on", "scored_on")
+_FIRST: Final = (*_HEAD, "game", *_RUN, "rows", "variable", "categories", "kind", "unit")
 
 
 def rows_of(signed: Signed, game: str, run: ProbeRun) -> int:
     """Return the number of training rows of a run on a game."""
-    rows, size = signed.dataset.splits[game]["train"].rows, signed.fitted(run).train_rows
+    split: SplitName = "train" if run.fitted_on == "play" else "deep_train"
+    rows, size = signed.dataset.splits[game][split].rows, signed.fitted(run).train_rows
     return {"full": rows, "1k": 1000}.get(str(size), 0) or int(size)
 
 
@@ -46,19 +49,23 @@ def rows(result: Result) -> Iterator[dict[str, Any]]:
 def _variables(signed: Signed, game: str, scores: ProbeScores) -> Iterator[dict[str, Any]]:
     for variable in scores.variables:
         values = variable.model_dump()
-        low, high = values.pop("f1_interval") or (None, None)
+        low, high = values.pop("interval") or (None, None)
         name, categories = values.pop("name"), values.pop("categories")
         yield {
             "probe": scores.probe,
             "train_rows": str(scores.train_rows),
+            "fitted_on": scores.fitted_on,
+            "scored_on": scores.scored_on,
             "rows": rows_of(signed, game, scores.run),
             "variable": name,
             "categories": " ".join(categories),
+            "kind": values.pop("kind"),
+            "unit": values.pop("unit"),
             "n": values.pop("n"),
             "classes": values.pop("classes"),
-            "f1": values.pop("f1"),
-            "f1_low": low,
-            "f1_high": high,
+            "score": values.pop("score"),
+            "score_low": low,
+            "score_high": high,
             **values,
         }
 
@@ -70,9 +77,9 @@ def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
         results: Results or result files.
 
     Returns:
-        One row per result, game, probe, training size and variable. ``train_rows`` is ``full``, ``1k`` or a
-        number, as text; ``rows`` is the number of training rows; ``f1_low`` and
-        ``f1_high`` are the ends of the 95 % interval. The other columns are the fields of
+        One row per result, game, probe (with its rows) and variable. ``train_rows`` is ``full``, ``1k`` or a
+        number, as text; ``rows`` is the number of training rows; ``score_low`` and
+        ``score_high`` are the ends of the 95 % interval. The other columns are the fields of
         `harness.results.variables.VariableScores`. Null values become missing values.
 
     Raises:

@@ -4,7 +4,7 @@ Each level is the plain mean of the rounded numbers one level below, rounded hal
 The arithmetic uses integers (ten-thousandths), so the means can be checked with a pocket calculator. A mean
 over a missing number is null, with a reason. Normalised scores are not averaged, because variables with
 little room between trivial encoder and ceiling would dominate: the normalised mean is computed from the means
-of F1, of the best trivial encoder and of the ceiling.
+of the score, of the best trivial encoder and of the ceiling.
 
 A leaderboard checks hundreds of thousands of rows, so all means of a result are computed at once, as float64
 arrays with NaN for missing numbers.
@@ -18,14 +18,17 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-METRICS = ("f1", "accuracy", "majority_f1", "majority_accuracy")
+METRICS = ("score", "constant")
 """Metrics whose mean has a reason when it is null."""
 
-BOUNDS = ("trivial_f1", "ceiling_f1")
-"""What F1 is compared with, where known."""
+BOUNDS = ("trivial", "ceiling")
+"""What a score is compared with, where known."""
 
-TRIVIAL = ("majority_f1", "pixels_pca_f1", "random_projection_f1")
-"""Columns with the F1 of the trivial encoders."""
+TRIVIAL = ("pixels_pca", "random_projection", "random_cnn")
+"""Columns with the scores of the trivial encoders."""
+
+APART = ("motion",)
+"""Categories whose means are shown, but are not part of a game's mean."""
 
 ONE = 10_000
 """A score of 1, in ten-thousandths."""
@@ -34,7 +37,7 @@ LEAST_ROOM = 100
 """Smallest distance of trivial encoder and ceiling for a normalised score, in ten-thousandths."""
 
 _AVERAGED = (*METRICS, *BOUNDS)
-_PRINTED = (*_AVERAGED, "normalised_f1")
+_PRINTED = (*_AVERAGED, "normalised")
 
 Row = Mapping[str, Any]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -47,17 +50,19 @@ def columns_of(tables: Sequence[Mapping[str, Sequence[Any]]], keys: Sequence[str
 
 
 def best_trivial(columns: Mapping[str, Floats]) -> Floats:
-    """Return the F1 of each row's best trivial encoder; NaN if one of the three is unknown."""
-    return np.asarray(np.max([columns[key] for key in TRIVIAL], axis=0))
+    """Return the score of each row's best trivial encoder or constant; NaN if no encoder's is known."""
+    known = np.array([columns[key] for key in TRIVIAL])
+    best = np.where(np.isnan(known), -np.inf, known).max(axis=0)
+    return np.where(np.isinf(best), np.nan, np.maximum(best, columns["constant"]))
 
 
-def normalised(f1: Floats, trivial: Floats, ceiling: Floats) -> Floats:
-    """Return F1 rescaled so that the best trivial encoder is 0 and the ceiling is 1.
+def normalised(score: Floats, trivial: Floats, ceiling: Floats) -> Floats:
+    """Return the score rescaled so that the best trivial encoder is 0 and the ceiling is 1.
 
     It is negative below the trivial encoder, and NaN if one of the two is unknown or the ceiling is less than
     0.01 above the trivial encoder, which leaves no room to tell encoders apart.
     """
-    above, room = np.rint((f1 - trivial) * ONE), np.rint((ceiling - trivial) * ONE)
+    above, room = np.rint((score - trivial) * ONE), np.rint((ceiling - trivial) * ONE)
     return _divided(above * ONE, np.where(room >= LEAST_ROOM, room, 0))
 
 
@@ -92,19 +97,19 @@ def fill(signed: dict[str, Any]) -> None:
     """Add everything computed from the scores to the signed part of a result, given as dicts and lists."""
     games = signed["games"]
     tables = [scores["variables"] for game in games.values() for scores in game["scores"]]
-    columns = columns_of(tables, ("f1", "accuracy", "majority_accuracy", "ceiling_f1", *TRIVIAL))
+    columns = columns_of(tables, ("score", "constant", "ceiling", *TRIVIAL))
     best = best_trivial(columns)
-    relative = normalised(columns["f1"], best, columns["ceiling_f1"])
+    relative = normalised(columns["score"], best, columns["ceiling"])
     means, signed["suite"] = all_means(
-        games, signed["dataset"]["suite"], signed["probes"], {**columns, "trivial_f1": best}
+        games, signed["dataset"]["suite"], signed["probes"], {**columns, "trivial": best}
     )
     first = 0
     for name, game in games.items():
         for scores, mean in zip(game["scores"], means[name], strict=True):
             part = slice(first, first := first + len(scores["variables"]["name"]))
             scores["variables"] |= {
-                "trivial_f1": _plain(best[part]),
-                "normalised_f1": _plain(relative[part]),
+                "trivial": _plain(best[part]),
+                "normalised": _plain(relative[part]),
             }
             scores["means"] = mean
 
@@ -142,7 +147,8 @@ def all_means(
     part_of = np.array([part for part, _ in keys], np.int64)
     values = np.stack([columns[key] for key in _AVERAGED], axis=1)
     of_categories = grouped(values[rows], np.repeat(np.arange(len(keys)), sizes), len(keys))
-    of_parts = grouped(of_categories, part_of, len(parts))
+    counts = np.array([category not in APART for _, category in keys], np.bool_)
+    of_parts = grouped(of_categories[counts], part_of[counts], len(parts))
     found = _means(of_parts, part_of, keys, _printed(of_categories), sizes)
     means: dict[str, list[dict[str, Any]]] = {}
     for (name, _, variables), mean in zip(parts, found, strict=True):
@@ -195,8 +201,8 @@ def _means(
 
 def _printed(values: Floats) -> list[dict[str, Any]]:
     """Return rows of means as dicts, with normalised scores."""
-    f1, trivial, ceiling = (values[:, _AVERAGED.index(key)] for key in ("f1", *BOUNDS))
-    table = _plain(np.column_stack([values, normalised(f1, trivial, ceiling)]))
+    score, trivial, ceiling = (values[:, _AVERAGED.index(key)] for key in ("score", *BOUNDS))
+    table = _plain(np.column_stack([values, normalised(score, trivial, ceiling)]))
     return [dict(zip(_PRINTED, row, strict=True)) for row in table]
 
 
@@ -236,7 +242,6 @@ def _of_probe(
     if absent:
         mean["categories"] = [{**category, **nothing} for category in mean["categories"]]
     return {
-        "probe": probe["probe"],
-        "train_rows": probe["train_rows"],
+        **{key: probe[key] for key in ("probe", "train_rows", "fitted_on", "scored_on")},
         "means": {**mean, "reason": "; ".join(reasons) or None},
     }

@@ -17,10 +17,10 @@ from atariari_data.errors import DataError
 from builders.files import new_file
 from builders.recording import refuse_newer
 from harness.probes.probe import ProbeRun
-from harness.results.predictions import Predictions, Truth
-from harness.results.result import GameScores, Signed
+from harness.results.predictions import Predicted, Predictions
+from harness.results.result import ProbeScores, Signed
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".predictions.parquet"
 _KEY = b"atariari"
 
@@ -40,18 +40,17 @@ def write(
 ) -> Path:
     """Write the predictions of a result atomically.
 
-    There is one row for each test row and variable, with ``game``, ``variable``, ``episode``, ``step``,
-    ``label``, and the predictions of each probe and training size: ``linear_full``, ``linear_1k`` and so on.
+    There is one row for each probe, fit, variable and test row, with ``game``, ``run`` (``linear_full``,
+    ``readout_full_play_deep`` and so on), ``fit`` (its number, where several are averaged), ``variable``,
+    ``episode``, ``step``, ``label`` (null where the thing is not there), ``constant`` (what is predicted
+    without features) and ``prediction``.
 
     Raises:
         UsageError: The file exists and ``replace`` is false.
         DataError: The file cannot be written.
     """
-    runs = _runs(signed)
     about = {"format": FORMAT, "run_id": signed.run_id, "finished": signed.finished}
-    schema = _schema(runs).with_metadata({_KEY: json.dumps(about).encode()})
-    text = [name for name in schema.names if name in {"game", "variable"}]
-    numbers = {"episode": "DELTA_BINARY_PACKED", "step": "DELTA_BINARY_PACKED"}
+    schema = _SCHEMA.with_metadata({_KEY: json.dumps(about).encode()})
     with (
         new_file(path, replace=replace) as part,
         pq.ParquetWriter(
@@ -59,12 +58,17 @@ def write(
             schema,
             compression="zstd",
             compression_level=9,
-            use_dictionary=[*text, "label", *(run.key for run in runs)],
-            column_encoding=numbers,
+            use_dictionary=["game", "run", "fit", "variable", "label", "constant"],
+            column_encoding={
+                "episode": "DELTA_BINARY_PACKED",
+                "step": "DELTA_BINARY_PACKED",
+                "prediction": "BYTE_STREAM_SPLIT",
+            },
         ) as file,
     ):
         for game in signed.games:
-            file.write_table(_table(game, predictions[game], schema, runs), row_group_size=2**30)
+            for run in _runs(signed):
+                file.write_table(_table(game, run, predictions[game][run], schema), row_group_size=2**30)
     return path
 
 
@@ -90,9 +94,13 @@ def read(path: str | os.PathLike[str], signed: Signed) -> dict[str, Predictions]
     try:
         with pq.ParquetFile(path) as file:
             _check_head(file, signed, path)
+            group = iter(range(file.num_row_groups))
             return {
-                name: _game(file.read_row_group(at), name, game, _runs(signed), path)
-                for at, (name, game) in enumerate(signed.games.items())
+                name: {
+                    scores.run: _predicted(file.read_row_group(next(group)), name, scores, path)
+                    for scores in game.scores
+                }
+                for name, game in signed.games.items()
             }
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _damaged(path) from error
@@ -102,27 +110,46 @@ def _runs(signed: Signed) -> list[ProbeRun]:
     return [p.run for p in signed.probes]
 
 
-def _schema(runs: Sequence[ProbeRun]) -> pa.Schema:
-    text = pa.dictionary(pa.int32(), pa.string())
-    fields = [("game", text), ("variable", text), ("episode", pa.int32()), ("step", pa.int32())]
-    return pa.schema([*fields, ("label", pa.uint8()), *((run.key, pa.uint8()) for run in runs)])
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_SCHEMA = pa.schema(
+    [
+        ("game", _TEXT),
+        ("run", _TEXT),
+        ("fit", pa.uint8()),
+        ("variable", _TEXT),
+        ("episode", pa.int32()),
+        ("step", pa.int32()),
+        ("label", pa.float32()),
+        ("constant", pa.float32()),
+        ("prediction", pa.float32()),
+    ]
+)
 
 
-def _table(game: str, found: Predictions, schema: pa.Schema, runs: Sequence[ProbeRun]) -> pa.Table:
-    truth, (n, v) = found.truth, found.truth.labels.shape
+def _table(game: str, run: ProbeRun, found: Predicted, schema: pa.Schema) -> pa.Table:
+    fits, n, v = found.values.shape
+    whole = fits * v * n
 
     def text(values: Sequence[str], index: npt.NDArray[np.int32]) -> pa.Array:
         return pa.DictionaryArray.from_arrays(pa.array(index), pa.array(values))
 
     columns = {
-        "game": text([game], np.zeros(n * v, np.int32)),
-        "variable": text(truth.names, np.repeat(np.arange(v, dtype=np.int32), n)),
-        "episode": np.tile(truth.episode.astype(np.int32), v),
-        "step": np.tile(truth.step.astype(np.int32), v),
-        "label": truth.labels.T.reshape(-1),
-        **{run.key: found.by_run[run].T.reshape(-1) for run in runs},
+        "game": text([game], np.zeros(whole, np.int32)),
+        "run": text([run.key], np.zeros(whole, np.int32)),
+        "fit": np.repeat(np.arange(fits, dtype=np.uint8), v * n),
+        "variable": text(found.names, np.tile(np.repeat(np.arange(v, dtype=np.int32), n), fits)),
+        "episode": np.tile(found.episode.astype(np.int32), fits * v),
+        "step": np.tile(found.step.astype(np.int32), fits * v),
+        "label": _nulls(np.tile(found.truth.T.reshape(-1), fits)),
+        "constant": _nulls(np.repeat(found.constants.reshape(-1), n)),
+        "prediction": _nulls(found.values.transpose(0, 2, 1).reshape(-1)),
     }
     return pa.table(columns, schema=schema)
+
+
+def _nulls(values: npt.NDArray[np.float32]) -> pa.Array:
+    """Return an array with null for NaN."""
+    return pa.array(values, pa.float32(), mask=np.isnan(values))
 
 
 def _check_head(file: pq.ParquetFile, signed: Signed, path: str | os.PathLike[str]) -> None:
@@ -137,44 +164,50 @@ def _check_head(file: pq.ParquetFile, signed: Signed, path: str | os.PathLike[st
             expected=f"run {signed.run_id}",
             got=ascii(about.get("run_id"))[:80],
         )
-    found = file.metadata
-    rows = [found.row_group(at).num_rows for at in range(found.num_row_groups)]
-    expected = [sum(game.scores[0].variables.columns["n"]) for game in signed.games.values()]
-    same = file.schema_arrow.remove_metadata().equals(_schema(_runs(signed)))
-    if rows != expected or not same:
+    groups = sum(len(game.scores) for game in signed.games.values())
+    if file.num_row_groups != groups or not file.schema_arrow.remove_metadata().equals(_SCHEMA):
         raise _damaged(path)
 
 
-def _game(
-    table: pa.Table, name: str, game: GameScores, runs: Sequence[ProbeRun], path: str | os.PathLike[str]
-) -> Predictions:
-    columns = game.scores[0].variables.columns
-    names, n = tuple(columns["name"]), columns["n"][0]
-    if table.num_rows != n * len(names) or any(column.null_count for column in table.columns):
+def _predicted(table: pa.Table, game: str, scores: ProbeScores, path: str | os.PathLike[str]) -> Predicted:
+    names, fits = tuple(scores.variables.columns["name"]), scores.fits
+    n, rest = divmod(table.num_rows, fits * len(names))
+    if rest or not n:
         raise _damaged(path)
-    for column, expected in (("game", [name] * len(names)), ("variable", list(names))):
-        text = table[column].combine_chunks()
-        seen = np.asarray(text.dictionary.to_pylist(), object)[text.indices.to_numpy()].reshape(-1, n)
-        if not (seen == np.array(expected, object)[:, None]).all():
-            raise _damaged(path)
 
     def numbers(column: str) -> npt.NDArray[Any]:
-        return np.asarray(table[column].to_numpy()).reshape(len(names), n)
+        array = table[column].combine_chunks()
+        if array.null_count:
+            array = array.fill_null(np.nan)
+        return np.asarray(array.to_numpy()).reshape(fits, len(names), n)
 
-    episode, step = numbers("episode"), numbers("step")
-    if (episode != episode[0]).any() or (step != step[0]).any():
+    def texts(column: str) -> npt.NDArray[Any]:
+        text = table[column].combine_chunks()
+        names = np.asarray(text.dictionary.to_pylist(), object)
+        return np.asarray(names[text.indices.to_numpy()].reshape(fits, -1, n))
+
+    episode, step, label, constant = (numbers(name) for name in ("episode", "step", "label", "constant"))
+    found = Predicted(
+        names,
+        np.ascontiguousarray(label[0].T),
+        episode[0, 0],
+        step[0, 0],
+        np.ascontiguousarray(numbers("prediction").transpose(0, 2, 1)),
+        np.ascontiguousarray(constant[:, :, 0]),
+    )
+    as_it_is = _table(game, scores.run, found, _SCHEMA)
+    if (texts("variable") != np.array(names, object)[:, None]).any() or not as_it_is.equals(
+        table.cast(_SCHEMA).replace_schema_metadata(None)
+    ):
         raise _damaged(path)
-    truth = Truth(names, numbers("label").T.copy(), episode[0], step[0])
-    found = Predictions(truth, {run: numbers(run.key).T.copy() for run in runs})
-    for scores, run in zip(game.scores, runs, strict=True):
-        digest = truth.digest(found.by_run[run])
-        if digest != scores.predictions:
-            raise PredictionsError(
-                f"{path} does not match the result's digest: {name}, {run}.",
-                expected=scores.predictions,
-                got=digest,
-                cure="Use the file that was written with the result, unchanged.",
-            )
+    digest = found.digest()
+    if digest != scores.predictions:
+        raise PredictionsError(
+            f"{path} does not match the result's digest: {game}, {scores.run}.",
+            expected=scores.predictions,
+            got=digest,
+            cure="Use the file that was written with the result, unchanged.",
+        )
     return found
 
 

@@ -44,7 +44,7 @@ class Protocol(Model):
     """Digest of all rules of the protocol; results with the same digest are comparable."""
 
 
-SplitName: TypeAlias = Literal["train", "validation", "test"]
+SplitName: TypeAlias = Literal["train", "validation", "test", "deep_train", "deep_validation", "deep_test"]
 
 
 class Split(Model):
@@ -97,7 +97,7 @@ class Harness(Model):
 _SEED = re.compile(r", seed ([0-9]{1,19})$")
 
 DRY_RUN: Final = "dry run: {} rows of each split"
-"""Why a dry run is not ranked; `Signed.dry_run_rows` reads the number back."""
+"""Why a dry run is not ranked."""
 IS_BOUND: Final = "features are the RAM, which holds the answers: a bound, not an encoder"
 """Why its result is not ranked."""
 

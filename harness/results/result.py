@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypedDict, Unpack, cast
@@ -33,7 +32,6 @@ from harness.results.canonical import (
 from harness.results.complaint import first_complaint
 from harness.results.means import fill
 from harness.results.provenance import (
-    DRY_RUN,
     IS_BOUND,
     Dataset,
     Encoder,
@@ -56,34 +54,37 @@ SCHEMA_VERSION = 1
 NAMESPACE = "atariari-result-v1"
 """Namespace of the SSH signatures: a signature made for another purpose never counts for a result."""
 
-_DRY_RUN = re.compile(re.escape(DRY_RUN).replace(r"\{\}", "([0-9]{1,19})"))
-
 TrainRows: TypeAlias = Literal["full", "1k"] | Annotated[int, Field(ge=1, le=10_000_000)]
 """Training rows of a probe: all, the frozen 1,000, or another number."""
+
+States: TypeAlias = Literal["play", "deep"]
 
 Setting: TypeAlias = bool | Decimal4 | Text | None
 
 
-class _OfRun:
-    """A model with the fields ``probe`` and ``train_rows``."""
+class OfRun(Model):
+    """A probe, and the rows that it is fitted to and scored on."""
 
-    if TYPE_CHECKING:
-        probe: str
-        train_rows: str | int
+    probe: Identifier
+    """``readout``, ``linear`` or ``anand2019``."""
+    train_rows: TrainRows
+    """Number of training rows; ``full`` is all of them, ``1k`` the frozen 1,000."""
+    fitted_on: States
+    """Where the training rows come from: random play, or deep states, which it never reaches."""
+    scored_on: States
+    """Where the test rows come from."""
 
     @property
     def run(self) -> ProbeRun:
-        """The probe and its training rows."""
-        return ProbeRun(self.probe, self.train_rows)
+        """The probe and its rows."""
+        return ProbeRun(self.probe, self.train_rows, self.fitted_on, self.scored_on)
 
 
-class Probe(_OfRun, Model):
-    """A probe and its training rows."""
+class Probe(OfRun):
+    """A probe, and the rows that it is fitted to and scored on."""
 
-    probe: Identifier
-    """``linear`` or ``anand2019``."""
-    train_rows: TrainRows
-    """Number of training rows; ``full`` is all of them, ``1k`` the frozen 1,000."""
+    metric: Literal["f1", "explained"]
+    """What its score is: weighted F1, or the share of what a constant leaves unknown."""
     settings: Annotated[
         dict[Identifier, Setting | Annotated[list[Setting], Field(max_length=100)]],
         Field(max_length=100),
@@ -111,13 +112,11 @@ class Means(Scores):
     """Why a mean is null."""
 
 
-class ProbeScores(_OfRun, Model):
+class ProbeScores(OfRun):
     """Scores of one game under one probe."""
 
-    probe: Identifier
-    """As in ``probes``."""
-    train_rows: TrainRows
-    """As in ``probes``."""
+    fits: Annotated[int, Field(ge=1, le=255)]
+    """Number of fits to different draws of training rows, whose scores are averaged."""
     predictions: Digest
     """Digest of the labels and predictions of every variable on every test row, stored in a separate file."""
     trivial_reason: Text | None
@@ -137,13 +136,9 @@ class GameScores(Model):
     """One entry for each of ``probes``, in the same order."""
 
 
-class SuiteMeans(_OfRun, Model):
+class SuiteMeans(OfRun):
     """Means over the suite under one probe."""
 
-    probe: Identifier
-    """As in ``probes``."""
-    train_rows: TrainRows
-    """As in ``probes``."""
     means: Means
     """Means over the games; null if a game is missing."""
 
@@ -155,6 +150,7 @@ class RunFields(TypedDict):
     submitter: Submitter | Mapping[str, str | None] | None
     ranked: bool
     unranked_reason: str | None
+    dry_run_rows: int | None
     started: str
     finished: str
     elapsed_seconds: float
@@ -182,6 +178,8 @@ class Signed(Model):
     """Whether the result can be ranked."""
     unranked_reason: Text | None
     """Why it cannot be ranked: a dry run, a fresh test split, a modified harness, an upper bound."""
+    dry_run_rows: Annotated[int, Field(ge=1)] | None
+    """Number of rows of each split in a dry run; null if all were used."""
     started: Utc
     """Start of the run."""
     finished: Utc
@@ -215,7 +213,7 @@ class Signed(Model):
 
         Floats are rounded to four places. ``games`` has the fields of `GameScores` except those that are
         computed from the rounded scores (see :mod:`harness.results.means`): ``means``, and the variables'
-        ``trivial_f1`` and ``normalised_f1``. The variables may be rows or columns.
+        ``trivial`` and ``normalised``. The variables may be rows or columns.
 
         Raises:
             ResultError: A value is NaN, out of range or missing.
@@ -238,19 +236,13 @@ class Signed(Model):
         """The same as dicts and lists; do not modify them."""
         return cast("dict[str, Any]", whole_as_integers(self.model_dump()))
 
-    @property
-    def dry_run_rows(self) -> int | None:
-        """The number of rows of each split if this is a dry run, else None."""
-        found = _DRY_RUN.search(self.unranked_reason or "")
-        return None if found is None else int(found[1])
-
     def fitted(self, run: ProbeRun) -> ProbeRun:
         """Return a run with the training rows it really had: in a dry run, at most those of the dry run."""
         limit = self.dry_run_rows
         if limit is None:
             return run
         size = {"full": limit, "1k": 1000}.get(str(run.train_rows), run.train_rows)
-        return ProbeRun(run.probe, min(limit, int(size)))
+        return run._replace(train_rows=min(limit, int(size)))
 
     @property
     def distinct_runs(self) -> list[ProbeRun]:

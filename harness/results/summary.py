@@ -8,7 +8,7 @@ from statistics import fmean
 
 from harness.results.result import Result, Signed
 
-_MEANS = {"F1": "f1", "majority": "majority_f1", "trivial": "trivial_f1", "ceiling": "ceiling_f1"}
+_MEANS = {"F1": "score", "majority": "constant", "trivial": "trivial", "ceiling": "ceiling"}
 """Columns of the table and their fields in `harness.results.result.Means`."""
 
 

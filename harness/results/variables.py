@@ -11,9 +11,16 @@ from itertools import chain
 from typing import Annotated, Any, Self, TypeAlias, get_type_hints, overload
 
 import numpy as np
-from pydantic import Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler, create_model
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    create_model,
+)
 from pydantic_core import CoreSchema, core_schema
 
+from harness.probes.target import Kind, Target
 from harness.results.canonical import Count, Decimal4, Share, Text
 from harness.results.means import Floats, columns_of
 from harness.results.provenance import Identifier, Model
@@ -23,17 +30,20 @@ Columns: TypeAlias = list[list[Any]]
 
 NUMBERS = (
     "accuracy",
+    "ceiling",
     "ceiling_accuracy",
-    "ceiling_f1",
-    "f1",
-    "mae",
-    "majority_accuracy",
-    "majority_f1",
+    "constant",
+    "constant_accuracy",
+    "constant_error",
+    "error",
     "n",
-    "normalised_f1",
-    "pixels_pca_f1",
-    "random_projection_f1",
-    "trivial_f1",
+    "normalised",
+    "pixels_pca",
+    "random_cnn",
+    "random_projection",
+    "raw",
+    "score",
+    "trivial",
 )
 """The numeric columns."""
 
@@ -41,30 +51,32 @@ NUMBERS = (
 class Scores(Model):
     """Scores of a variable, or means over variables."""
 
-    f1: Share | None
-    """Weighted F1, as defined by scikit-learn."""
-    accuracy: Share | None
-    """Fraction of correct predictions."""
-    majority_f1: Share | None
-    """F1 of always predicting the most frequent training class."""
-    majority_accuracy: Share | None
-    """Accuracy of always predicting the most frequent training class."""
-    trivial_f1: Share | None
-    """Best F1 of majority, pixel PCA and random projection (in means: the mean of these); null if unknown."""
-    ceiling_f1: Share | None
-    """Best F1 of any function of a single frame; identical frames can have different labels."""
-    normalised_f1: Decimal4 | None
-    """F1 rescaled so that `trivial_f1` is 0 and `ceiling_f1` is 1; null if they are less than 0.01 apart."""
+    score: Share | None
+    """The score, by the metric of its probe: weighted F1, or the share explained; cut off at 0 and 1."""
+    constant: Share | None
+    """Score of the best constant of the training rows: the most frequent value, or the mean."""
+    trivial: Share | None
+    """Best score of constant and trivial encoders (in means: the mean of these); null if unknown."""
+    ceiling: Share | None
+    """Best score of any function of a single frame; identical frames can have different labels."""
+    normalised: Decimal4 | None
+    """Score rescaled so that `trivial` is 0 and `ceiling` is 1; null if they are less than 0.01 apart."""
 
 
 class _VariableHead(Model):
     name: Identifier
-    """The variable's name in the label set."""
+    """The variable's name in the label set, or that of what is made from it."""
     categories: Annotated[list[Identifier], Field(max_length=5)]
     """Categories whose means include the variable."""
+    kind: Kind
+    """``ordered``, ``circular`` or ``nominal``."""
+    unit: Annotated[str, StringConstraints(max_length=40, pattern=r"^[ -~]*$")]
+    """Unit of the errors."""
+    period: Decimal4 | None
+    """The length of the circle, in the unit; null if there is none."""
     n: Count
-    """Number of test rows."""
-    classes: Annotated[int, Field(ge=0, le=256)]
+    """Number of test rows on which it is known."""
+    classes: Annotated[int, Field(ge=0, le=100_000)]
     """Number of distinct values in the training rows."""
 
 
@@ -72,18 +84,28 @@ class _VariableHead(Model):
 class VariableScores(Scores, _VariableHead):
     """Scores of one variable under one probe."""
 
-    f1_interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
-    """95 % interval of F1 from a bootstrap over episodes, widened to include F1."""
-    pixels_pca_f1: Share | None
-    """F1 of a PCA of the pixels, with the same probe and rows."""
-    random_projection_f1: Share | None
-    """F1 of a random projection of the pixels, with the same probe and rows."""
+    raw: Decimal4 | None
+    """The score before it is cut off at 0 and 1; over several draws of training rows, the mean."""
+    interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
+    """95 % interval of the score from a bootstrap over episodes, widened to include the score."""
+    pixels_pca: Share | None
+    """Score of a PCA of the pixels, with the same probe and rows."""
+    random_projection: Share | None
+    """Score of a random projection of the pixels, with the same probe and rows."""
+    random_cnn: Share | None
+    """Score of a random CNN, with the same probe and rows; null for F1."""
+    accuracy: Share | None
+    """Fraction of correct predictions; null for a regression."""
+    constant_accuracy: Share | None
+    """Accuracy of the best constant."""
     ceiling_accuracy: Share | None
-    """Best accuracy of any function of a single frame."""
-    mae: Decimal4 | None
-    """Mean absolute error; null if the values have no order."""
+    """Best accuracy of any function of a single frame; null for a regression."""
+    error: Decimal4 | None
+    """Mean absolute error, in the unit; null if the values have no order."""
+    constant_error: Decimal4 | None
+    """Mean absolute error of the best constant; null for F1."""
     strength_log10: Decimal4 | None
-    """Base-10 logarithm of the chosen L2 strength."""
+    """Base-10 logarithm of the chosen L2 strength; null if several fits are averaged."""
     gradient_log10: Decimal4 | None
     """Base-10 logarithm of the final gradient norm, which measures convergence."""
     epochs: Count | None
@@ -91,12 +113,17 @@ class VariableScores(Scores, _VariableHead):
     note: Text | None
     """Why a score is null, or a remark about it."""
 
+    @property
+    def target(self) -> Target:
+        """What it is."""
+        return Target(self.name, self.kind, tuple(self.categories), self.unit, self.period)
+
 
 _TYPES = get_type_hints(VariableScores, include_extras=True)
 _COLUMNS: dict[str, Any] = {
     name: (
         list.__class_getitem__(_TYPES[name]),
-        Field(min_length=1, max_length=200, description=VariableScores.model_fields[name].description),
+        Field(min_length=1, max_length=400, description=VariableScores.model_fields[name].description),
     )
     for name in VariableScores.model_fields
 }
@@ -182,7 +209,7 @@ class Rows:
     def numbers(self) -> dict[str, Floats]:
         """Return the columns in `NUMBERS` and the intervals' ends, float64 [rows], NaN for null."""
         found = columns_of([table.columns for _, table in self.tables], NUMBERS)
-        ends = [interval or (np.nan, np.nan) for interval in self.column("f1_interval")]
+        ends = [interval or (np.nan, np.nan) for interval in self.column("interval")]
         found["low"], found["high"] = np.array(ends, np.float64).T
         return found
 

@@ -169,7 +169,7 @@ def check_manifests(signed: Signed) -> bool:
     Raises:
         ResultError: Rows, digests or variables differ from those of the dataset.
     """
-    from builders.manifest import PLAY_VERSION, load_manifest, recorded_games
+    from builders.manifest import DEEP, PLAY_VERSION, load_manifest, recorded_configs, recorded_games
 
     dataset = signed.dataset
     if dataset.version != PLAY_VERSION:
@@ -179,33 +179,50 @@ def check_manifests(signed: Signed) -> bool:
         if name not in recorded_games() or dataset.label_set not in game_of(name).label_sets:
             raise ResultError(f"The dataset has no game {name} with label set {dataset.label_set}.")
         manifest = load_manifest(name)
-        for split, frozen in manifest.configs[name].splits.items():
+        for split, used in dataset.splits[name].items():
+            config = name + DEEP if split.startswith("deep_") else name
+            if config not in recorded_configs():
+                raise ResultError(f"The dataset has no deep states of {name}.")
+            frozen = load_manifest(config).configs[config].splits[split.removeprefix("deep_")]
             if split != "test" or dataset.fresh_seed is None:
-                used = {str(key): value for key, value in dataset.splits[name].items()}[split]
                 expect(f"{name}: rows of {split}", frozen.rows, used.rows)
                 expect(f"{name}: digest of {split}", f"blake3:{frozen.digest}", used.digest)
-        categories = {v.name: list(v.categories) for v in game_of(name).variables(dataset.label_set)}
-        _check_errors(name, game.scores[0], dataset.label_set)
-        probed = [(variable, categories[variable]) for variable in manifest.probed(dataset.label_set)]
-        shown = zip(*game.scores[0].variables.take(("name", "categories")), strict=True)
-        expect(f"{name}: variables", probed, list(shown))
-        for scores in game.scores:
+        for probe, scores in zip(signed.probes, game.scores, strict=True):
+            if probe.metric == "f1":
+                _check_probed(name, scores, manifest, signed)
+            else:
+                _check_targets(name, scores, dataset.label_set)
             _check_trivial(name, scores, manifest, signed)
-            for key in ("ceiling_f1", "ceiling_accuracy") if dataset.fresh_seed is None else ():
-                for variable, value in zip(*scores.variables.take(("name", key)), strict=True):
-                    known = getattr(manifest.label_sets[dataset.label_set][variable], key)
-                    if value is not None or signed.ranked:
-                        expect(f"{name}: {key} of {variable}", round(known, PLACES), value)
     return True
 
 
-def _check_errors(game: str, scores: ProbeScores, label_set: str) -> None:
-    """Check that exactly the variables with ordered values have a mean absolute error."""
-    ordered = {v.name: v.ordered for v in game_of(game).variables(label_set)}
-    for variable, error in zip(*scores.variables.take(("name", "mae")), strict=True):
-        if ordered.get(variable, error is not None) != (error is not None):
-            what = "a number" if ordered[variable] else "null: its values have no order"
-            raise ResultError(f"{game}.{variable}: wrong mae.", expected=what, got=error)
+def _check_probed(name: str, scores: ProbeScores, manifest: Manifest, signed: Signed) -> None:
+    """Check the variables that are scored by F1, and their ceilings."""
+    dataset = signed.dataset
+    known = {v.name: v for v in game_of(name).variables(dataset.label_set)}
+    probed = [
+        (variable, list(known[variable].categories), "ordered" if known[variable].ordered else "nominal")
+        for variable in manifest.probed(dataset.label_set)
+    ]
+    shown = zip(*scores.variables.take(("name", "categories", "kind")), strict=True)
+    expect(f"{name}: variables", probed, list(shown))
+    ceilings = {"ceiling": "ceiling_f1", "ceiling_accuracy": "ceiling_accuracy"}
+    for key, frozen in ceilings.items() if dataset.fresh_seed is None else ():
+        for variable, value in zip(*scores.variables.take(("name", key)), strict=True):
+            of_it = getattr(manifest.label_sets[dataset.label_set][variable], frozen)
+            if value is not None or signed.ranked:
+                expect(f"{name}: {key} of {variable}", round(of_it, PLACES), value)
+
+
+def _check_targets(name: str, scores: ProbeScores, label_set: str) -> None:
+    """Check that what is scored by a readout can be read out, and is what the annotations say it is."""
+    from harness.targets import targets_of
+
+    known = {target.name: target for target in targets_of(name, label_set)}
+    for variable in scores.variables:
+        if variable.name not in known:
+            raise ResultError(f"{name} has no {variable.name}.", expected=", ".join(known))
+        expect(f"{name}: what {variable.name} is", known[variable.name], variable.target)
 
 
 @cache
@@ -217,12 +234,14 @@ def _protocol_digest(label_set: str) -> str:
 
 def _check_protocol(signed: Signed) -> None:
     """Compare settings and seeds with the installed protocol's, if the result was made under it."""
+    from harness.probes.registry import load_probe
     from harness.protocol import seeds, settings
 
     if signed.protocol.digest != _protocol_digest(signed.dataset.label_set):
         return
     for probe in signed.probes:
         expect(f"settings of {probe.probe}", to_plain(settings(probe.probe)), to_plain(probe.settings))
+        expect(f"metric of {probe.probe}", load_probe(probe.probe).metric, probe.metric)
     expect("seeds", seeds(probe.probe for probe in signed.probes), signed.seeds)
 
 
@@ -237,7 +256,7 @@ def without_trivial(signed: Signed) -> tuple[str, ...]:
         if signed.ranked
         and any(
             scores.trivial_reason is not None
-            and look_up(load_manifest(name), signed.dataset.label_set, scores.run).f1 is not None
+            and look_up(load_manifest(name), signed.dataset.label_set, scores.run).scores is not None
             for scores in game.scores
         )
     )
@@ -245,12 +264,11 @@ def without_trivial(signed: Signed) -> tuple[str, ...]:
 
 def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, signed: Signed) -> None:
     """Compare the trivial encoders' scores with the stored ones."""
-    from harness.trivial.encoders import ENCODERS
-    from harness.trivial.store import is_reason, look_up
+    from harness.trivial.store import FIELDS, is_reason, look_up
 
     label_set = signed.dataset.label_set
-    stored = look_up(manifest, label_set, scores.run).f1
-    if stored is None:
+    stored = look_up(manifest, label_set, scores.run)
+    if stored.scores is None:
         return
     reason = scores.trivial_reason
     if signed.ranked and reason is not None and not is_reason(reason, game, label_set, scores.run):
@@ -259,11 +277,13 @@ def _check_trivial(game: str, scores: ProbeScores, manifest: Manifest, signed: S
             expected="a score for each variable, or the harness's reason why there was none",
             got=ascii(reason)[:200],
         )
-    for encoder in ENCODERS:
-        key = f"{encoder.replace('-', '_')}_f1"
-        for variable, value in zip(*scores.variables.take(("name", key)), strict=True):
+    for encoder, of_it in stored.scores.items():
+        for variable, value in zip(*scores.variables.take(("name", FIELDS[encoder])), strict=True):
             if value is not None:
-                expect(f"{game}: {key} of {variable}", stored[encoder][variable], value)
+                expect(f"{game}: {FIELDS[encoder]} of {variable}", of_it.get(variable), value)
+    for variable, value in zip(*scores.variables.take(("name", "ceiling")), strict=True):
+        if value is not None and variable in stored.ceilings:
+            expect(f"{game}: ceiling of {variable}", stored.ceilings[variable], value)
 
 
 def _principal(signed: Signed) -> str | None:

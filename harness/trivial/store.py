@@ -14,27 +14,44 @@ from blake3 import blake3
 from atariari_data.errors import DataError
 from builders.manifest import PLAY_VERSION, Manifest
 from builders.recording import refuse_newer
+from harness.encoders.named import PIXELS_PCA, RANDOM_CNN, RANDOM_PROJECTION
 from harness.probes.probe import ProbeRun
-from harness.protocol import PROTOCOL, settings
+from harness.probes.registry import load_probe
+from harness.protocol import DRAWS, settings, splits_of
+from harness.targets import SCORED, targets_of
 from harness.trivial.encoders import DEFINITION, ENCODERS
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 FOLDER = Path(__file__).parent / "scores"
 COMMAND: Final = "harness trivial"
 _OTHER_RULES = "made under other rules or on other rows"
 
+FIELDS: Final = {
+    PIXELS_PCA: "pixels_pca",
+    RANDOM_PROJECTION: "random_projection",
+    RANDOM_CNN: "random_cnn",
+}
+"""Trivial encoders, and the fields of a result with their scores."""
+
 
 @dataclass(frozen=True)
 class Beside:
-    """F1 of the trivial encoders under one probe and training size.
+    """Scores of the trivial encoders under one probe, and the ceilings.
 
     Attributes:
-        f1: F1 by encoder and variable; None if unknown.
-        reason: Why it is unknown.
+        scores: Scores by encoder and variable; None if unknown.
+        ceilings: Ceilings by variable, where the manifest has none.
+        reason: Why scores are unknown.
     """
 
-    f1: Mapping[str, Mapping[str, float]] | None
+    scores: Mapping[str, Mapping[str, float]] | None
+    ceilings: Mapping[str, float]
     reason: str | None
+
+
+def encoders_of(run: ProbeRun) -> tuple[str, ...]:
+    """Return the trivial encoders that are scored under a probe."""
+    return ENCODERS if load_probe(run.probe).metric == "f1" else (*ENCODERS, RANDOM_CNN)
 
 
 def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
@@ -45,13 +62,13 @@ def look_up(manifest: Manifest, label_set: str, run: ProbeRun) -> Beside:
     """
     stored = _read(FOLDER / f"{manifest.game}.json")
     if stored is None:
-        return Beside(None, f"not made for {manifest.game}: {COMMAND} makes them")
+        return Beside(None, {}, f"not made for {manifest.game}: {COMMAND} makes them")
     for scores in stored["scores"]:
-        if (scores["label_set"], scores["probe"], scores["train_rows"]) == (label_set, *run):
+        if (scores["label_set"], *(scores[key] for key in ProbeRun._fields)) == (label_set, *run):
             if scores["rules"] != rules_digest(manifest, label_set, run):
-                return Beside(None, _OTHER_RULES)
-            return Beside(scores["f1"], None)
-    return Beside(None, f"not made for {run}, label set {label_set}")
+                return Beside(None, {}, _OTHER_RULES)
+            return Beside(scores["scores"], scores["ceilings"], None)
+    return Beside(None, {}, f"not made for {run}, label set {label_set}")
 
 
 def is_reason(text: str, game: str, label_set: str, run: ProbeRun) -> bool:
@@ -63,13 +80,19 @@ def is_reason(text: str, game: str, label_set: str, run: ProbeRun) -> bool:
 def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
     """Return the digest of everything that determines the trivial scores of a game."""
     rules = (
-        PROTOCOL,
         manifest.rules(label_set),
         tuple(run),
         sorted(settings(run.probe).items()),
         sorted(DEFINITION.items()),
+        () if load_probe(run.probe).metric == "f1" else _of_readout(manifest.game, label_set, run),
     )
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
+
+
+def _of_readout(game: str, label_set: str, run: ProbeRun) -> tuple[object, ...]:
+    """Return what else decides the scores of a readout."""
+    deep = [(name, split.digest) for name, split in splits_of(game, "deep").items()] if run.is_deep else []
+    return DRAWS, SCORED, targets_of(game, label_set), deep
 
 
 def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mapping[str, Any]]) -> str:
@@ -93,7 +116,7 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
     }
     items = []
     for item in scores:
-        run = ProbeRun(item["probe"], item["train_rows"])
+        run = ProbeRun(*(item[key] for key in ProbeRun._fields))
         rules = rules_digest(manifest, item["label_set"], run)
         items.append({**item, "rules": rules, "settings": settings(run.probe)})
     return json.dumps({**head, "scores": items}, indent=1) + "\n"
@@ -117,10 +140,11 @@ def _read_once(file: Path, _: int) -> dict[str, Any]:
         stored = json.loads(file.read_bytes())
         refuse_newer(f"file {file.name} of trivial encoders", stored["format"], FORMAT)
         for scores in stored["scores"]:
-            numbers = [f1 for encoder in ENCODERS for f1 in scores["f1"][encoder].values()]
-            if not all(isinstance(f1, int | float) and 0 <= f1 <= 1 for f1 in numbers):
+            if not {"label_set", "rules", "ceilings", *ProbeRun._fields} <= set(scores):
                 raise damaged
-            if not {"label_set", "probe", "train_rows", "rules"} <= set(scores):
+            tables = [*(scores["scores"][encoder] for encoder in ENCODERS), *scores["scores"].values()]
+            numbers = [score for table in (*tables, scores["ceilings"]) for score in table.values()]
+            if not all(isinstance(score, int | float) and 0 <= score <= 1 for score in numbers):
                 raise damaged
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged from error
