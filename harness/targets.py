@@ -95,19 +95,20 @@ def values_of(
     return np.stack([make(rows) for _, make in _columns(game_name, label_set)], axis=1)
 
 
-def is_scored(*parts: Values) -> bool:
+def is_scored(*parts: Values, least: int = LEAST_ROWS) -> bool:
     """Return whether a target has enough rows and varies enough to be scored; see `SCORED`.
 
     Args:
         parts: Its values on the rows that the probe is fitted to, on those that select its strength, and on
             the test rows, float64 [n] each; NaN where it is absent.
+        least: The least number of rows; fewer than `LEAST_ROWS` in a dry run.
     """
-    return all(_varies(values) for values in parts)
+    return all(_varies(values, least) for values in parts)
 
 
-def _varies(values: Values) -> bool:
+def _varies(values: Values, least: int) -> bool:
     there = values[~np.isnan(values)]
-    if len(there) < max(LEAST_ROWS, LEAST_PRESENT * len(values)):
+    if len(there) < max(least, LEAST_PRESENT * len(values)):
         return False
     count = np.unique(there, return_counts=True)[1]
     return bool(count.max() <= (1 - LEAST_OTHER) * len(there))

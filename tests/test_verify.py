@@ -314,7 +314,7 @@ def test_known_trivial_scores_are_not_left_out(
 ) -> None:
     values = on_the_installed_dataset()
     names = load_manifest("pong").probed("anand2019")
-    known = store.Beside({encoder: dict.fromkeys(names, 0.5) for encoder in ENCODERS}, None)
+    known = store.Beside({encoder: dict.fromkeys(names, 0.5) for encoder in ENCODERS}, {}, None)
     monkeypatch.setattr(store, "look_up", lambda *_: known)
 
     def written(name: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from atariari_data.errors import UsageError
 from atariari_data.games import game
 from atariari_data.labels import labels as decode
 from builders.manifest import Manifest
@@ -22,7 +23,7 @@ from harness.probes.target import Kind, Target
 from harness.protocol import few_draws, training_rows
 from harness.results.predictions import Predicted
 from harness.splits import SplitRows
-from harness.targets import is_scored, targets_of, values_of
+from harness.targets import LEAST_ROWS, is_scored, targets_of, values_of
 
 PARTS: Final = ("train", "validation", "test")
 
@@ -175,6 +176,7 @@ def score(
 
     Raises:
         FeatureError: Features that are not finite.
+        UsageError: Nothing varies enough to be scored.
     """
     first, probe = runs[0], load_probe(runs[0].probe)
     labelled = data.labelled(probe.metric)
@@ -182,9 +184,15 @@ def score(
     tests = [split_of(run.scored_on, "test") for run in runs]
     everything = range(len(labelled.targets))
     scored = [
-        [t for t in everything if probe.metric == "f1" or _is_scored(labelled, t, train, validation, test)]
+        [t for t in everything if probe.metric == "f1" or _is_scored(data, t, train, validation, test)]
         for test in tests
     ]
+    for run, found in zip(runs, scored, strict=True):
+        if not found:
+            raise UsageError(
+                f"Nothing varies enough on {data.manifest.game} to be scored under {run}.",
+                cure="--limit with more rows" if data.dry else None,
+            )
     fitted = sorted(set().union(*scored))
     targets = [labelled.targets[t] for t in fitted]
     held = (
@@ -217,8 +225,9 @@ def score(
     ]
 
 
-def _is_scored(labelled: Labelled, t: int, *splits: str) -> bool:
-    return is_scored(*(labelled.values[split][:, t] for split in splits))
+def _is_scored(data: ProbeData, t: int, *splits: str) -> bool:
+    values = (data.quantities.values[split][:, t] for split in splits)
+    return is_scored(*values, least=2 if data.dry else LEAST_ROWS)
 
 
 def _chooses_alone(run: ProbeRun) -> bool:

@@ -1,0 +1,175 @@
+"""The readout probe in an evaluation: play, few, transfer and deep on the small recordings."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import harness
+from builders.manifest import load_manifest
+from harness.evaluation.ceilings import best_of_frames, ceilings_of
+from harness.evaluation.scoring import ProbeData, score
+from harness.metrics import Bootstrap, score_explained
+from harness.probes.probe import FEW, ProbeRun
+from harness.probes.target import Target
+from harness.protocol import DRAWS, few_draws
+from harness.results import predictions_file
+from harness.results.canonical import ResultError
+from harness.results.consistency import check
+from harness.results.result import Signed
+from harness.results.result_file import read, write
+from harness.results.verify import check_manifests
+from harness.splits import open_split
+from harness.targets import MOTION
+from tests.made_results import fields, put
+
+Frames = npt.NDArray[np.float32]
+
+PLAY, TRANSFER = ProbeRun("readout", "full"), ProbeRun("readout", "full", "play", "deep")
+FEW_ROWS, DEEP = ProbeRun("readout", FEW), ProbeRun("readout", "full", "deep", "deep")
+
+
+def coarse(frames: Frames) -> Frames:
+    """Every tenth pixel."""
+    return frames[:, 0, ::10, ::10].reshape(len(frames), -1)
+
+
+@pytest.fixture(scope="module")
+def result(built: str) -> harness.Result:
+    return harness.evaluate(coarse, games=["pong"], probes=["readout"], progress=False, cache_dir=built)
+
+
+def test_the_scores_stand_side_by_side_and_follow(result: harness.Result, tmp_path: Path) -> None:
+    signed = result.signed
+    assert [probe.run for probe in signed.probes] == [TRANSFER, PLAY, FEW_ROWS, DEEP]
+    assert [probe.run.title for probe in signed.probes] == ["transfer", "play", "few", "deep"]
+    assert set(signed.dataset.splits["pong"]) == {
+        *("train", "validation", "test"),
+        *("deep_train", "deep_validation", "deep_test"),
+    }
+    check(signed)
+    assert check_manifests(signed)
+    path = write(result, tmp_path / "a.json")
+    again = predictions_file.read(predictions_file.file_beside(path), read(path).signed)
+    game = signed.games["pong"]
+    assert [scores.fits for scores in game.scores] == [1, 1, DRAWS, 1]
+    for scores in game.scores:
+        predicted = again["pong"][scores.run]
+        bootstrap = Bootstrap.over(predicted.episode)
+        for v, variable in enumerate(scores.variables):
+            found = predicted.score(v, "explained", variable.target, bootstrap)
+            assert variable.score == pytest.approx(found.score, abs=6e-5)
+            assert variable.constant == 0
+
+
+def test_motion_is_shown_but_is_not_part_of_a_mean() -> None:
+    values = fields(games=("pong",), suite=("pong",))
+    rows = values["games"]["pong"]["scores"][0]["variables"]
+    before = Signed.build(**copy.deepcopy(values)).games["pong"].scores[0].means
+    rows.append({**rows[0], "name": "ball_x_motion", "categories": [MOTION]})
+    built = Signed.build(**values)
+    means = built.games["pong"].scores[0].means
+    shown = {mean.category: mean.score for mean in means.categories}
+    assert shown.pop(MOTION) == pytest.approx(rows[0]["score"], abs=1e-4)
+    assert shown == {mean.category: mean.score for mean in before.categories}
+    assert means.score == before.score == built.suite[0].means.score
+
+
+def test_a_transfer_to_the_same_rows_is_play(built: str) -> None:
+    manifest = load_manifest("pong")
+    rows = {split: open_split("pong", split, cache_dir=built) for split in ("train", "validation", "test")}
+    rows["deep_test"] = rows["test"]
+    generator = np.random.default_rng(0)
+    features = {}
+    for split, part in rows.items():
+        noise = generator.standard_normal((len(part), 4), np.float32)
+        features[split] = np.concatenate([part.ram[:, :64].astype(np.float32), noise], axis=1)
+    features["deep_test"] = features["test"]
+    data = ProbeData(manifest, "v1", rows, features, "cpu", dry=False)
+    (transfer, _), (play, _) = score(data, [TRANSFER, PLAY], lambda _: None)
+    assert transfer.variables == play.variables
+    assert max(v.score for v in play.variables) > 0.5
+
+
+def test_draws_of_few_rows_are_frozen() -> None:
+    draws = few_draws("pong", "play", 33_940)
+    assert len(draws) == DRAWS
+    assert {len(set(draw.tolist())) for draw in draws} == {FEW}
+    assert draws[0][:3].tolist() == [467, 604, 759]
+    assert len({draw.tobytes() for draw in draws}) == DRAWS
+    assert [len(draw) for draw in few_draws("pong", "play", 40)] == [40] * DRAWS
+
+
+def test_a_score_is_the_share_of_what_a_constant_leaves_unknown() -> None:
+    truth = np.array([0.0, 10, 20, np.nan, 30])
+    bootstrap = Bootstrap.over(np.array([0, 0, 1, 1, 1]))
+    halfway = np.array([[7.5, 12.5, 17.5, 0, 22.5]])
+    found = score_explained(truth, halfway, np.array([15.0]), bootstrap)
+    assert found.raw == pytest.approx(0.75)
+    assert (found.error, found.constant_error) == (5, 10)
+    worse = score_explained(truth, -halfway, np.array([15.0]), bootstrap)
+    assert worse.raw < 0
+    assert worse.score == 0
+    both = score_explained(truth, np.concatenate([halfway, -halfway]), np.array([15.0, 15]), bootstrap)
+    assert both.score == pytest.approx((found.score + 0) / 2)
+    unseen = score_explained(truth, np.full((1, 5), np.nan), np.array([np.nan]), bootstrap)
+    assert unseen.score == 0
+    flags = score_explained(
+        np.array([0, 1, 1, 1.0]),
+        np.array([[0, 1, 1, 0.0]]),
+        np.ones(1),
+        Bootstrap.over(np.arange(4)),
+        nominal=True,
+    )
+    assert (flags.raw, flags.accuracy, flags.constant_accuracy) == (0, 0.75, 0.75)
+    around = score_explained(
+        np.array([15.0, 1]), np.array([[0, 0.0]]), np.zeros(1), bootstrap_of_two(), period=16
+    )
+    assert around.error == 1
+
+
+def test_the_ceiling_is_the_best_answer_for_each_frame(result: harness.Result, built: str) -> None:
+    truth = np.array([1.0, 3, 5, np.nan, 7])
+    frames = np.array([0, 0, 1, 1, 2])
+    assert best_of_frames(truth, frames, Target("x", "ordered"))[[0, 1, 2, 4]].tolist() == [2, 2, 5, 7]
+    ceilings = ceilings_of(result, "pong", built)
+    assert set(ceilings) == {TRANSFER, PLAY, FEW_ROWS, DEEP}
+    for run, found in ceilings.items():
+        scores = next(s for s in result.signed.games["pong"].scores if s.run == run)
+        for variable in scores.variables:
+            assert variable.score <= found[variable.name] + 1e-3
+            assert 0.5 < found[variable.name] <= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "match"),
+    [
+        ("score", 0.9999, "score is not raw|interval does not contain"),
+        ("constant", 0.1, "a constant is not 0"),
+        ("error", -1, "error is null or negative"),
+        ("n", 10**6, "n is not the number of test rows"),
+        ("kind", "circular", "only what is circular has a period"),
+        ("strength_log10", 0.5, "not on the grid"),
+        ("gradient_log10", 1, "not on the grid"),
+    ],
+)
+def test_numbers_of_a_readout_must_follow(result: harness.Result, path: str, value: Any, match: str) -> None:
+    plain = json.loads(json.dumps(result.signed.plain))
+    put(plain, f"games__pong__scores__1__variables__0__{path}", value)
+    with pytest.raises(ResultError, match=match):
+        check(Signed.model_validate(plain))
+
+
+def test_a_game_without_deep_states_has_no_transfer(built: str) -> None:
+    found = harness.evaluate(
+        coarse, games=["breakout"], probes=["readout"], limit=150, progress=False, cache_dir=built
+    ).signed
+    assert [probe.run for probe in found.probes] == [PLAY, FEW_ROWS]
+    assert not found.ranked
+    check(found)
