@@ -89,7 +89,7 @@ def test_stored_scores_are_those_of_the_encoders_by_name(
 ) -> None:
     monkeypatch.setattr(store, "FOLDER", made)
     for name, label_set in zip(ENCODERS, ("v1", "anand2019"), strict=True):
-        key = name.replace("-", "_") + "_f1"
+        key = name.replace("-", "_")
         options = {"label_set": label_set, "train_sizes": ["all"], "cache_dir": built, "progress": False}
         result = harness.evaluate(name, games=["pong"], use_cache=False, **options)  # type: ignore[arg-type]
         assert result.signed.encoder.feature_size == COMPONENTS

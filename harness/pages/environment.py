@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from atariari_data.errors import DataError
 from harness.pages.words import CATEGORY_TITLES, game_title, probe_meaning, probe_title, score, size
+from harness.results.means import APART
 
 
 def environment(package: str, *, styles: tuple[str, ...] = (), script: str | None = None) -> Environment:
@@ -36,7 +37,7 @@ def environment(package: str, *, styles: tuple[str, ...] = (), script: str | Non
         "script": None if code is None else Markup(code),  # noqa: S704
         "policy": f"default-src 'none'; img-src 'self' data:; style-src '{_hash(style)}'; "
         f"script-src {scripts}; base-uri 'none'; form-action 'none'",
-        "categories": CATEGORY_TITLES,
+        "categories": {name: title for name, title in CATEGORY_TITLES.items() if name not in APART},
         "game_title": game_title,
         "probe_title": probe_title,
         "probe_meaning": probe_meaning,
