@@ -15,6 +15,7 @@ import harness
 from builders.manifest import load_manifest
 from harness.evaluation.ceilings import best_of_frames, ceilings_of
 from harness.evaluation.scoring import ProbeData, score
+from harness.evaluation.trivial import make
 from harness.metrics import Bootstrap, score_explained
 from harness.probes.probe import FEW, ProbeRun
 from harness.probes.target import Target
@@ -27,6 +28,7 @@ from harness.results.result_file import read, write
 from harness.results.verify import check_manifests
 from harness.splits import open_split
 from harness.targets import MOTION
+from harness.trivial import store
 from tests.made_results import fields, put
 
 Frames = npt.NDArray[np.float32]
@@ -144,6 +146,25 @@ def test_the_ceiling_is_the_best_answer_for_each_frame(result: harness.Result, b
         for variable in scores.variables:
             assert (variable.score or 0) <= found[variable.name] + 1e-3
             assert 0.5 < found[variable.name] <= 1
+
+
+def test_floors_and_ceilings_are_made_once_and_stand_beside_every_score(
+    tmp_path: Path, built: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = make(["pong"], tmp_path, probes=["readout"], cache_dir=built, progress=False)
+    stored = json.loads(file.read_text(encoding="ascii"))["scores"]
+    assert {tuple(item["scores"]) for item in stored} == {("pixels-pca", "random-projection", "random-cnn")}
+    monkeypatch.setattr(store, "FOLDER", tmp_path)
+    found = harness.evaluate(coarse, games=["pong"], probes=["readout"], progress=False, cache_dir=built)
+    check(found.signed)
+    assert check_manifests(found.signed)
+    for scores in found.signed.games["pong"].scores:
+        assert scores.trivial_reason is None
+        for variable in scores.variables:
+            floors = (variable.pixels_pca, variable.random_projection, variable.random_cnn, 0.0)
+            assert variable.trivial == max(floor for floor in floors if floor is not None)
+            assert variable.ceiling is not None
+            assert (variable.score or 0) <= variable.ceiling + 1e-3
 
 
 @pytest.mark.parametrize(
