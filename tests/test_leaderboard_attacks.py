@@ -20,7 +20,7 @@ from harness.leaderboard import board as board_module
 from harness.leaderboard import notices, site
 from harness.leaderboard.board import KeyList, parse_signers, path_of, read_board
 from harness.leaderboard.create import create
-from harness.leaderboard.entry import NO_CELL, Head, f1_of
+from harness.leaderboard.entry import NO_CELL, Head, score_of
 from harness.leaderboard.gate import Verdict, verify
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
@@ -826,7 +826,7 @@ def test_two_seeds_of_one_method_are_not_nearly_the_same() -> None:
     games = sorted(set(heads[0].games) & set(heads[1].games))
     one, two = (np.concatenate([head.games[game].cells for game in games]) for head in heads)
     both = (one != NO_CELL) & (two != NO_CELL)
-    close = np.abs(f1_of(one[both]) - f1_of(two[both])) <= notices._CLOSE
+    close = np.abs(score_of(one[both]) - score_of(two[both])) <= notices._CLOSE
     assert both.sum() >= notices._FEWEST_CLOSE
     assert close.mean() < 0.75 * notices._SHARE_CLOSE
 

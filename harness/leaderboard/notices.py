@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from harness.leaderboard.board import KeyList
-from harness.leaderboard.entry import NO_CELL, Entry, score_of, latest
+from harness.leaderboard.entry import NO_CELL, Entry, latest, score_of
 from harness.leaderboard.together import come_back, row_of
 from harness.results.result import Signed
 
