@@ -796,18 +796,19 @@ def test_findings_are_of_the_change_alone(board: TestBoard) -> None:
 
 
 def nudged(board: TestBoard, by: float) -> Result:
-    """Return Alice's result under Bob's name, with F1 of every variable changed a little."""
+    """Return Alice's result under Bob's name, with the score of every variable changed a little."""
     theirs = read(board.folder / path_of(board.result(1).signed)).signed.plain["games"]
 
     def edit(values: Plain) -> None:
         for name, game in values["games"].items():
             columns = theirs[name]["scores"][0]["variables"]
             for number, row in enumerate(game["scores"][0]["variables"]):
-                row.update({key: columns[key][number] for key in ("f1", "accuracy", "mae", "f1_interval")})
-                accuracy, (low, high) = row["accuracy"], row["f1_interval"]
+                keys = ("score", "raw", "accuracy", "error", "interval")
+                row.update({key: columns[key][number] for key in keys})
+                accuracy, (low, high) = row["accuracy"], row["interval"]
                 lowest, highest = 2 * accuracy**2 / (1 + accuracy), 2 * accuracy / (1 + accuracy)
-                other = row["f1"] + by if row["f1"] + by < min(highest, high) else row["f1"] - by
-                row["f1"] = round(max(other, lowest, low), 4)
+                other = row["score"] + by if row["score"] + by < min(highest, high) else row["score"] - by
+                row["score"] = row["raw"] = round(max(other, lowest, low), 4)
 
     return edited(board, 9, BOB, edit, encoder="Mine")
 

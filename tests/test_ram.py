@@ -119,7 +119,7 @@ def test_a_leaderboard_shows_it_apart_and_ranks_without_it(tmp_path: Path, git_i
     [
         ({"ranked": True, "unranked_reason": None}, "The RAM is an upper bound"),
         (
-            {"unranked_reason": f"dry run: 500 rows of each split; {IS_BOUND}"},
+            {"unranked_reason": f"dry run: 500 rows of each split; {IS_BOUND}", "dry_run_rows": 500},
             "n is not the number of test rows",
         ),
         (

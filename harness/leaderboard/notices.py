@@ -64,8 +64,8 @@ def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str
             close = int((np.abs(score_of(one[both]) - score_of(two[both])) <= _CLOSE).sum())
             if close >= max(_FEWEST_CLOSE, _SHARE_CLOSE * both.sum()):
                 yield (
-                    f"{entry.path} has nearly the scores of {other.path}: the score of {close} of {both.sum()} "
-                    f"variables is within {_CLOSE / 10_000}"
+                    f"{entry.path} has nearly the scores of {other.path}: {close} of {both.sum()} variables "
+                    f"are within {_CLOSE / 10_000}"
                 )
 
 
