@@ -14,6 +14,7 @@ from harness.probes.probe import ProbeRun, Tolerance
 from harness.probes.registry import load_probe
 from harness.protocol import choose_runs, protocol_digest
 from harness.results.consistency import check
+from harness.results.frame import rows_of
 from harness.results.result import ProbeScores, Result, Signed
 
 _HALF = ("float16", "bfloat16")
@@ -146,11 +147,7 @@ def _same(what: str, theirs: object, ours: object, field: str, *, decides: bool 
 
 def _train_rows(signed: Signed, game: str, run: ProbeRun) -> int:
     """Return how many rows a probe was fitted to."""
-    rows = signed.dataset.splits[game]["train"].rows
-    if signed.dry_run_rows is not None:
-        rows = min(rows, signed.dry_run_rows)
-    size = {"full": rows, "1k": 1000}.get(str(run.train_rows), run.train_rows)
-    return min(rows, int(size))
+    return min(rows_of(signed, game, run), rows_of(signed, game, run._replace(train_rows="full")))
 
 
 def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Tolerance) -> Iterator[Compared]:
