@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from harness.leaderboard import board as board_module
 from harness.leaderboard import notices, site
 from harness.leaderboard.board import KeyList, parse_signers, path_of, read_board
 from harness.leaderboard.create import create
-from harness.leaderboard.entry import NO_CELL, Head, score_of
+from harness.leaderboard.entry import NO_CELL, Entry, GameHead, Head, score_of
 from harness.leaderboard.gate import Verdict, verify
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
 from harness.leaderboard.submit import submit
+from harness.leaderboard.together import check_together
 from harness.results.result import NAMESPACE, Result, Signed
 from harness.results.result_file import read, write
 from harness.results.sign import sign_result
@@ -428,6 +430,37 @@ def test_half_copied_numbers(board: TestBoard) -> None:
 
     board.place(edited(board, 9, BOB, edit))
     refused(board.verify("main"), "has the same scores, to the last place")
+
+
+QUANTITIES = ("player_x", "player_y", "lives", "door_bit_0", "enemy_present", "player_x_motion")
+
+
+@pytest.mark.parametrize(
+    ("variables", "copied"),
+    [
+        (QUANTITIES, True),
+        (QUANTITIES[::-1], True),  # compared by name, wherever they stand
+        (("room", *QUANTITIES), True),  # with one that the other does not have
+        (tuple(f"other_{name}" for name in QUANTITIES), False),
+    ],
+)
+def test_copies_are_told_by_the_variables_that_both_have(
+    board: TestBoard, variables: tuple[str, ...], copied: bool
+) -> None:
+    """What a probe scores need not be the protocol's probed variables, nor the same in every result."""
+    number = {name.removeprefix("other_"): 1000 + at for at, name in enumerate(("room", *QUANTITIES))}
+
+    def entry(order: int, person: str, variables: tuple[str, ...]) -> Entry:
+        cells = np.array([number[name.removeprefix("other_")] for name in variables], np.int32)
+        head = Head.of(board.result(order, person).signed)
+        games = {"breakout": GameHead((), (), (), cells[:0]), "pong": GameHead((), (), variables, cells)}
+        return Entry(f"{order}.json", person, replace(head, games=games), protocol(), (), (order, 1))
+
+    entries = [entry(1, ALICE, QUANTITIES), entry(2, BOB, variables)]
+    found = [str(error) for _, error in check_together(entries)]
+    assert [("has the same scores" in error and "in 6 variables" in error) for error in found] == [
+        True
+    ] * copied
 
 
 def test_one_encoder_has_one_name(board: TestBoard) -> None:

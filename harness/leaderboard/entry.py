@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from sys import intern
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -45,23 +46,26 @@ class GameHead:
         means: Means under each probe.
         outputs: Digests of the features and of the first probe's predictions; none where all cells are
             `NO_CELL`, as for encoders that have collapsed, which are alike.
+        variables: Names of the variables of the first probe.
         cells: int32 [v], score and accuracy (or error) of each variable under the first probe as one number;
             `NO_CELL` where different encoders can have the same by chance, at the majority or the ceiling.
     """
 
     means: tuple[Means, ...]
     outputs: tuple[str, ...]
+    variables: tuple[str, ...]
     cells: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, game: GameScores) -> GameHead:
         """Take it from a game of a result."""
-        columns = ("score", "accuracy", "error", "constant", "ceiling")
-        rows = zip(*game.scores[0].variables.take(columns), strict=True)
+        columns = game.scores[0].variables.take(("score", "accuracy", "error", "constant", "ceiling"))
+        rows = zip(*columns, strict=True)
         cells = np.array([_cell(*row) for row in rows], np.int32)
         outputs = (game.embeddings, game.scores[0].predictions)
         means = tuple(scores.means for scores in game.scores)
-        return cls(means, outputs if (cells != NO_CELL).any() else (), cells)
+        names = tuple(map(intern, game.scores[0].variables.columns["name"]))
+        return cls(means, outputs if (cells != NO_CELL).any() else (), names, cells)
 
 
 def _cell(

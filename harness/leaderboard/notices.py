@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.leaderboard.board import KeyList
 from harness.leaderboard.entry import NO_CELL, Entry, latest, score_of
-from harness.leaderboard.together import come_back, row_of
+from harness.leaderboard.together import come_back, table_of
 from harness.results.result import Signed
 
 _LARGEST_STACK = 16
@@ -53,13 +53,12 @@ def replacements(entries: Iterable[Entry], added: Iterable[str]) -> Iterator[str
 
 def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str]:
     """Yield which new results have nearly the scores of somebody else's, as two honest runs do not."""
-    rows = {e.path: row_of(e) for e in entries if e.head.fresh_seed is None}
-    public = [entry for entry in entries if entry.path in rows]
+    public = [entry for entry in entries if entry.head.fresh_seed is None]
     for entry in (e for e in public if e.path in added):
         for other in public:
             if other.submitter == entry.submitter or other.protocol is not entry.protocol:
                 continue
-            one, two = rows[entry.path], rows[other.path]
+            one, two = table_of([entry, other])[0]
             both = (one != NO_CELL) & (two != NO_CELL)
             close = int((np.abs(score_of(one[both]) - score_of(two[both])) <= _CLOSE).sum())
             if close >= max(_FEWEST_CLOSE, _SHARE_CLOSE * both.sum()):

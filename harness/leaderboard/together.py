@@ -125,9 +125,7 @@ def _scores(entries: Sequence[Entry], *, anyone: bool = False) -> Iterator[Probl
     for entry in entries:
         groups[entry.protocol.digest].append(entry)
     for group in groups.values():
-        games = group[0].protocol.games
-        starts = np.cumsum([0, *(len(game.variables) for game in games.values())])[:-1]
-        table = np.stack([row_of(entry) for entry in group])
+        table, starts = table_of(group)
         for at, entry in enumerate(group):
             informative = table[at] != NO_CELL
             equal = (table[:at] == table[at]) & informative
@@ -147,15 +145,28 @@ def _scores(entries: Sequence[Entry], *, anyone: bool = False) -> Iterator[Probl
                     break
 
 
-def row_of(entry: Entry) -> npt.NDArray[np.int32]:
-    """Return the cells of all games of a result's protocol, int32 [v]; `NO_CELL` for games that it lacks."""
-    found = entry.head.games
-    return np.concatenate(
-        [
-            found[name].cells if name in found else np.full(len(game.variables), NO_CELL, np.int32)
-            for name, game in entry.protocol.games.items()
-        ]
-    )
+def table_of(entries: Sequence[Entry]) -> tuple[npt.NDArray[np.int32], list[int]]:
+    """Return the cells of results beside each other, variable by variable.
+
+    What a game is scored on depends on the probe and on its rows, so the columns are the variables that are
+    in any of the results, wherever they stand in each.
+
+    Args:
+        entries: Results under one protocol.
+
+    Returns:
+        Cells, int32 [n, v], with `NO_CELL` for what a result does not have; and the first column of each game.
+    """
+    names: dict[str, dict[str, None]] = defaultdict(dict)
+    for entry in entries:
+        for name, game in entry.head.games.items():
+            names[name].update(dict.fromkeys(game.variables))
+    columns = {key: at for at, key in enumerate((g, v) for g, found in names.items() for v in found)}
+    table = np.full((len(entries), len(columns)), NO_CELL, np.int32)
+    for row, entry in zip(table, entries, strict=True):
+        for name, game in entry.head.games.items():
+            row[[columns[name, variable] for variable in game.variables]] = game.cells
+    return table, [columns[name, next(iter(found))] for name, found in names.items() if found]
 
 
 def _fresh(entries: Sequence[Entry], gone: Container[str]) -> Iterator[Problem]:
