@@ -155,7 +155,7 @@ def table_of(entries: Sequence[Entry]) -> tuple[npt.NDArray[np.int32], list[int]
         entries: Results under one protocol.
 
     Returns:
-        Cells, int32 [n, v], with `NO_CELL` for what a result does not have; and the first column of each game.
+        Cells, int32 [n, v], with `NO_CELL` for what a result lacks; and the first column of each game.
     """
     names: dict[str, dict[str, None]] = defaultdict(dict)
     for entry in entries:
