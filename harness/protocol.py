@@ -29,6 +29,8 @@ from harness.probes.registry import PROBES, load_probe
 from harness.targets import SCORED, targets_of
 
 PROTOCOL: Final = "v1"
+DATASET: Final = PLAY_VERSION
+"""Version of the dataset whose rows the protocol is about."""
 MOST_RUNS: Final = 16
 """The largest number of runs in a result."""
 
@@ -60,7 +62,7 @@ def protocol_digest(label_set: str) -> str:
     """Return a digest of the rules. Results are comparable if they have the same one."""
     rules = {
         "protocol": PROTOCOL,
-        "dataset": PLAY_VERSION,
+        "dataset": DATASET,
         "label_set": label_set,
         "probes": [(probe, sorted(load_probe(probe).settings.items())) for probe in PROBES],
         "ranked": [tuple(run) for run in RANKED],

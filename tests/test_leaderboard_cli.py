@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from builders.manifest import PLAY_VERSION, load_manifest
+from builders.manifest import load_manifest
 from harness.cli.main import cli
-from harness.protocol import protocol_digest
+from harness.protocol import DATASET, protocol_digest
 from harness.results.result import Signed
 from harness.results.result_file import write
 from tests.boards import BOARD, TestBoard
@@ -24,7 +24,7 @@ def real_result(board: TestBoard, person: str) -> Signed:
     values = fields(
         1, games=("pong",), suite=("breakout", "pong"), n=splits["test"].rows, principal=person, encoder="CNN"
     )
-    values["dataset"] |= {"version": PLAY_VERSION, "label_set": "v1"}
+    values["dataset"] |= {"version": DATASET, "label_set": "v1"}
     values["dataset"]["splits"]["pong"] = {
         name: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for name, split in splits.items()
     }

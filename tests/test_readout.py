@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,6 +104,45 @@ def test_equals_scikit_learn_on_the_rows_that_have_the_target(rows: int, d: int)
         ours = predict_ridge([fit], test)[0][there, 0]
         assert r2_score(right[there], ours) == pytest.approx(r2_score(right[there], theirs), abs=1e-8)
         assert 0.2 < r2_score(right[there], ours) < 1
+
+
+WIDE = """
+import resource
+import sys
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+from harness.probes.readout import fit_readout
+from harness.probes.target import Target
+
+torch.set_num_threads(1)
+generator = np.random.default_rng(0)
+n, d = 100, 16_384
+hidden = generator.standard_normal(3 * n)
+features = (0.2 * hidden[:, None] + generator.standard_normal((3 * n, d))).astype(np.float32)
+values = np.stack([10 * hidden, hidden > 0], axis=1)
+train, held, test = (slice(start, start + n) for start in (0, n, 2 * n))
+targets = (Target("position", "ordered"), Target("flag", "nominal"))
+validation = (features[held], values[held]) if sys.argv[1] == "validation" else None
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+fits = fit_readout(features[train], values[train], [features[test]], targets, validation=validation)
+print((peak() - before) // 1024)
+variance = features[train].var(axis=0, dtype=np.float64).sum()
+reference = Ridge(alpha=n * variance * fits[0].strength).fit(features[train].astype(float), values[train, 0])
+apart = fits[0].predictions[0] - reference.predict(features[test].astype(float))
+print(np.abs(apart).max(), (fits[1].predictions[0] == values[test, 1]).mean())
+"""
+
+
+@pytest.mark.parametrize("chosen_by", ["validation", "training"])
+def test_16_384_features_of_100_rows_need_little_memory(chosen_by: str) -> None:
+    """The matrix of the features' products alone would take 2 GB; that of the rows is used."""
+    done = subprocess.run([sys.executable, "-c", WIDE, chosen_by], check=True, capture_output=True, text=True)
+    megabytes, apart, right = map(float, done.stdout.split())
+    assert megabytes < 200  # 30 were measured
+    assert apart < 1e-5
+    assert right > 0.9
 
 
 @pytest.mark.parametrize("d", [8, 24, 300])

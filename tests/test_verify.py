@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from atariari_data.errors import AtariariError
-from builders.manifest import PLAY_VERSION, load_manifest
+from builders.manifest import load_manifest
 from harness.cli import output
 from harness.cli.main import cli
+from harness.protocol import DATASET
 from harness.results.canonical import ResultError, whole_as_integers
 from harness.results.consistency import check
 from harness.results.result import Result, Signed
@@ -261,7 +262,7 @@ def on_the_installed_dataset() -> dict[str, Any]:
     manifest = load_manifest("pong")
     splits = manifest.configs["pong"].splits
     values = fields(1, games=("pong",), suite=("breakout", "pong"), n=splits["test"].rows)
-    values["dataset"]["version"] = PLAY_VERSION
+    values["dataset"]["version"] = DATASET
     values["dataset"]["splits"]["pong"] = {
         name: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for name, split in splits.items()
     }

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from atariari_data.checks import count, positive
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
-from builders.manifest import PLAY_VERSION, Manifest, load_manifest
+from builders.manifest import Manifest, load_manifest
 from harness.adapters import by_game, trained_on
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
@@ -32,6 +32,7 @@ from harness.isolation.process import TIMEOUT, Guards, Limits
 from harness.probes.probe import STATES, TrainRows
 from harness.probes.registry import load_probe
 from harness.protocol import (
+    DATASET,
     PROTOCOL,
     check_sizes,
     choose_games,
@@ -270,7 +271,7 @@ def _signed(done: _Done, options: Options) -> Signed:
         elapsed_seconds=round(done.elapsed, 1),
         protocol=Protocol(name=PROTOCOL, digest=protocol_digest(options.label_set)),
         dataset=Dataset(
-            version=PLAY_VERSION,
+            version=DATASET,
             label_set=options.label_set,
             suite=list(suite(options.label_set)),
             fresh_seed=fresh_seed,

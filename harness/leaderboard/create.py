@@ -188,10 +188,11 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
-    from builders.manifest import PLAY_VERSION, load_manifest
+    from builders.manifest import load_manifest
     from harness.evaluation.scoring import split_of
     from harness.probes.registry import PROBES, load_probe
     from harness.protocol import (
+        DATASET,
         PROTOCOL,
         RANKED,
         SHOWN,
@@ -243,7 +244,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "name": PROTOCOL if label_set == DEFAULT_LABEL_SET else f"{PROTOCOL}-{label_set}",
         "digest": protocol_digest(label_set),
         "accepted_until": None,
-        "dataset_version": PLAY_VERSION,
+        "dataset_version": DATASET,
         "label_set": label_set,
         "probes": [_choice(run) for run in RANKED],
         "shown": [_choice(run) for run in SHOWN],

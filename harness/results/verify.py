@@ -169,10 +169,11 @@ def check_manifests(signed: Signed) -> bool:
     Raises:
         ResultError: Rows, digests or variables differ from those of the dataset.
     """
-    from builders.manifest import DEEP, PLAY_VERSION, load_manifest, recorded_configs, recorded_games
+    from builders.manifest import DEEP, load_manifest, recorded_configs, recorded_games
+    from harness.protocol import DATASET
 
     dataset = signed.dataset
-    if dataset.version != PLAY_VERSION:
+    if dataset.version != DATASET:
         return False
     _check_protocol(signed)
     for name, game in signed.games.items():
