@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,18 +38,49 @@ def object_digest(thing: Any) -> tuple[str, str]:
     """Return the SHA-256 (hex) of an object's source, and what was digested: ``source`` or ``name``.
 
     For a function or class this is its source, for any other object the source of its class; for a torch
-    module also its ``repr``, which shows its parts. If Python has no source (typed in a prompt, compiled), it
-    is the qualified name.
+    module also its ``repr``, which shows its parts. Comments, docstrings and formatting do not count; see
+    `code_of`. If Python has no source (typed in a prompt, compiled), it is the qualified name.
     """
     target = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
     try:
-        text, kind = inspect.getsource(target), "source"
+        text, kind = code_of(inspect.getsource(target)), "source"
     except (OSError, TypeError):
         owner = type(thing) if not hasattr(target, "__qualname__") else target
         text, kind = f"{owner.__module__}.{owner.__qualname__}", "name"
     if hasattr(thing, "state_dict"):
         text += "\n" + repr(thing)
     return hashlib.sha256(text.encode()).hexdigest(), kind
+
+
+def code_of(source: str) -> str:
+    """Return what a piece of Python does, without comments, docstrings and formatting.
+
+    This is its syntax tree as text: nested lists of a node's type and its fields. Fields that are empty are
+    left out, so that a field which a later version of Python adds changes nothing. Statements that are only a
+    string are left out, too. A source that cannot be parsed alone, such as a lambda in the middle of an
+    expression, is returned as it is.
+    """
+    try:
+        return _as_text(ast.parse(textwrap.dedent(source)))
+    except SyntaxError:
+        return source
+
+
+def _as_text(node: object) -> str:
+    if isinstance(node, ast.AST):
+        fields = ((name, _as_text(value)) for name, value in ast.iter_fields(node))
+        return f"{type(node).__name__}({', '.join(f'{name}={text}' for name, text in fields if text)})"
+    if isinstance(node, list):
+        return ", ".join(f"[{_as_text(item)}]" for item in node if not _is_only_a_string(item))
+    return "" if node is None else f"{type(node).__name__} {node!r}"
+
+
+def _is_only_a_string(node: object) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def weights_digest(arrays: Mapping[str, Any]) -> str | None:

@@ -125,7 +125,8 @@ class Encoder(Model):
     source: Digest
     """Digest of the encoder's source file or exported program."""
     source_kind: Literal["file", "files", "source", "name"]
-    """What `source` covers: a file, a file and its siblings, the source of an object, or only a name."""
+    """What `source` covers: a file, a file and its siblings, the code of an object without comments and
+    docstrings, or only a name."""
     weights: Digest | None
     """Digest of its parameters; null if it has none."""
     feature_size: Annotated[int, Field(ge=1, le=10_000_000)]
