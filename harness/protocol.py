@@ -13,8 +13,8 @@ from blake3 import blake3
 from atariari_data.errors import UnknownNameError, UsageError
 from atariari_data.games import game
 from builders.manifest import (
+    DATASET_VERSION,
     DEEP,
-    PLAY_VERSION,
     Manifest,
     Split,
     load_manifest,
@@ -26,18 +26,26 @@ from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.probes.probe import FEW, ProbeRun, States, TrainRows
 from harness.probes.registry import PROBES, load_probe
-from harness.targets import SCORED, targets_of
+from harness.targets import SCORED, rules_of
 
-PROTOCOL: Final = "v1"
-DATASET: Final = PLAY_VERSION
+PROTOCOL: Final = "v2"
+DATASET: Final = DATASET_VERSION
 """Version of the dataset whose rows the protocol is about."""
 MOST_RUNS: Final = 16
 """The largest number of runs in a result."""
 
-RANKED: Final = load_probe("linear").runs
-"""What every ranked result contains. The first one decides the ranking."""
+RANKED: Final = (
+    ProbeRun("readout", "full", "play", "deep"),
+    ProbeRun("readout", "full"),
+    ProbeRun("readout", FEW),
+)
+"""What every ranked result contains: transfer, play and few. The first one decides the ranking."""
 
-SHOWN: Final = load_probe("anand2019").runs
+SHOWN: Final = (
+    ProbeRun("readout", "full", "deep", "deep"),
+    *load_probe("linear").runs,
+    *load_probe("anand2019").runs,
+)
 """What a leaderboard also shows, for results that contain it."""
 
 DRAWS: Final = 10
@@ -69,7 +77,7 @@ def protocol_digest(label_set: str) -> str:
         "row_order": _ROW_ORDER,
         "draws": (DRAWS, FEW, _DRAW_ORDER),
         "scored": SCORED,
-        "targets": [targets_of(name, label_set) for name in suite(label_set)],
+        "targets": [rules_of(name, label_set) for name in suite(label_set)],
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
         "games": [load_manifest(name).rules(label_set) for name in suite(label_set)],
         "deep": [
@@ -116,7 +124,7 @@ def choose_runs(
     """Return the probes and training sizes to fit, in the order of the registry and largest size first.
 
     Args:
-        probes: ``linear``, ``readout``, ``anand2019``; what ranks, if none is named.
+        probes: ``readout``, ``linear``, ``anand2019``; what ranks, if none is named.
         train_sizes: ``full`` (or ``all``), ``1k`` (or 1000, which are the same frozen rows) and other
             numbers, of random play. Not given, it is what the probe does by default. What is there twice
             counts once.

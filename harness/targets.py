@@ -11,7 +11,7 @@ All are unknown (NaN) on the rows on which their thing is not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -68,6 +68,13 @@ Make = Callable[[Rows], Values]
 def targets_of(game_name: str, label_set: str) -> tuple[Target, ...]:
     """Return everything that can be read out of a game, in the order of the annotations, motions last."""
     return tuple(target for target, _ in _columns(game_name, label_set))
+
+
+def rules_of(game_name: str, label_set: str) -> tuple[object, ...]:
+    """Return what decides the values of `targets_of`: these, and the annotations without their words."""
+    variables = game(game_name).variables(label_set)
+    silent = [replace(v, description="", source="", values=(0, 255)) for v in variables]
+    return targets_of(game_name, label_set), silent, MOST_MOTION
 
 
 def values_of(

@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 import harness
 from atariari_data.errors import UsageError
 from harness import metrics
-from harness.protocol import RANKED
+from harness.probes.probe import ProbeRun
 from harness.results.comparison import Compared, Comparison
 from harness.results.predictions_file import PredictionsError
 from harness.results.result_file import write
@@ -37,7 +37,7 @@ def blind(frames: Frames) -> Frames:
 @pytest.fixture(scope="module")
 def run(built: str) -> Evaluate:
     def evaluate(encoder: Any, **options: Any) -> harness.Result:
-        options = {"games": ["pong"], "progress": False, "cache_dir": built, **options}
+        options = {"games": ["pong"], "probes": ["linear"], "progress": False, "cache_dir": built, **options}
         return harness.evaluate(encoder, **options)
 
     return evaluate
@@ -65,7 +65,7 @@ def test_differences_are_those_of_the_two_scores(found: Comparison, run: Evaluat
     a, b = run(coarse), run(blind)
     assert a.predictions
     assert b.predictions
-    one, other = (side.predictions["pong"][RANKED[0]] for side in (a, b) if side.predictions)
+    one, other = (side.predictions["pong"][ProbeRun("linear", "full")] for side in (a, b) if side.predictions)
     bootstrap = metrics.Bootstrap.over(one.episode)
     for v, name in enumerate(one.names):
         row = _row(found, "variable", name)

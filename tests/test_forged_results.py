@@ -218,7 +218,7 @@ FLAWLESS = {
     [
         ({SCORES: rows(lambda v: [row.update(PERFECT) for row in v])}, "wrong error"),
         (
-            {SCORES: rows(lambda v: [row.update({**PERFECT, "accuracy": 1}) for row in v])},
+            {SCORES: rows(lambda v: [row.update({**PERFECT, "accuracy": 1, "error": 0}) for row in v])},
             "interval is null",
         ),
         (

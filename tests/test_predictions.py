@@ -33,7 +33,9 @@ def coarse(frames: Frames) -> Frames:
 
 @pytest.fixture(scope="module")
 def result(built: str) -> harness.Result:
-    return harness.evaluate(coarse, games=["pong", "breakout"], progress=False, cache_dir=built)
+    return harness.evaluate(
+        coarse, games=["pong", "breakout"], probes=["linear"], progress=False, cache_dir=built
+    )
 
 
 @pytest.fixture
@@ -80,7 +82,9 @@ def test_what_is_written_is_read_again(result: harness.Result, file: Path) -> No
 
 
 def test_a_run_that_was_kept_gives_the_same_predictions(result: harness.Result, built: str) -> None:
-    again = harness.evaluate(coarse, games=["pong", "breakout"], progress=False, cache_dir=built)
+    again = harness.evaluate(
+        coarse, games=["pong", "breakout"], probes=["linear"], progress=False, cache_dir=built
+    )
     assert again.predictions is not None
     assert again.signed.games == result.signed.games
     for name, game in again.predictions.items():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.games import Condition, game
 from builders.content import few_rows
 from builders.manifest import Manifest, load_manifest
-from harness import protocol
+from harness import protocol, targets
 from harness.probes.probe import ProbeRun
 from harness.protocol import RANKED, SHOWN, choose_games, choose_runs, training_rows
 
@@ -27,10 +29,11 @@ def large() -> Manifest:
 
 
 def test_the_default_is_what_the_protocol_ranks() -> None:
-    assert choose_runs() == RANKED
-    assert choose_runs(["linear"]) == RANKED
-    assert choose_runs(["anand2019"]) == SHOWN
-    assert choose_runs(["anand2019", "linear", "linear"]) == (*RANKED, *SHOWN)
+    deep, *others = SHOWN
+    assert choose_runs() == (*RANKED, deep)
+    assert [run.title for run in choose_runs()] == ["transfer", "play", "few", "deep"]
+    assert choose_runs(["anand2019", "linear", "linear"]) == tuple(others)
+    assert choose_runs(["linear", "readout", "anand2019"]) == (*RANKED, *SHOWN)
 
 
 def test_games_by_any_of_their_names_once_each() -> None:
@@ -119,7 +122,25 @@ def test_what_decides_a_score_is_in_the_digest_and_nothing_else() -> None:
 
 
 def test_only_the_protocol_s_probes_rank() -> None:
-    assert protocol.unranked_reason(choose_runs(["linear", "anand2019"])) is None
-    assert protocol.unranked_reason(choose_runs(None, [100, 1000, "all"])) is None
-    reason = protocol.unranked_reason(choose_runs(["anand2019"]))
-    assert reason == "other probes than the protocol's: without linear, all rows and linear, 1k rows"
+    assert protocol.unranked_reason(choose_runs()) is None
+    assert protocol.unranked_reason(choose_runs(["linear", "readout"])) is None
+    reason = protocol.unranked_reason(choose_runs(None, [100, 1000, "all"]))
+    assert reason == "other probes than the protocol's: without readout, transfer"
+    reason = protocol.unranked_reason(choose_runs(["linear"]))
+    missing = "readout, transfer and readout, play and readout, few"
+    assert reason == f"other probes than the protocol's: without {missing}"
+
+
+def test_when_a_thing_is_there_is_a_rule_and_words_about_it_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pong = game("pong")
+    before = protocol.protocol_digest("v1")
+
+    def digest(**changes: Any) -> str:
+        first, *others = pong.label_sets["v1"]
+        label_sets = {**pong.label_sets, "v1": (replace(first, **changes), *others)}
+        changed = replace(pong, label_sets=label_sets)
+        monkeypatch.setattr(targets, "game", lambda name: changed if name == "pong" else game(name))
+        return protocol.protocol_digest("v1")
+
+    assert digest(description="Another word.", source="seen") == before
+    assert digest(there=((Condition(3, (1,)),),)) != before

@@ -67,12 +67,14 @@ def test_its_result_is_a_bound_and_says_so(result: Result, built: str) -> None:
     assert (signed.encoder.name, signed.encoder.feature_size) == ("ram", BITS)
     assert signed.encoder.pretraining_data == "none"
     digest = blake3()
-    for name in ("train", "validation", "test"):
-        digest.update(bits(open_split("pong", name, cache_dir=built).ram).tobytes())
+    for config in ("pong", "pong_deep"):
+        for name in ("train", "validation", "test"):
+            digest.update(bits(open_split(config, name, cache_dir=built).ram).tobytes())
     assert signed.games["pong"].embeddings == f"blake3:{digest.hexdigest()}"
-    by_name = {v.name: v for v in signed.games["pong"].scores[0].variables}
+    play = next(scores for scores in signed.games["pong"].scores if scores.run.title == "play")
+    by_name = {v.name: v for v in play.variables}
     assert by_name["enemy_score"].score is not None
-    assert by_name["enemy_score"].score > 0.99
+    assert by_name["enemy_score"].score > 0.9
 
 
 def test_it_is_reproduced_and_reported(result: Result, built: str, tmp_path: Path) -> None:

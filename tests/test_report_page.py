@@ -55,6 +55,7 @@ def folder(built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, encoder in (("a", coarse), ("b", blind)):
         sizes = ["50", "200", "all", "1k"] if name == "a" else None
         options: dict[str, Any] = {"train_sizes": sizes, "progress": False, "cache_dir": built}
+        options["probes"] = ["linear"]
         write(harness.evaluate(encoder, games=["pong"], **options), where / f"{name}.json")
     return where
 
@@ -161,6 +162,7 @@ def test_a_dry_run_shows_the_rows_that_it_had(built: str) -> None:
     result = harness.evaluate(
         coarse,
         games=["pong"],
+        probes=["linear"],
         limit=150,
         train_sizes=["20", "50", "all"],
         progress=False,
@@ -179,7 +181,8 @@ def test_a_dry_run_shows_the_rows_that_it_had(built: str) -> None:
 
 
 def test_scores_on_the_same_rows_are_shown_once(built: str) -> None:
-    result = harness.evaluate(coarse, games=["pong"], limit=150, progress=False, cache_dir=built)
+    options: dict[str, Any] = {"probes": ["linear"], "limit": 150, "progress": False, "cache_dir": built}
+    result = harness.evaluate(coarse, games=["pong"], **options)
     assert [str(run) for run in result.signed.distinct_runs] == ["linear, all rows"]
     page = render(load([result]))
     assert page.count('<div class="panel">') == 1

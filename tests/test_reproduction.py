@@ -38,7 +38,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(encoder: Path) -> Result:
-    return harness.evaluate(encoder, games=["pong"], limit=150, isolate=False, progress=False)
+    options = {"probes": ["linear"], "limit": 150, "isolate": False, "progress": False}
+    return harness.evaluate(encoder, games=["pong"], **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_a_result_is_reproduced_bit_for_bit_and_cosigned(
     compared = {row["what"]: row for row in found["compared"]}
     assert compared["pong, embeddings"]["agrees"]
     assert compared["pong, predictions of linear, all rows"]["agrees"]
-    assert compared["pong, linear, 1k rows: mean F1"]["agrees"]
+    assert compared["pong, linear, 1k rows: mean score"]["agrees"]
     cosigned = read(path)
     assert [signature.keyid for signature in cosigned.signatures] == [found["cosigned"]]
     assert cosigned.signed == result.signed
@@ -123,7 +124,7 @@ def test_scores_that_were_made_up_are_found(result: Result, encoder: Path) -> No
     found = reproduce(claimed, encoder, isolate=False, progress=False)
     assert not found.agrees
     wrong = [row.what for row in found.rows if row.decides and not row.agrees]
-    assert "pong, linear, all rows: F1 of the variable furthest apart" in wrong
+    assert "pong, linear, all rows: score of the variable furthest apart" in wrong
     assert not [what for what in wrong if "1k" in what or "encoder" in what]
 
 

@@ -56,7 +56,7 @@ def test_every_row_has_a_signed_result_of_all_games(made: Path) -> None:
         check(signed)
         assert list(signed.games) == ["breakout", "pong"]
         assert signed.encoder.name == name.partition("-")[0]
-        assert signed.ranked == (name != "ram")
+        assert signed.is_bound == (name == "ram")
 
 
 def test_one_encoder_for_each_game_is_one_result(made: Path) -> None:
@@ -76,7 +76,8 @@ def test_one_encoder_for_each_game_is_one_result(made: Path) -> None:
 
 def test_its_games_are_scored_as_by_their_own_encoders(made: Path) -> None:
     whole = read(made / "results" / "vae-0.json").signed
-    alone = harness.evaluate(made / "runs" / "vae-0" / "pong", games=["pong"], progress=False).signed
+    run = made / "runs" / "vae-0" / "pong"
+    alone = harness.evaluate(run, games=["pong"], probes=["linear"], progress=False).signed
     assert alone.games["pong"] == whole.games["pong"]
     assert not alone.encoder.per_game
     assert alone.encoder.pretraining_data == "pong_pretrain 1.0.0, vae, 2 steps of 8, seed 0"

@@ -110,7 +110,7 @@ def evaluate(
     \b
     harness evaluate my_encoder.py --games pong,breakout
     harness evaluate my_encoder.py --games pong --limit 500    # does it run at all?
-    harness evaluate my_encoder.py --games pong --probe linear --probe anand2019
+    harness evaluate my_encoder.py --games pong --probe readout --probe linear
     harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
     """  # noqa: D301  click keeps the lines after this mark
     from harness.cli.output import check_key, check_writable, default_out, sign_saved, write_result
@@ -201,10 +201,11 @@ def trivial(
     as_json: bool,
     **others: Any,
 ) -> None:
-    """Score the trivial encoders, PCA and a random projection of the pixels.
+    """Score the trivial encoders: PCA and a random projection of the pixels, and a random CNN.
 
     Every result is compared with these scores. They are computed once for each dataset and protocol and kept
-    in harness/trivial/scores. Games whose file exists are skipped, so an interrupted run can be resumed.
+    in harness/trivial/scores. Scores that are there under the same rules are kept, so an interrupted run can
+    be resumed.
     """
     from harness.evaluation.trivial import make
 

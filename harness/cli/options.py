@@ -34,13 +34,14 @@ probes = click.option(
     "probes",
     type=click.Choice(list(PROBES)),
     multiple=True,
-    help="Probe to fit; may be repeated. linear is converged and decides the ranking, anand2019 is the 2019 "
-    "paper's.  [default: linear; both for harness run]",
+    help="Probe to fit; may be repeated. readout decides the ranking, linear scores by F1, anand2019 is the "
+    "2019 paper's probe.  [default: readout]",
 )
 train_sizes = click.option(
     "--train-sizes",
     help="Comma-separated numbers of training rows, for a learning curve: 100,1000,10000,all. 1000 is the "
-    "frozen subset 1k.  [default: all,1k; all for anand2019]",
+    "frozen subset 1k.  [default: all and 100 for readout, with deep states; all,1k for linear; all for "
+    "anand2019]",
 )
 limit = click.option(
     "--limit", type=click.IntRange(min=2), help="Dry run: use only this many rows of each split."

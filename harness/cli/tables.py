@@ -8,9 +8,9 @@ from typing import Final
 from builders.console import print_table, say
 from harness.evaluation.fresh import gaps
 from harness.evaluation.reproduction import Reproduction
-from harness.probes.probe import ProbeRun
+from harness.probes.probe import METRICS, ProbeRun
 from harness.probes.registry import meaning
-from harness.protocol import RANKED, SHOWN
+from harness.protocol import RANKED
 from harness.results.comparison import MULTIPLICITY, Comparison
 from harness.results.result import CategoryMeans, GameScores, Means, ProbeScores, Result, Signed
 from harness.results.variables import VariableScores
@@ -30,12 +30,7 @@ _BOUNDS: Final = {
         "the first column, rescaled so that triv. is 0 and ceil. is 1; <0 is below triv.",
     ),
 }
-"""What F1 is compared with: the column's title and meaning."""
-
-_METRICS: Final = {
-    "f1": "Weighted F1 on the test split.",
-    "explained": "Share of what a constant leaves unknown: 1 - error / error of the constant, from 0 to 1.",
-}
+"""What a score is compared with: the column's title and meaning."""
 
 _Scored = VariableScores | CategoryMeans | Means
 
@@ -43,23 +38,23 @@ _Scored = VariableScores | CategoryMeans | Means
 def print_result(result: Result) -> None:
     """Print scores per variable, category and game, next to what it is compared with.
 
-    The scores of the protocol, or else the first three, are shown side by side. If there are more, each probe
-    has a table with all its training sizes.
+    The scores of the protocol, or else the first three, are shown side by side. If there are more, each of
+    their probes has a table with all its rows.
     """
     signed = result.signed
     for name, game in signed.games.items():
         scores = _distinct(signed, game)
-        first = [s for s in scores if s.run in (*RANKED, *SHOWN)] or scores[:_MOST]
+        first = [s for s in scores if s.run in RANKED] or scores[:_MOST]
         bounds = _bounds(game)
         columns = ("", *_titles(signed, first, "95 %"), *(_BOUNDS[b][0] for b in bounds))
         print_table(columns, _rows(first, bounds), f"\n{name}")
         if len(scores) > len(first):
-            for probe in dict.fromkeys(s.probe for s in scores):
+            for probe in dict.fromkeys(s.probe for s in scores if s not in first):
                 curve = [s for s in scores if s.probe == probe]
                 for start in range(0, len(curve), _SIZES):
                     part = curve[start : start + _SIZES]
                     columns = ("", *(_rows_title(signed.fitted(s.run)) for s in part))
-                    print_table(columns, _rows(part), f"\n{name} by training rows, {probe}")
+                    print_table(columns, _rows(part), f"\n{name}, {probe}")
     if len(signed.games) > 1:
         lines = []
         for suite in signed.suite:
@@ -71,7 +66,7 @@ def print_result(result: Result) -> None:
 
 
 def print_gaps(public: Result, fresh: Result) -> None:
-    """Print how much F1 under the first probe loses on a fresh test split, compared with the frozen one."""
+    """Print how much the first score loses on a fresh test split, compared with the frozen one."""
     rows = [
         (name, *("" if row[k] is None else f"{row[k]:.3f}" for k in ("public", "fresh", "gap")))
         for name, row in gaps(public, fresh).items()
@@ -122,7 +117,7 @@ def print_comparison(comparison: Comparison) -> None:
 def metric_note(result: Result) -> str:
     """Return what the columns of the table mean."""
     signed = result.signed
-    lines = [_METRICS[metric] for metric in dict.fromkeys(probe.metric for probe in signed.probes)]
+    lines = [METRICS[metric] for metric in dict.fromkeys(probe.metric for probe in signed.probes)]
     if signed.dry_run_rows is not None:
         lines.append(f"Dry run: only {signed.dry_run_rows:,} rows of each split were used.")
     lines += [f"{_title(signed, run)}: {meaning(signed.fitted(run))}" for run in signed.distinct_runs]
@@ -155,12 +150,12 @@ def _rows_title(run: ProbeRun) -> str:
 
 
 def _titles(signed: Signed, scores: Sequence[ProbeScores], *after_first: str) -> list[str]:
-    titles = ["anand\n2019" if s.run in SHOWN else _title(signed, s.run) for s in scores]
+    titles = ["anand\n2019" if s.probe == "anand2019" else _title(signed, s.run) for s in scores]
     return [titles[0], *after_first, *titles[1:]]
 
 
 def _bounds(game: GameScores) -> tuple[str, ...]:
-    """Return what F1 is compared with: the trivial encoders, or majority if their scores are unknown."""
+    """Return what a score is compared with: the trivial encoders, or majority if their scores are unknown."""
     columns = game.scores[0].variables.columns
     known = [bound for bound in _BOUNDS if any(value is not None for value in columns[bound])]
     return tuple(bound for bound in known if bound != "constant" or "trivial" not in known)

@@ -14,7 +14,6 @@ from atariari_data.games import game
 from builders.console import json_option, label_set_option, print_json, print_table, say
 from harness.cli import options as shared
 from harness.methods import METHODS
-from harness.probes.registry import PROBES
 
 if TYPE_CHECKING:
     from harness.methods.table import Row
@@ -204,7 +203,6 @@ def run(
     rows = plan(methods, parse_seeds(seeds))
     common = {"device": options["device"], "limit": limit, "label_set": label_set}
     common |= {"num_proc": options["num_proc"]}
-    probes = probes or tuple(PROBES)
     if len(rows) > 1 or len(games) > 1 or results is not None:
         if result is not None:
             raise UsageError(

@@ -78,7 +78,7 @@ def evaluate(
     memory_limit: float | None = None,
     progress: bool = True,
 ) -> Result:
-    """Evaluate an encoder: how much of each game's state a linear probe can read from its features.
+    """Evaluate an encoder: how much of each game's state can be read out of its features.
 
     Args:
         encoder: Anything that `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or
@@ -92,10 +92,11 @@ def evaluate(
             ``color=rgb,stack=4,size=84x84``.
         autocast: Run a torch module in half precision (float16 on CUDA, bfloat16 elsewhere).
         name: The encoder's name in the result.
-        probes: ``linear`` (the default), ``readout``, ``anand2019``, or several.
+        probes: ``readout`` (the default), ``linear``, ``anand2019``, or several.
         train_sizes: The numbers of training rows to fit each probe to: ``full`` or ``all``, ``1k`` or 1000
             (the same frozen rows), and any other numbers. Larger sizes contain the smaller ones. By default
-            ``full`` and ``1k`` for ``linear``, and ``full`` for ``anand2019``.
+            ``full`` and 100 for ``readout``, also on deep states; ``full`` and ``1k`` for ``linear``; and
+            ``full`` for ``anand2019``.
         label_set: ``v1`` or ``anand2019``.
         limit: Dry run: use only this many evenly spaced rows of each split. The result says so.
         fresh_seed: Record a new test split from this seed and score on it. Such a result is not ranked.

@@ -159,14 +159,14 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
     apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
     worst = max(apart, key=lambda name: apart[name])
     yield Compared(
-        f"{where}: F1 of the variable furthest apart",
+        f"{where}: score of the variable furthest apart",
         "",
         f"{worst} by {apart[worst]:.4f}, at most {tolerance.variable}",
         apart[worst] <= tolerance.variable,
     )
     mean = _apart(theirs.means.score, ours.means.score)
     yield Compared(
-        f"{where}: mean F1",
+        f"{where}: mean score",
         _shown(theirs.means.score),
         f"{_shown(ours.means.score)}, at most {tolerance.mean} apart",
         mean <= tolerance.mean,

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from atariari_data.errors import UsageError
 from atariari_data.games import game
 from builders.files import new_file
 from builders.manifest import load_manifest
@@ -39,8 +38,8 @@ def make(
 
     Args:
         games: The games' names; by default all games.
-        folder: Where ``GAME.json`` is written. A game that has a complete file under the current rules is
-            skipped.
+        folder: Where ``GAME.json`` is written. Scores that are there under the current rules are kept, and
+            what is missing is computed.
         probes: As for `harness.evaluate`.
         train_sizes: As for `harness.evaluate`.
         device: Torch device of the probes.
@@ -54,53 +53,54 @@ def make(
 
     Raises:
         UnknownNameError: No such game or probe.
-        UsageError: A training size is not a number of rows, or a file exists that has other scores.
-        DataError: As `atariari_data.load_dataset`.
+        UsageError: A training size is not a number of rows.
+        DataError: A file is damaged; or as `atariari_data.load_dataset`.
     """
     chosen = choose_games(games, "v1")
     manifests = {name: load_manifest(name) for name in chosen}
     runs = choose_runs(probes, train_sizes, deep=all(map(has_deep, manifests)))
     check_sizes(runs, list(manifests.values()))
     files = {name: folder / f"{name}.json" for name in chosen}
-    missing = []
     for name, file in files.items():
-        if not file.exists():
-            missing.append(name)
-        elif not store.is_complete(file, manifests[name], list(game(name).label_sets), runs):
-            raise UsageError(
-                f"{file} exists and has other scores.",
-                cure="Name another folder, or remove it.",
-            )
-    for name in missing:
         start = time.monotonic()
-        scores: list[dict[str, Any]] = []
+        kept = store.current(file, manifests[name])
+        scores = list(kept.values())
         for label_set in game(name).label_sets:
-            of_it: dict[ProbeRun, dict[str, Any]] = {
-                run: {**run._asdict(), "label_set": label_set, "scores": {}, "ceilings": {}} for run in runs
-            }
-            for encoder in dict.fromkeys(e for run in runs for e in store.encoders_of(run)):
-                wanted = [run for run in runs if encoder in store.encoders_of(run)]
-                found = evaluate(
-                    encoder,
-                    [name],
-                    probes=list(dict.fromkeys(run.probe for run in wanted)),
-                    train_sizes=train_sizes,
-                    label_set=label_set,
-                    device=device,
-                    cache_dir=cache_dir,
-                    num_proc=num_proc,
-                    use_cache=use_cache,
-                    progress=progress,
-                )
-                for scored in found.signed.games[name].scores:
-                    of_it[scored.run]["scores"][encoder] = {v.name: v.score for v in scored.variables}
-                for run, ceilings in ceilings_of(found, name, cache_dir).items():
-                    of_it[run]["ceilings"] = ceilings
-            scores += of_it.values()
+            missing = [run for run in runs if (label_set, run) not in kept]
+            scores += _scores(
+                name,
+                label_set,
+                missing,
+                train_sizes=train_sizes,
+                device=device,
+                cache_dir=cache_dir,
+                num_proc=num_proc,
+                use_cache=use_cache,
+                progress=progress,
+            )
+        if len(scores) == len(kept):
+            continue
         made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with new_file(files[name]) as part:
+        with new_file(file, replace=True) as part:
             part.write_text(
                 store.content(manifests[name], made, version("atariari"), scores), encoding="ascii"
             )
-        _log.info("%s: %.0f s, %s", name, time.monotonic() - start, files[name])
+        _log.info("%s: %.0f s, %s", name, time.monotonic() - start, file)
     return list(files.values())
+
+
+def _scores(name: str, label_set: str, runs: Sequence[ProbeRun], **options: Any) -> list[dict[str, Any]]:
+    """Score the trivial encoders on a game under each run, and compute the ceilings."""
+    found: dict[ProbeRun, dict[str, Any]] = {
+        run: {**run._asdict(), "label_set": label_set, "scores": {}, "ceilings": {}} for run in runs
+    }
+    for encoder in dict.fromkeys(e for run in runs for e in store.encoders_of(run)):
+        probes = list(dict.fromkeys(run.probe for run in runs if encoder in store.encoders_of(run)))
+        result = evaluate(encoder, [name], probes=probes, label_set=label_set, **options)
+        for scored in result.signed.games[name].scores:
+            if scored.run in found:
+                found[scored.run]["scores"][encoder] = {v.name: v.score for v in scored.variables}
+        for run, ceilings in ceilings_of(result, name, options["cache_dir"]).items():
+            if run in found:
+                found[run]["ceilings"] = ceilings
+    return list(found.values())

@@ -71,7 +71,7 @@ class Row:
 
     @cached_property
     def values(self) -> list[dict[str, float | None]]:
-        """F1 for each probe of the protocol, by column: ``suite``, categories and games."""
+        """Scores for each probe of the protocol, by column: ``suite``, categories and games."""
         head, found = self.entry.head, []
         for probe in self.protocol.columns:
             values: dict[str, float | None] = {"suite": None}
@@ -83,7 +83,7 @@ class Row:
         return found
 
     def game(self, name: str, probe: ProbeChoice) -> float | None:
-        """Return a game's F1 under a probe, or None if the result does not have it."""
+        """Return a game's score under a probe, or None if the result does not have it."""
         head = self.entry.head
         means = zip(head.suite, head.games[name].means, strict=True)
         return next((game.score for suite, game in means if _is(suite, probe)), None)
@@ -239,7 +239,7 @@ class _Site:
 
 
 def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
-    """Return the rows of every protocol, best first by the suite's F1 under the first probe."""
+    """Return the rows of every protocol, best first by the suite's score under the first probe."""
     fresh: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.head.fresh_of is not None:

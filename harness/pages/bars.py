@@ -1,4 +1,4 @@
-"""A score as a bar in a table: F1, its interval, and reference marks."""
+"""A score as a bar in a table: its value, its interval, and reference marks."""
 
 from __future__ import annotations
 

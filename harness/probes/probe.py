@@ -20,6 +20,12 @@ STATES: Final[tuple[States, ...]] = get_args(States)
 Metric: TypeAlias = Literal["f1", "explained"]
 """What a score is: weighted F1, or the share that features explain of what a constant leaves unknown."""
 
+METRICS: Final[dict[Metric, str]] = {
+    "f1": "Weighted F1 on the test split.",
+    "explained": "Share of what a constant leaves unknown: 1 - error / error of the constant, from 0 to 1.",
+}
+"""The metrics in words."""
+
 FEW: Final = 100
 """Training rows of which several draws are averaged, since few rows are luck."""
 

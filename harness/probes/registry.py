@@ -9,8 +9,8 @@ from atariari_data.errors import UnknownNameError
 from harness.probes.probe import Probe, ProbeRun
 
 PROBES: Final = {
-    "linear": "harness.probes.linear",
     "readout": "harness.probes.readout",
+    "linear": "harness.probes.linear",
     "anand2019": "harness.probes.adam",
 }
 """Module of each probe; the first one is the default, and ranks."""

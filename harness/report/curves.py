@@ -114,7 +114,7 @@ class Plot:
         return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
             _WIDTH,
             _HEIGHT,
-            f"{self.title}: F1 by training rows; the table has the same numbers",
+            f"{self.title}: score by training rows; the table has the same numbers",
             Markup("").join(parts),
         )
 

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from builders.files import new_file
 from harness.pages.environment import environment
 from harness.pages.words import game_title
+from harness.probes.probe import METRICS
 from harness.report.curves import Curves, curves
 from harness.report.intervals import Intervals, mean_intervals
 from harness.report.panels import Panel, game_panel, legend, suite_panel
@@ -24,13 +25,14 @@ from harness.results.result import Result
 _OPEN = 2
 """Up to this many games, all parts are open at first."""
 _COLUMNS = {
-    "constant": "Majority",
+    "constant": "Constant",
     "pixels_pca": "Pixels, PCA",
     "random_projection": "Random projection",
+    "random_cnn": "Random CNN",
     "ceiling": "Ceiling",
     "normalised": "Normalised",
 }
-"""What F1 is compared with, in the table of all numbers."""
+"""What a score is compared with, in the table of all numbers."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def render(subjects: Sequence[Subject]) -> str:
     page = made.get_template("report.html")
     return page.render(
         subjects=subjects,
+        metrics=" ".join(dict.fromkeys(METRICS[p.metric] for s in subjects for p in s.signed.probes)),
         runs=runs,
         suite=suite,
         suite_reasons=_suite_reasons(subjects),

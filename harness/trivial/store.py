@@ -18,7 +18,7 @@ from harness.encoders.named import PIXELS_PCA, RANDOM_CNN, RANDOM_PROJECTION
 from harness.probes.probe import ProbeRun
 from harness.probes.registry import load_probe
 from harness.protocol import DRAWS, settings, splits_of
-from harness.targets import SCORED, targets_of
+from harness.targets import SCORED, rules_of
 from harness.trivial.encoders import DEFINITION, ENCODERS
 
 FORMAT: Final = 2
@@ -92,7 +92,7 @@ def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
 def _of_readout(game: str, label_set: str, run: ProbeRun) -> tuple[object, ...]:
     """Return what else decides the scores of a readout."""
     deep = [(name, split.digest) for name, split in splits_of(game, "deep").items()] if run.is_deep else []
-    return DRAWS, SCORED, targets_of(game, label_set), deep
+    return DRAWS, SCORED, rules_of(game, label_set), deep
 
 
 def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mapping[str, Any]]) -> str:
@@ -102,8 +102,8 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
         manifest: The game's manifest.
         made: UTC time.
         harness: The harness version.
-        scores: A dict for each label set, probe and training size, with ``label_set``, ``probe``,
-            ``train_rows``, and ``f1`` by encoder and variable.
+        scores: A dict for each label set and run, with ``label_set``, the fields of the run, ``scores`` by
+            encoder and variable, and ``ceilings`` by variable.
     """
     head = {
         "format": FORMAT,
@@ -122,13 +122,19 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
     return json.dumps({**head, "scores": items}, indent=1) + "\n"
 
 
-def is_complete(file: Path, manifest: Manifest, label_sets: Sequence[str], runs: Sequence[ProbeRun]) -> bool:
-    """Return whether a file has all of these scores, under the current rules."""
+def current(file: Path, manifest: Manifest) -> dict[tuple[str, ProbeRun], dict[str, Any]]:
+    """Return what a file has that was made under the current rules, by label set and run.
+
+    Raises:
+        DataError: The file is damaged or has a newer format.
+    """
     stored = _read(file)
-    if stored is None:
-        return False
-    there = {s["rules"] for s in stored["scores"]}
-    return all(rules_digest(manifest, label_set, run) in there for label_set in label_sets for run in runs)
+    found = {}
+    for scores in stored["scores"] if stored else ():
+        run = ProbeRun(*(scores[key] for key in ProbeRun._fields))
+        if scores["rules"] == rules_digest(manifest, scores["label_set"], run):
+            found[scores["label_set"], run] = scores
+    return found
 
 
 @cache
