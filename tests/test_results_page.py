@@ -145,7 +145,7 @@ def test_a_suite_has_a_mean_only_when_it_is_whole(folder: Path) -> None:
     expected = {
         f"`{r.encoder.name}`": fmean(f1(r, name, run) for name in ("boxing", "pong")) for r in (whole, vae)
     }
-    shared = rows(text, "### Games that every encoder has: Boxing, Pong")[2:]
+    shared = rows(text, "### Means over Boxing, Pong")[2:]
     assert [row[:2] for row in shared] == [
         [name, f"{mean:.3f}"] for name, mean in sorted(expected.items(), key=lambda pair: -pair[1])
     ]

@@ -13,7 +13,8 @@ from builders.files import new_file
 from harness.leaderboard.board import SIGNERS
 from harness.leaderboard.published import SOURCE, Published, published, same_label
 from harness.pages.words import game_title, probe_title
-from harness.probes.probe import ProbeRun
+from harness.probes.probe import METRICS, ProbeRun
+from harness.protocol import RANKED, SHOWN
 from harness.results.result import Signed
 from harness.results.result_file import read
 from harness.results.verify import verify
@@ -33,7 +34,11 @@ PUBLISHED_AS: Final = {
 }
 """Our names to those of the paper's tables."""
 
-_RUNS: Final = (ProbeRun("linear", "full"), ProbeRun("linear", "1k"), ProbeRun("anand2019", "full"))
+LEARNED: Final = "learned.md"
+"""A file beside the results that begins the page: what they show, in words."""
+
+_RUNS: Final = (*RANKED, *SHOWN)
+_PAPER_RUN: Final = ProbeRun("anand2019", "full")
 
 _WHY: Final = """
 Our numbers differ from the published ones for these reasons:
@@ -97,12 +102,12 @@ class Group:
     results: Sequence[Signed]
 
     def suite(self, run: ProbeRun) -> list[float]:
-        """Return F1 of the suite by seed; none where a game is missing."""
+        """Return the score of the suite by seed; none where a game is missing."""
         found = (s.means.score for r in self.results for s in r.suite if s.run == run)
         return [f1 for f1 in found if f1 is not None]
 
     def game(self, name: str, run: ProbeRun) -> list[float]:
-        """Return F1 of a game by seed."""
+        """Return the score of a game by seed."""
         scores = (s for r in self.results if name in r.games for s in r.games[name].scores)
         found = (s.means.score for s in scores if s.run == run)
         return [f1 for f1 in found if f1 is not None]
@@ -159,15 +164,25 @@ def main(folder: Path = FOLDER, out: Path = PAGE) -> None:
 def _head(folder: Path, results: Sequence[Signed]) -> str:
     machines = sorted({f"{r.environment.cpu}, {r.environment.device}" for r in results})
     dry = any(r.dry_run_rows is not None for r in results)
+    learned = folder / LEARNED
+    metrics = dict.fromkeys(probe.metric for r in results for probe in r.probes)
     return (
         "# Results\n\n"
-        f"Made by `{COMMAND}` from the {len(results)} signed results in `{folder.as_posix()}`. Check one "
+        + (f"{learned.read_text(encoding='utf-8').strip()}\n\n" if learned.is_file() else "")
+        + f"Made by `{COMMAND}` from the {len(results)} signed results in `{folder.as_posix()}`. Check one "
         f"with `harness verify FILE --allowed-signers {folder.as_posix()}/{SIGNERS}`. Run on "
         f"{'; '.join(machines)}. "
-        "Scores are weighted F1 on the test split, averaged over the variables of a category, then over "
-        "categories, then over games. The mean of a suite needs all of its games."
+        + " ".join(f"{_probes(results, metric)}: {METRICS[metric]}" for metric in metrics)
+        + " Scores are averaged over the variables of a category, then over categories, then over games. The "
+        "mean of a suite needs all of its games."
         + ("\n\n**Some of these are dry runs, on a few rows of each split.**" if dry else "")
     )
+
+
+def _probes(results: Iterable[Signed], metric: str) -> str:
+    """Return the names of the probes that have a metric, for people."""
+    names = dict.fromkeys(probe.probe for r in results for probe in r.probes if probe.metric == metric)
+    return " and ".join(f"`{name}`" for name in names)
 
 
 def _groups(results: Iterable[Signed]) -> list[Group]:
@@ -175,12 +190,19 @@ def _groups(results: Iterable[Signed]) -> list[Group]:
     for result in results:
         found.setdefault((result.encoder.name, result.encoder.trained_on), []).append(result)
     groups = [Group(*key, of_it) for key, of_it in found.items()]
-    return sorted(groups, key=lambda g: (-fmean(g.suite(_RUNS[0]) or [0]), g.name))
+    shared = set.intersection(*(g.games for g in groups))
+
+    def place(group: Group) -> tuple[float, str]:
+        scores = [score for run in _RUNS for name in shared for score in group.game(name, run)[:1]]
+        return -fmean(group.suite(_RUNS[0]) or scores[:1] or [0]), group.name
+
+    return sorted(groups, key=place)
 
 
 def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     papers = {p.name: p for p in published()}
     runs = [run for run in _RUNS if any(_has(g, run) for g in groups)]
+    has_paper = _PAPER_RUN in runs
     rows = [
         [
             f"`{g.name}`" + (" (a bound)" if g.results[0].encoder.frames is None else ""),
@@ -188,26 +210,21 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
             str(len(g.results)),
             ", ".join(str(n) for n in sorted({len(r.games) for r in g.results}, reverse=True)),
             *(_spread(g.suite(run)) for run in runs),
-            _two(p.mean) if (p := _paper(g, papers)) else "",
+            *([_two(p.mean) if (p := _paper(g, papers)) else ""] if has_paper else []),
         ]
         for g in groups
     ]
-    head = ["encoder", "trained on", "results", "games", *(probe_title(run) for run in runs), "paper"]
-    parts = [
-        f"## Label set `{label_set}`",
-        f"Mean over the games; the last column is the [paper's]({SOURCE}) mean over its 22 games.",
-        _table(head, rows),
-    ]
+    head = ["encoder", "trained on", "results", "games", *map(probe_title, runs), *["paper"] * has_paper]
+    paper = f"; the last column is the [paper's]({SOURCE}) mean over its 22 games" if has_paper else ""
+    parts = [f"## Label set `{label_set}`", f"Mean over the games of the suite{paper}.", _table(head, rows)]
     games = sorted(set().union(*(g.games for g in groups)))
-    shared = sorted(set(games).intersection(*(g.games for g in groups)))
-    if shared and shared != games:
-        parts += _over_shared(groups, shared, runs)
-    paper_run = ProbeRun("anand2019", "full")
-    if paper_run in runs:
-        probed = [g for g in groups if _has(g, paper_run)]
+    for some in sorted({tuple(sorted(g.games)) for g in groups}, key=len):
+        parts += _over_games([g for g in groups if g.games >= set(some)], some, runs)
+    if has_paper:
+        probed = [g for g in groups if _has(g, _PAPER_RUN)]
         if any(_paper(g, papers) for g in probed):
-            parts += _beside(probed, games, papers, paper_run)
-            parts += _by_variable(probed, label_set, papers, paper_run)
+            parts += _beside(probed, games, papers, _PAPER_RUN)
+            parts += _by_variable(probed, label_set, papers, _PAPER_RUN)
             parts += [_WHY + ("\n" + _LABELS if label_set != "anand2019" else ""), _UNEXPLAINED]
     for run in runs:
         parts += [
@@ -217,19 +234,22 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     return parts
 
 
-def _over_shared(groups: Sequence[Group], games: Sequence[str], runs: Sequence[ProbeRun]) -> list[str]:
-    """Return a table of means over the games that every encoder has, the best first."""
+def _over_games(groups: Sequence[Group], games: Sequence[str], runs: Sequence[ProbeRun]) -> list[str]:
+    """Return a table of means over some games, the best first, of the encoders that have all of them."""
 
     def mean(group: Group, run: ProbeRun) -> list[float]:
         found = [group.game(name, run) for name in games]
         return [fmean(map(fmean, found))] if all(found) else []
 
-    ranked = sorted(groups, key=lambda g: (-sum(mean(g, runs[0])), g.name))
+    shown = [run for run in runs if any(mean(g, run) for g in groups)]
+    if not shown or all(g.suite(shown[0]) for g in groups):
+        return []
+    ranked = sorted(groups, key=lambda g: (-sum(mean(g, shown[0])), g.name))
     return [
-        f"### Games that every encoder has: {', '.join(map(game_title, games))}",
+        f"### Means over {', '.join(map(game_title, games))}",
         _table(
-            ["encoder", *(probe_title(run) for run in runs)],
-            [[f"`{g.name}`", *(_spread(mean(g, run)) for run in runs)] for g in ranked],
+            ["encoder", *map(probe_title, shown)],
+            [[f"`{g.name}`", *(_spread(mean(g, run)) for run in shown)] for g in ranked],
         ),
     ]
 
