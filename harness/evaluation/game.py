@@ -22,11 +22,11 @@ from harness.evaluation.scoring import ProbeData, ProbeScore, score, split_of
 from harness.isolation.process import Limits
 from harness.probes.probe import STATES, ProbeRun
 from harness.probes.registry import load_probe
-from harness.protocol import protocol_digest, splits_of
+from harness.protocol import splits_of
 from harness.results.predictions import Predicted, Predictions
 from harness.results.provenance import Split, SplitName
 from harness.splits import FRAMES, SplitRows, open_split
-from harness.trivial.store import FIELDS, look_up
+from harness.trivial.store import FIELDS, look_up, rules_digest
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class Scored:
 
 
 def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) -> str:
-    rules, source = protocol_digest(options.label_set), environment.source_digest("*.py")
-    parts = (key, rules, source, manifest.game, options.limit, options.fresh_seed, *run)
+    rules, source = rules_digest(manifest, options.label_set, run), environment.source_digest("*.py")
+    parts = (key, rules, source, manifest.game, options.label_set, options.limit, options.fresh_seed, *run)
     return blake3(repr(parts).encode()).hexdigest()
 
 
