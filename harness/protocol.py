@@ -26,7 +26,7 @@ from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.probes.probe import FEW, ProbeRun, States, TrainRows
 from harness.probes.registry import PROBES, load_probe
-from harness.targets import SCORED, rules_of
+from harness.targets import SCORED, targets_of
 
 PROTOCOL: Final = "v2"
 DATASET: Final = DATASET_VERSION
@@ -77,7 +77,7 @@ def protocol_digest(label_set: str) -> str:
         "row_order": _ROW_ORDER,
         "draws": (DRAWS, FEW, _DRAW_ORDER),
         "scored": SCORED,
-        "targets": [rules_of(name, label_set) for name in suite(label_set)],
+        "targets": [targets_of(name, label_set) for name in suite(label_set)],
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
         "games": [load_manifest(name).rules(label_set) for name in suite(label_set)],
         "deep": [

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from atariari_data.errors import UnknownNameError, UsageError
-from atariari_data.games import Condition, game
 from builders.content import few_rows
 from builders.manifest import Manifest, load_manifest
-from harness import protocol, targets
+from harness import protocol
 from harness.probes.probe import ProbeRun
 from harness.protocol import RANKED, SHOWN, choose_games, choose_runs, training_rows
 
@@ -129,18 +127,3 @@ def test_only_the_protocol_s_probes_rank() -> None:
     reason = protocol.unranked_reason(choose_runs(["linear"]))
     missing = "readout, transfer and readout, play and readout, few"
     assert reason == f"other probes than the protocol's: without {missing}"
-
-
-def test_when_a_thing_is_there_is_a_rule_and_words_about_it_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    pong = game("pong")
-    before = protocol.protocol_digest("v1")
-
-    def digest(**changes: Any) -> str:
-        first, *others = pong.label_sets["v1"]
-        label_sets = {**pong.label_sets, "v1": (replace(first, **changes), *others)}
-        changed = replace(pong, label_sets=label_sets)
-        monkeypatch.setattr(targets, "game", lambda name: changed if name == "pong" else game(name))
-        return protocol.protocol_digest("v1")
-
-    assert digest(description="Another word.", source="seen") == before
-    assert digest(there=((Condition(3, (1,)),),)) != before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from sklearn.decomposition import PCA
 
 import harness
 from atariari_data.errors import DataError, UnknownNameError, UsageError
+from atariari_data.games import Condition, game
 from builders.manifest import load_manifest
+from harness import targets
 from harness.encoders.encoder import EncoderError
 from harness.evaluation.trivial import make
 from harness.probes.probe import ProbeRun
@@ -272,3 +275,17 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
         make(["pogn"], tmp_path)
     with pytest.raises(UnknownNameError, match="probe"):
         make(["pong"], tmp_path, probes=["liner"])
+
+
+def test_when_a_thing_is_there_is_a_rule_and_words_about_it_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pong, manifest, run = game("pong"), load_manifest("pong"), ProbeRun("readout", "full")
+    before = store.rules_digest(manifest, "v1", run)
+
+    def digest(**changes: Any) -> str:
+        first, *others = pong.label_sets["v1"]
+        label_sets = {**pong.label_sets, "v1": (replace(first, **changes), *others)}
+        monkeypatch.setattr(targets, "game", lambda _: replace(pong, label_sets=label_sets))
+        return store.rules_digest(manifest, "v1", run)
+
+    assert digest(description="Another word.", source="seen") == before
+    assert digest(there=((Condition(3, (1,)),),)) != before
