@@ -192,9 +192,9 @@ def _groups(results: Iterable[Signed]) -> list[Group]:
     groups = [Group(*key, of_it) for key, of_it in found.items()]
     shared = set.intersection(*(g.games for g in groups))
 
-    def place(group: Group) -> tuple[float, str]:
-        scores = [score for run in _RUNS for name in shared for score in group.game(name, run)[:1]]
-        return -fmean(group.suite(_RUNS[0]) or scores[:1] or [0]), group.name
+    def place(group: Group) -> tuple[float, float, str]:
+        of_shared = [fmean(found) for name in shared if (found := group.game(name, _RUNS[0]))]
+        return -fmean(group.suite(_RUNS[0]) or [0]), -fmean(of_shared or [0]), group.name
 
     return sorted(groups, key=place)
 
