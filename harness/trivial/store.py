@@ -17,7 +17,7 @@ from builders.recording import refuse_newer
 from harness.encoders.named import PIXELS_PCA, RANDOM_CNN, RANDOM_PROJECTION
 from harness.probes.probe import ProbeRun
 from harness.probes.registry import load_probe
-from harness.protocol import DRAWS, settings, splits_of
+from harness.protocol import DRAWS, has_deep, settings, splits_of
 from harness.targets import SCORED, rules_of
 from harness.trivial.encoders import DEFINITION, ENCODERS
 
@@ -91,7 +91,8 @@ def rules_digest(manifest: Manifest, label_set: str, run: ProbeRun) -> str:
 
 def _of_readout(game: str, label_set: str, run: ProbeRun) -> tuple[object, ...]:
     """Return what else decides the scores of a readout."""
-    deep = [(name, split.digest) for name, split in splits_of(game, "deep").items()] if run.is_deep else []
+    is_deep = run.is_deep and has_deep(game)
+    deep = [(name, split.digest) for name, split in splits_of(game, "deep").items()] if is_deep else []
     return DRAWS, SCORED, rules_of(game, label_set), deep
 
 
