@@ -99,15 +99,15 @@ def pages(board: TestBoard) -> dict[str, Page]:
 def test_probes_stand_beside_each_other_and_are_never_mixed(board: TestBoard) -> None:
     page = (board.folder / "site" / "index.html").read_text(encoding="utf-8")
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
-    assert data["probes"] == ["linear, all rows", "linear, 1k rows", "anand2019, all rows"]
-    rows = dict(re.findall(r'encoders/(encoder-[19])\.html.*?</th>((?:<td class="num.*?</td>){3})', page))
+    assert data["scores"] == ["linear, all rows", "linear, 1k rows", "anand2019, all rows"]
+    rows = dict(re.findall(r"encoders/(encoder-[19])\.html.*?</th>((?:<td.*?</td>){4})", page))
     for name, seed in (("encoder-1", 1), ("encoder-9", 9)):
         folder = board.folder / "results" / "alice@example.org" / name
         newest = max((read(path).signed for path in folder.glob("*.json")), key=lambda s: s.finished)
         by_probe = {(s.probe, s.train_rows): s.means.score for s in newest.suite}
         wanted = [by_probe.get(run) for run in (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))]
         assert (wanted[2] is None) == (seed == 9)
-        assert re.findall(r">([^<]+)</td>", rows[name]) == [score(f1) for f1 in wanted]
+        assert re.findall(r"num[^>]*>([^<]+)</td>", rows[name]) == [score(f1) for f1 in wanted]
     encoder = Page((board.folder / "site" / "encoders" / "encoder-9.html").read_text(encoding="utf-8"))
     assert "linear, 10,000 rows" in encoder.text
 
@@ -149,11 +149,13 @@ def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
     names = re.findall(r'href="encoders/([a-z0-9-]+)\.html">[^<]+</a><small>', index)
     assert names[0] == "encoder-1"  # the newest of its two runs
     assert names[-1] == "encoder-3"  # one game only: no suite mean, no rank
-    partial = re.findall(r'encoders/([a-z0-9-]+)\.html">[^<]+</a><small>[^<]+ · 1 of 2 games</small>', index)
+    partial = re.findall(
+        r'encoders/([a-z0-9-]+)\.html">[^<]+</a><small><span class="cover">1 of 2 games', index
+    )
     assert partial == ["encoder-3"]
     assert "encoder-2" not in names  # withdrawn
     assert 'class="tier reproduced"' in index
-    assert "Not comparable with the rows above" in index
+    assert "Not comparable with the table above" in index
     page = pages(board)["encoders/encoder-1.html"].text
     assert "Earlier runs" in page
     assert "2026-01-30" in page

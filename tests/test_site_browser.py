@@ -29,7 +29,7 @@ def column(driver: Any, name: str) -> list[str]:
     script = """
     const head = [...document.querySelector("#ranking thead tr").cells];
     const at = head.findIndex((th) => th.textContent.trim() === arguments[0]);
-    const rows = [...document.querySelectorAll("#rows tr")].filter((row) => !row.hidden);
+    const rows = [...document.querySelectorAll("#rows tr")].filter((row) => row.dataset.text && !row.hidden);
     return rows.map((row) => row.cells[at].firstChild.textContent);
     """
     return list(driver.execute_script(script, name))
@@ -63,21 +63,24 @@ def test_every_page_loads_without_errors_and_is_accessible(driver: Any, root: Pa
             assert "owned" not in driver.title
 
 
+MAIN, OTHER = "linear, all rows", "linear, 1k rows"
+
+
 def test_sorting(driver: Any, root: Path) -> None:
     show(driver, root / "index.html")
-    first = column(driver, "Suite F1")
+    first = column(driver, MAIN)
     assert first[:-1] == sorted(first[:-1], reverse=True)
     assert first[-1] == "\u2013"
-    press(driver, "Suite F1")
-    turned = column(driver, "Suite F1")
+    press(driver, MAIN)
+    turned = column(driver, MAIN)
     assert turned[:-1] == sorted(first[:-1])
     assert turned[-1] == "\u2013"  # what is missing stays below
-    for name in ("Encoder", "Agent", "Params", "Date"):
+    for name in ("Encoder", OTHER, "Params"):
         press(driver, name)
         shown = column(driver, name)
         th = driver.find_element("xpath", f"//th[button='{name}']")
         assert th.get_attribute("aria-sort") == ("ascending" if name == "Encoder" else "descending")
-        if name in {"Encoder", "Agent", "Date"}:
+        if name != "Params":
             known = [value for value in shown if value != "\u2013"]
             assert known == sorted(known, reverse=name != "Encoder", key=str.lower)
     assert errors(driver) == []
@@ -92,28 +95,82 @@ def test_filters_and_search(driver: Any, root: Path) -> None:
     assert count.text == "1 encoder"
     driver.find_element("id", "search").send_keys(" nonsense")
     assert column(driver, "Encoder") == []
-    show(driver, root / "index.html")
+    assert "No encoder fits" in driver.find_element("id", "rows").text
+    driver.find_element("id", "reset").click()
+    assert len(column(driver, "Encoder")) == 7
     choose(driver, "tier", "reproduced")
     assert column(driver, "Encoder") == ["Encoder 1"]
-    paper = driver.find_element("id", "published")
-    assert paper.is_displayed()
-    driver.find_element("id", "paper").click()
-    assert not paper.is_displayed()
 
 
-def test_probes_and_columns(driver: Any, root: Path) -> None:
+def test_scores_and_columns(driver: Any, root: Path) -> None:
     show(driver, root / "index.html")
-    before = column(driver, "Suite F1")
-    choose(driver, "probe", "linear, 1k rows")
-    after = column(driver, "Suite F1")
+    before, other = column(driver, MAIN), column(driver, OTHER)
+    choose(driver, "score", OTHER)  # the columns are named after what they hold
+    after = column(driver, OTHER)
     assert before != after
-    assert after[:-1] == sorted(after[:-1], reverse=True)
+    assert after[:-1] == sorted(other[:-1], reverse=True)
+    assert sorted(column(driver, MAIN)) == sorted(before)
     choose(driver, "columns", "games")
     press(driver, "Pong")
     assert column(driver, "Pong") == sorted(column(driver, "Pong"), reverse=True)
-    choose(driver, "columns", "categories")
+    choose(driver, "columns", "categories, all games")
     assert "Agent" in driver.find_element("css selector", "#ranking thead").text
     assert errors(driver) == []
+
+
+def test_a_row_of_some_games_is_ranked_on_these(driver: Any, root: Path) -> None:
+    show(driver, root / "index.html")
+    assert column(driver, "#")[-1] == "\u2013"
+    assert "1 of 2 games" in driver.find_element("id", "rows").text
+    choose(driver, "games", "the 1 that every encoder has")
+    assert column(driver, "#") == [str(n) for n in range(1, 8)]
+    means = column(driver, MAIN)
+    choose(driver, "games", "Pong")
+    assert column(driver, MAIN) == means == sorted(means, reverse=True)
+    choose(driver, "games", "a choice of games…")
+    assert column(driver, "#") == ["\u2013"] * 7
+    boxes = driver.find_elements("css selector", "#chosen input")
+    boxes[1].click()
+    assert column(driver, MAIN) == means
+    boxes[0].click()
+    both = column(driver, MAIN)
+    show(driver, root / "index.html")
+    assert both == column(driver, MAIN)
+    bars = driver.find_elements("css selector", "#rows .bar .score")
+    wide = [float(bar.get_attribute("width")) / 100 for bar in bars]
+    assert wide == pytest.approx([float(value) for value in both[:-1]], abs=0.001)
+    assert errors(driver) == []
+
+
+def test_the_address_says_what_is_chosen(driver: Any, root: Path) -> None:
+    show(driver, root / "index.html")
+    choose(driver, "score", OTHER)
+    choose(driver, "games", "Pong")
+    press(driver, "Encoder")
+    driver.find_element("id", "search").send_keys("encoder")
+    seen, address = column(driver, "Encoder"), driver.current_url
+    assert "games=pong" in address
+    show(driver, root / "rules.html")
+    driver.get(address)
+    assert column(driver, "Encoder") == seen == sorted(seen)
+    assert column(driver, OTHER)
+    assert driver.find_element("id", "search").get_attribute("value") == "encoder"
+    driver.get(address.split("#")[0] + "#games=nowhere&score=none&sort=-nothing")
+    driver.refresh()
+    assert len(column(driver, MAIN)) == 7
+    assert errors(driver) == []
+
+
+def test_nothing_is_cut_off(driver: Any, root: Path) -> None:
+    show(driver, root / "index.html", 1400)
+    wide = "const s = document.querySelector('.scroll'); return [s.scrollWidth, s.clientWidth];"
+    for columns in ("other scores", "categories, all games"):
+        choose(driver, "columns", columns)
+        needed, there = driver.execute_script(wide)
+        assert needed <= there
+    show(driver, root / "index.html", 500)
+    right = "return document.querySelector('#rows .main').getBoundingClientRect().right"
+    assert driver.execute_script(right) <= driver.execute_script("return innerWidth")
 
 
 def test_the_keyboard_is_enough(driver: Any, root: Path) -> None:

@@ -19,6 +19,7 @@ from harness.leaderboard.made_on import check_made_on
 from harness.leaderboard.names import slug
 from harness.leaderboard.repository import BoardError
 from harness.results.consistency import check
+from harness.results.means import APART
 from harness.results.provenance import Encoder
 from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans
 from harness.results.verify import signers_of
@@ -49,12 +50,15 @@ class GameHead:
         variables: Names of the variables of the first probe.
         cells: int32 [v], score and accuracy (or error) of each variable under the first probe as one number;
             `NO_CELL` where different encoders can have the same by chance, at the majority or the ceiling.
+        half: Half of the interval of the game's mean under the first probe, as if all its variables erred
+            together; None if some interval is missing.
     """
 
     means: tuple[Means, ...]
     outputs: tuple[str, ...]
     variables: tuple[str, ...]
     cells: npt.NDArray[np.int32]
+    half: float | None
 
     @classmethod
     def of(cls, game: GameScores) -> GameHead:
@@ -65,7 +69,20 @@ class GameHead:
         outputs = (game.embeddings, game.scores[0].predictions)
         means = tuple(scores.means for scores in game.scores)
         names = tuple(map(intern, game.scores[0].variables.columns["name"]))
-        return cls(means, outputs if (cells != NO_CELL).any() else (), names, cells)
+        return cls(means, outputs if (cells != NO_CELL).any() else (), names, cells, _half(game))
+
+
+def _half(game: GameScores) -> float | None:
+    """Return half of the mean interval: over the variables of a category, then over categories."""
+    halves: dict[str, list[float]] = {}
+    for ends, categories in zip(*game.scores[0].variables.take(("interval", "categories")), strict=True):
+        if ends is None:
+            return None
+        for category in categories:
+            if category not in APART:
+                halves.setdefault(category, []).append((ends[1] - ends[0]) / 2)
+    means = [sum(found) / len(found) for found in halves.values()]
+    return round(sum(means) / len(means), 4) if means else None
 
 
 def _cell(
@@ -100,6 +117,7 @@ class Head:
     finished: str
     fresh_seed: int | None
     fresh_of: str | None
+    url: str | None
     encoder: Encoder
     suite: tuple[SuiteMeans, ...]
     games: Mapping[str, GameHead]
@@ -114,6 +132,7 @@ class Head:
             signed.finished,
             signed.dataset.fresh_seed,
             signed.dataset.fresh_of,
+            signed.submitter.url if signed.submitter else None,
             signed.encoder,
             tuple(signed.suite),
             games,

@@ -3,90 +3,99 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from markupsafe import Markup
 
 from harness.pages.axes import ticks
 
 _WIDTH, _HEIGHT = 560, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 16, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 24, 44
+_LETTER = 6.2  # pixels, the width of one
 
 
 @dataclass(frozen=True)
 class Point:
     """An encoder in a plot: position, name and link to its page."""
 
-    x: float | None
+    x: float
     y: float
     name: str
     link: str
 
 
-def scatter(points: Sequence[Point], kind: str, label: str, *, log: bool = False) -> Markup | None:
-    """Return a scatter plot of F1 as SVG, or None if no point has an x.
+def scatter(points: Sequence[Point], across: str, upright: str, *, log: bool = False) -> Markup | None:
+    """Return a scatter plot of a score as SVG, or None if there are no points.
+
+    Names stand beside their points where there is room; every point has its name as a tooltip.
 
     Args:
-        points: The encoders; a date is given as its ordinal.
-        kind: Format of the ticks: ``parameters`` or ``date``.
-        label: Label of the horizontal axis.
+        points: The encoders.
+        across: Label of the horizontal axis.
+        upright: Label of the vertical axis, the name of the score.
         log: Use a logarithmic horizontal axis.
     """
-    known = [(math.log10(p.x) if log else p.x, p) for p in points if p.x]
+    known = [(math.log10(p.x) if log else p.x, p) for p in points]
     if not known:
         return None
     low, high = min(x for x, _ in known), max(x for x, _ in known)
-    pad = max((high - low) * 0.05, 0.15 if log else 3)
+    pad = max((high - low) * 0.05, 0.15 if log else 0.01)
     low, high = low - pad, high + pad
     bottom = math.floor(min(p.y for _, p in known) * 20 - 0.2) / 20
     top = math.ceil(max(p.y for _, p in known) * 20 + 0.2) / 20
 
-    def across(x: float) -> float:
+    def right(x: float) -> float:
         return round(_LEFT + (x - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
 
     def down(y: float) -> float:
         return round(_HEIGHT - _BOTTOM - (y - bottom) / (top - bottom) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
+    line = Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>')
+    text = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>')
+    dot = Markup(
+        '<a href="{}" tabindex="-1"><circle cx="{}" cy="{}" r="4.5"><title>{}: {}</title></circle></a>'
+    )
     parts = []
     for tick in ticks(bottom, top, 5):
-        parts.append(
-            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
-                _LEFT, _WIDTH - _RIGHT, down(tick), down(tick)
-            )
-        )
-        parts.append(
-            Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
-                _LEFT - 6, down(tick) + 4, f"{tick:.2f}"
-            )
-        )
-    parts += [
-        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-            across(tick), _HEIGHT - _BOTTOM + 18, _label(tick, kind)
-        )
-        for tick in ticks(low, high, 4, whole=log)
-        if across(tick) <= _WIDTH - 40  # a label in the corner would be cut
-    ]
-    parts.append(
-        Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-            (_WIDTH + _LEFT) / 2, _HEIGHT - 6, label
-        )
-    )
-    parts += [
-        Markup(
-            '<a href="{}" tabindex="-1"><circle cx="{}" cy="{}" r="4.5"><title>{}: {}</title></circle></a>'
-        ).format(p.link, across(x), down(p.y), p.name, f"{p.y:.3f}")
-        for x, p in known
-    ]
+        parts.append(line.format(_LEFT, _WIDTH - _RIGHT, down(tick), down(tick)))
+        parts.append(text.format("tick", _LEFT - 6, down(tick) + 4, "end", f"{tick:.2f}"))
+    for tick in ticks(low, high, 4, whole=log):
+        if right(tick) <= _WIDTH - 40:  # a label in the corner would be cut
+            label = _power(tick) if log else f"{tick:.2f}"
+            parts.append(text.format("tick", right(tick), _HEIGHT - _BOTTOM + 18, "middle", label))
+    parts.append(text.format("axis", (_WIDTH + _LEFT) / 2, _HEIGHT - 6, "middle", across))
+    parts.append(text.format("axis", _LEFT - 40, _TOP - 4, "start", upright))
+    places = [(right(x), down(p.y), p.name) for x, p in known]
+    for (x, y, name), point in zip(places, points, strict=True):
+        parts.append(dot.format(point.link, x, y, name, f"{point.y:.3f}"))
+    parts += [text.format("name", *label) for label in _labels(places)]
     return Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        _WIDTH, _HEIGHT, f"Suite F1 against {label}; the table has the same numbers", Markup("").join(parts)
+        _WIDTH, _HEIGHT, f"{upright} against {across}; the table has the same numbers", Markup("").join(parts)
     )
 
 
-def _label(tick: float, kind: str) -> str:
-    if kind == "date":
-        return date.fromordinal(round(tick)).isoformat()
+def _labels(places: Sequence[tuple[float, float, str]]) -> Iterator[tuple[float, float, str, str]]:
+    """Yield where names fit, as x, y, anchor and name: right or left of a point, above or below it."""
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in places]
+    for x, y, name in places:
+        wide = _LETTER * len(name)
+        tries = ((x + 8, y + 4, "start"), (x - 8, y + 4, "end"), (x, y - 9, "middle"), (x, y + 17, "middle"))
+        for at, base, anchor in tries:
+            left = at - {"start": 0, "end": wide, "middle": wide / 2}[anchor]
+            box = (left, base - 10, left + wide, base + 2)
+            inside = box[0] >= _LEFT and box[2] <= _WIDTH and box[1] >= 0 and box[3] <= _HEIGHT - _BOTTOM
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                yield at, base, anchor, name
+                break
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _power(tick: float) -> str:
     for power, unit in ((9, "G"), (6, "M"), (3, "k")):
         if tick >= power:
             return f"{10 ** (tick - power):.3g}{unit}"

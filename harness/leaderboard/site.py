@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,11 @@ from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
 from harness.leaderboard.repository import PLAIN, BoardError
 from harness.leaderboard.tables import variable_rows
+from harness.pages.bars import bar
 from harness.pages.environment import environment
-from harness.pages.words import game_title, probe_title
+from harness.pages.words import CATEGORY_TITLES, encoder_title, game_title, probe_title
 from harness.results.frame import harmless
-from harness.results.result import SuiteMeans
+from harness.results.result import Means, SuiteMeans
 
 _KEPT = ".atariari-site"
 """Marks a folder as a site, so that it can be replaced."""
@@ -53,6 +54,11 @@ class Row:
     def name(self) -> str:
         """The encoder's name."""
         return self.entry.head.encoder.name
+
+    @property
+    def title(self) -> str:
+        """The name in words, for one of ours."""
+        return encoder_title(self.name)
 
     @cached_property
     def slug(self) -> str:
@@ -84,9 +90,23 @@ class Row:
 
     def game(self, name: str, probe: ProbeChoice) -> float | None:
         """Return a game's score under a probe, or None if the result does not have it."""
+        means = self.means(name, probe)
+        return None if means is None else means.score
+
+    def means(self, name: str, probe: ProbeChoice) -> Means | None:
+        """Return a game's means under a probe, or None if the result does not have them."""
         head = self.entry.head
         means = zip(head.suite, head.games[name].means, strict=True)
-        return next((game.score for suite, game in means if _is(suite, probe)), None)
+        return next((game for suite, game in means if _is(suite, probe)), None)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval of the suite's score under the first probe; games err apart from each other."""
+        middle, halves = self.values[0]["suite"], [game.half for game in self.entry.head.games.values()]
+        if middle is None or not all(half is not None for half in halves):
+            return None
+        half = sum(h * h for h in halves if h is not None) ** 0.5 / len(halves)
+        return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def build(verdict: Verdict, out: Path) -> int:
@@ -121,7 +141,7 @@ class _Site:
             for row in self.rows.get(protocol.name, []):
                 self.by_slug.setdefault(row.slug, []).append((protocol, row))
         self.jinja = environment("harness.leaderboard", script="board.js")
-        self.jinja.globals |= {"board": board, "variable_rows": variable_rows, "paper": SOURCE}
+        self.jinja.globals |= {"board": board, "variable_rows": variable_rows, "paper": SOURCE, "raw": _raw}
         self.jinja.filters["json"] = _json
 
     def write(self) -> int:
@@ -150,12 +170,23 @@ class _Site:
         full = [(row, f1) for row in encoders if (f1 := row.values[0]["suite"]) is not None]
         link = "encoders/" if front else "../encoders/"
         columns = ["suite", *CATEGORIES, *sorted(protocol.games)]
-        by_size = [
-            Point(row.entry.head.encoder.parameters, f1, row.name, f"{link}{row.slug}.html")
-            for row, f1 in full
-            if row.entry.head.encoder.parameters
-        ]
-        by_date = [Point(_day(row), f1, row.name, f"{link}{row.slug}.html") for row, f1 in full]
+        titles = [probe_title(p.run) for p in protocol.columns]
+        bounds = _bounds(rows, protocol)
+
+        def points(across: Callable[[Row], float | None]) -> list[Point]:
+            return [
+                Point(x, f1, row.title, f"{link}{row.slug}.html")
+                for row, f1 in full
+                if (x := across(row)) is not None and x > 0
+            ]
+
+        def row_bar(row: Row) -> Markup:
+            marks = {
+                "majority": bounds["floors"][0].get("suite"),
+                "ceiling": bounds["ceilings"][0].get("suite"),
+            }
+            return bar(row.values[0]["suite"], row.interval, marks)
+
         self._page(
             "ranking.html",
             "index.html" if front else f"protocols/{protocol.name}.html",
@@ -165,26 +196,32 @@ class _Site:
             bounds=rows[len(encoders) :],
             shown=_SHOWN,
             published=published() if set(published()[0].games) & set(protocol.games) else [],
+            row_bar=row_bar,
             plots=[
-                scatter(by_size, "parameters", "parameters", log=True),
-                scatter(by_date, "date", "date of the run"),
+                scatter(
+                    points(lambda row: row.entry.head.encoder.parameters), "parameters", titles[0], log=True
+                ),
+                *(
+                    scatter(points(lambda row: row.values[1]["suite"]), title, titles[0])
+                    for title in titles[1:2]
+                ),
             ],
             data={
-                "probes": [probe_title(p.run) for p in protocol.columns],
+                "scores": titles,
                 "games": [[name, game_title(name)] for name in sorted(protocol.games)],
+                "paper": sorted(set(published()[0].games) & set(protocol.games)),
+                "categories": [[name, CATEGORY_TITLES[name]] for name in CATEGORIES],
                 "columns": columns,
                 "rows": [[[v.get(c) for c in columns] for v in row.values] for row in rows],
-                "published": [
-                    [{"suite": p.mean, **p.categories, **p.games}.get(c) for c in columns]
-                    for p in published()
-                ],
+                "halves": [{name: game.half for name, game in row.entry.head.games.items()} for row in rows],
+                **bounds,
             },
         )
 
     def _encoder(self, name: str) -> None:
         found = self.by_slug[name]
         signed = [orjson.loads((self.out / _raw(row.entry)).read_bytes())["signed"] for _, row in found]
-        self._page("encoder.html", f"encoders/{name}.html", up="../", found=found, signed_of=signed, raw=_raw)
+        self._page("encoder.html", f"encoders/{name}.html", up="../", found=found, signed_of=signed)
         protocol, row = next(((p, r) for p, r in found if p is self.board.current), found[0])
         text = self.jinja.get_template("badge.svg").render(row=row, protocol=protocol)
         (self.out / "badges").mkdir(exist_ok=True)
@@ -257,6 +294,26 @@ def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
     return found
 
 
+def _bounds(rows: Sequence[Row], protocol: AcceptedProtocol) -> dict[str, list[dict[str, float]]]:
+    """Return floors and ceilings for each probe by game, and for the suite, as far as a result has them."""
+    found: dict[str, list[dict[str, float]]] = {"floors": [], "ceilings": []}
+    for probe in protocol.columns:
+        floors, ceilings = dict[str, float](), dict[str, float]()
+        for name in protocol.games:
+            means = (row.means(name, probe) for row in rows if name in row.entry.head.games)
+            for mean in filter(None, means):
+                if (floor := mean.constant if mean.trivial is None else mean.trivial) is not None:
+                    floors[name] = floor
+                if mean.ceiling is not None:
+                    ceilings[name] = mean.ceiling
+                break
+        for bound, of in (("floors", floors), ("ceilings", ceilings)):
+            if len(of) == len(protocol.games):
+                of["suite"] = round(sum(of.values()) / len(of), 4)
+            found[bound].append(of)
+    return found
+
+
 def _rank(row: Row, full: Sequence[float]) -> int | None:
     f1 = row.values[0]["suite"]
     return None if row.bound or f1 is None else 1 + sum(other > f1 for other in full)
@@ -297,12 +354,6 @@ def _is(suite: SuiteMeans, probe: ProbeChoice) -> bool:
 
 def _raw(entry: Entry) -> str:
     return f"results/{entry.head.digest[:16]}.json"
-
-
-def _day(row: Row) -> float:
-    from datetime import date
-
-    return date.fromisoformat(row.date).toordinal()
 
 
 def _is_key(line: str) -> bool:

@@ -21,6 +21,33 @@ CATEGORY_TITLES = {
     "motion": "Motion",
 }
 
+ENCODER_TITLES = {
+    "majority": "Constant",
+    "random-projection": "Random projection of the pixels",
+    "random-cnn": "Random CNN",
+    "pixels-pca": "PCA of the pixels",
+    "ram": "RAM",
+    "supervised": "Supervised CNN",
+    "infonce-stdim": "ST-DIM",
+    "jsd-stdim": "ST-DIM, Jensen-Shannon loss",
+    "global-infonce-stdim": "ST-DIM, global features only",
+    "global-local-infonce-stdim": "ST-DIM, global to local",
+    "dim": "DIM",
+    "cpc": "CPC",
+    "vae": "VAE",
+    "naff": "Pixel prediction",
+    "pretrained-rl-agent": "Agent trained by RL",
+}
+"""Built-in encoders and methods in words."""
+
+
+def encoder_title(name: str) -> str:
+    """Return an encoder's name in words if it is one of ours, with a number behind it if it has one."""
+    base, _, number = name.rpartition("-")
+    if base in ENCODER_TITLES and number.isdecimal():
+        return f"{ENCODER_TITLES[base]} ({number})"
+    return ENCODER_TITLES.get(name, name)
+
 
 def score(value: float | None) -> str:
     """Return a score as the tables show it: three decimal places, or a dash if it is missing."""

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // Sorting, filtering and the choice of probe and columns; without it the page still shows the ranking.
+  // Sorting, filtering and the choice of score, games and columns; without it the page still shows the ranking.
   const headButton = (th, act) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -40,100 +40,147 @@
   if (!table) return;
   const data = JSON.parse(document.getElementById("data").textContent);
   const get = (id) => document.getElementById(id);
-  const state = { probe: 0, columns: "categories", sort: "suite", down: true, most: 100 };
-  const fitting = new Set();
-  const filled = new Map(); // which columns a row holds; one that is not shown need not hold them
   const head = table.tHead.rows[0];
-  const bodies = [get("rows"), get("bounds"), get("published")].filter(Boolean);
+  const bodies = [get("rows"), get("bounds")].filter(Boolean);
   const rows = bodies.flatMap((body) => [...body.rows]).filter((row) => row.dataset.text !== undefined);
   const columnAt = new Map(data.columns.map((name, at) => [name, at]));
-  const valuesOf = (row) => row.dataset.row !== undefined ? data.rows[row.dataset.row][state.probe] : data.published[row.dataset.published];
-  const show = (value, paper) => value === null || value === undefined ? "–" : value.toFixed(paper ? 2 : 3);
-  const lower = new Map(rows.map((row) => [row, row.querySelector(".name").firstChild.textContent.toLowerCase()]));
+  const games = data.games.map((game) => game[0]);
+  const gameTitles = new Map(data.games);
+  const categoryTitles = new Map(data.categories);
+  const numbers = (row) => data.rows[row.dataset.row];
+  const at = (row, name, score) => numbers(row)[score]?.[columnAt.get(name)] ?? null;
   const tiers = { "self-reported": 1, reproduced: 2, "fresh-seed": 3 };
+  const lower = new Map(rows.map((row) => [row, row.querySelector(".name").firstChild.textContent.toLowerCase()]));
+  const show = (value) => value === null || value === undefined ? "–" : value.toFixed(3);
+
+  // What is chosen; everything else on the page follows from it.
+  const state = { score: 0, games: "all", own: new Set(), columns: "scores", sort: "main", down: true, most: 100 };
+  let chosen = games; // the games of the ranking
+  const fitting = new Set();
+  const filled = new Map(); // what a row shows; one that is hidden need not be kept up to date
+  let shape = "";
+
+  const shared = () => games.filter((name) => bodies[0].rows.length && rows.every((row) => row.parentElement !== bodies[0] || at(row, name, state.score) !== null));
+  const rounded = (value) => Math.round(value * 1e4) / 1e4;
+  const mean = (row, score) => {
+    if (chosen.length === games.length) return at(row, "suite", score);
+    const found = chosen.map((name) => at(row, name, score));
+    return !found.length || found.includes(null) ? null : rounded(found.reduce((sum, v) => sum + v, 0) / found.length);
+  };
+  const covered = (row) => chosen.filter((name) => at(row, name, state.score) !== null).length;
+  const half = (row) => {
+    const known = data.halves[row.dataset.row];
+    const found = chosen.map((name) => known[name] ?? null);
+    return state.score || !found.length || found.includes(null) ? null : Math.sqrt(found.reduce((sum, v) => sum + v * v, 0)) / found.length;
+  };
+  const bound = (kind) => {
+    const known = data[kind][state.score];
+    const found = chosen.map((name) => known[name] ?? null);
+    return !found.length || found.includes(null) ? null : found.reduce((sum, v) => sum + v, 0) / found.length;
+  };
+
+  const svg = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  const draw = (row, floor, ceiling) => {
+    const bar = svg("svg", { class: "bar", viewBox: "0 0 100 10", "aria-hidden": "true" });
+    bar.append(svg("rect", { class: "track", width: 100, height: 10, rx: 2 }));
+    const value = mean(row, state.score);
+    if (value !== null) bar.append(svg("rect", { class: "score", width: value * 100, height: 10, rx: 2 }));
+    const width = half(row);
+    if (value !== null && width !== null) {
+      bar.append(svg("path", { class: "interval", d: `M${Math.max(0, value - width) * 100} 5H${Math.min(1, value + width) * 100}` }));
+    }
+    for (const [name, place] of [["majority", floor], ["ceiling", ceiling]]) {
+      if (place !== null) bar.append(svg("path", { class: name, d: `M${place * 100} 0V10` }));
+    }
+    return bar;
+  };
+
+  const names = () => {
+    if (state.columns === "categories") return [...categoryTitles.keys()];
+    if (state.columns === "games") return chosen;
+    return data.scores.map((_, score) => score).filter((score) => score !== state.score).map((score) => `score-${score}`);
+  };
+  const titleOf = (name) => name.startsWith("score-") ? data.scores[name.slice(6)] : categoryTitles.get(name) ?? gameTitles.get(name);
+  const valueOf = (row, name) => {
+    if (name.startsWith("score-")) return mean(row, Number(name.slice(6)));
+    // The means of categories are over all games.
+    return categoryTitles.has(name) && chosen.length < games.length ? null : at(row, name, state.score);
+  };
   const keyOf = (row, key) => {
-    const number = (text) => text === "" ? null : Number(text);
+    const number = (text) => text === "" || text === undefined ? null : Number(text);
     if (key === "name") return lower.get(row);
     if (key === "tier") return tiers[row.dataset.tier] ?? 0;
-    if (["rank", "parameters", "features"].includes(key)) return number(row.dataset[key]);
-    if (key === "date") return row.dataset.date;
-    if (key.startsWith("probe-")) return row.dataset.row !== undefined ? data.rows[row.dataset.row][key.slice(6)][columnAt.get("suite")] : null;
-    return valuesOf(row)[columnAt.get(key)] ?? null;
+    if (key === "rank" || key === "parameters") return number(row.dataset[key]);
+    return key === "main" ? mean(row, state.score) : valueOf(row, key);
   };
-  const titles = new Map([...head.querySelectorAll(".value")].map((th) => [th.dataset.sort, th.textContent]));
-  const gameTitles = new Map(data.games);
-  state.names = [...titles.keys()];
-  for (const row of rows) filled.set(row, state.names); // as the page comes
 
   const fill = (row) => {
-    if (filled.get(row) === state.names) return;
-    filled.set(row, state.names);
-    const values = valuesOf(row);
-    const paper = row.dataset.published !== undefined;
-    const cells = row.querySelectorAll(".value");
-    row.cells[2].textContent = show(values[columnAt.get("suite")], paper);
-    let last = [...row.querySelectorAll(".probe")].pop() ?? row.cells[2];
-    state.names.forEach((name, at) => {
-      let cell = cells[at];
-      if (!cell) {
-        cell = document.createElement("td");
-        cell.className = "num value";
-        last.after(cell);
-      }
-      cell.textContent = show(values[columnAt.get(name)], paper);
+    if (filled.get(row) === shape) return;
+    filled.set(row, shape);
+    const wanted = names();
+    const count = covered(row);
+    row.cells[0].textContent = row.dataset.rank || "–";
+    row.querySelector(".cover").textContent = count < chosen.length ? `${count} of ${chosen.length} games · ` : "";
+    row.querySelector(".main").textContent = show(mean(row, state.score));
+    row.querySelector(".drawn").replaceChildren(draw(row, bound("floors"), bound("ceilings")));
+    for (const cell of row.querySelectorAll(".value")) cell.remove();
+    let last = row.querySelector(".drawn");
+    for (const name of wanted) {
+      const cell = document.createElement("td");
+      cell.className = "num value";
+      cell.textContent = show(valueOf(row, name));
+      last.after(cell);
       last = cell;
-    });
-    for (let at = state.names.length; at < cells.length; at++) cells[at].remove();
+    }
   };
   // A browser lays out a hundred rows at once and a thousand in seconds, so the rest waits for a button.
   const page = () => {
     let left = state.most;
-    for (const row of bodies[0].rows) {
+    for (const row of bodies.flatMap((body) => [...body.rows])) {
       if (row.dataset.text === undefined) continue;
-      row.hidden = !fitting.has(row) || left <= 0;
-      left -= fitting.has(row);
-      if (!row.hidden) fill(row);
-    }
-    for (const row of bodies.slice(1).flatMap((body) => [...body.rows])) {
-      if (row.dataset.text === undefined) continue;
-      row.hidden = !fitting.has(row);
+      const ranked = row.parentElement === bodies[0];
+      row.hidden = !fitting.has(row) || (ranked && left <= 0);
+      if (ranked) left -= fitting.has(row);
       if (!row.hidden) fill(row);
     }
     get("more").hidden = left >= 0;
     if (left < 0) get("more").textContent = `Show all ${state.most - left}`;
   };
-  const sort = () => {
-    for (const body of bodies) sortRows(body, (row) => keyOf(row, state.sort), state.down);
-    page();
-    const th = [...head.cells].find((cell) => cell.dataset.sort === state.sort);
-    if (th) mark(head, th, state.down);
-  };
-  const choose = (th) => {
-    const key = th.dataset.sort;
-    state.down = state.sort === key ? !state.down : !["name", "rank"].includes(key);
-    state.sort = key;
-    sort();
-  };
-  const columns = () => {
-    const names = state.columns === "games" ? [...gameTitles.keys()] : [...titles.keys()];
-    if (![...head.cells].some((th) => !th.matches(".value") && th.dataset.sort === state.sort) && !names.includes(state.sort)) {
-      state.sort = "suite";
-      state.down = true;
+  const rank = () => {
+    const found = new Map(rows.map((row) => [row, row.parentElement === bodies[0] ? mean(row, state.score) : null]));
+    for (const [row, value] of found) {
+      row.dataset.rank = value === null ? "" : 1 + [...found.values()].filter((other) => other !== null && other > value).length;
     }
+  };
+  const header = () => {
+    head.querySelector(".main button").textContent = data.scores[state.score];
     for (const th of head.querySelectorAll(".value")) th.remove();
-    let after = [...head.querySelectorAll("[data-sort=suite], .probe")].pop();
-    for (const name of names) {
+    let after = head.querySelector(".drawn");
+    for (const name of names()) {
       const th = document.createElement("th");
       th.scope = "col";
       th.className = "num value";
       th.dataset.sort = name;
-      th.textContent = titles.get(name) ?? gameTitles.get(name);
+      th.textContent = titleOf(name);
       headButton(th, () => choose(th));
       after.after(th);
       after = th;
     }
-    state.names = names;
     for (const cell of table.querySelectorAll(".divider th, .empty td")) cell.colSpan = head.cells.length;
+  };
+  const order = () => {
+    if (![...head.cells].some((th) => th.dataset.sort === state.sort)) Object.assign(state, { sort: "main", down: true });
+    for (const body of bodies) {
+      // Of rows without the value, those with more of the games come first.
+      sortRows(body, (row) => -covered(row), false);
+      sortRows(body, (row) => keyOf(row, state.sort), state.down);
+    }
+    if (get("none")) bodies[0].append(get("none"));
+    mark(head, [...head.cells].find((th) => th.dataset.sort === state.sort), state.down);
   };
   const filter = () => {
     const words = get("search").value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -141,26 +188,101 @@
     const most = get("most").value;
     let count = 0;
     for (const row of rows) {
-      const paper = row.dataset.published !== undefined;
       const fits = words.every((word) => row.dataset.text.includes(word))
-        && (paper || !tier || row.dataset.tier === tier)
-        && (paper || !most || (row.dataset.parameters !== "" && Number(row.dataset.parameters) <= Number(most)));
+        && (!tier || row.dataset.tier === tier)
+        && (!most || (row.dataset.parameters !== "" && Number(row.dataset.parameters) <= Number(most)));
       if (fits) fitting.add(row);
       else fitting.delete(row);
       count += fits && row.parentElement === bodies[0];
     }
-    page();
-    if (get("published")) get("published").hidden = !get("paper").checked;
     get("count").textContent = count + (count === 1 ? " encoder" : " encoders");
+    if (get("none")) get("none").hidden = count > 0;
   };
 
-  for (const th of head.cells) headButton(th, () => choose(th));
-  mark(head, head.querySelector("[data-sort=suite]"), true); // the page comes sorted
+  // The address says what is chosen, so that it can be sent to somebody.
+  const fields = { q: "search", tier: "tier", most: "most" };
+  const write = () => {
+    const said = new URLSearchParams();
+    for (const [key, id] of Object.entries(fields)) if (get(id).value) said.set(key, get(id).value);
+    if (state.score) said.set("score", data.scores[state.score]);
+    if (state.games !== "all") said.set("games", state.games === "own" ? [...state.own].join(" ") : state.games);
+    if (state.columns !== "scores") said.set("columns", state.columns);
+    if (state.sort !== "main" || !state.down) said.set("sort", (state.down ? "-" : "") + state.sort);
+    history.replaceState(null, "", said.toString() ? `#${said}` : location.pathname + location.search);
+  };
+  const read = () => {
+    const said = new URLSearchParams(location.hash.slice(1));
+    for (const [key, id] of Object.entries(fields)) if (said.has(key)) get(id).value = said.get(key);
+    state.score = Math.max(0, data.scores.indexOf(said.get("score")));
+    const asked = said.get("games") ?? "all";
+    const known = asked.split(" ").filter((name) => gameTitles.has(name));
+    if (["all", "shared", "paper"].includes(asked)) state.games = asked;
+    else if (known.length === 1) state.games = known[0];
+    else if (known.length) Object.assign(state, { games: "own", own: new Set(known) });
+    if (["categories", "games"].includes(said.get("columns"))) state.columns = said.get("columns");
+    const sort = said.get("sort");
+    if (sort) Object.assign(state, { sort: sort.replace(/^-/, ""), down: sort.startsWith("-") });
+  };
+
+  const update = () => {
+    if (state.games === "all") chosen = games;
+    else if (state.games === "shared") chosen = shared();
+    else if (state.games === "paper") chosen = data.paper;
+    else chosen = state.games === "own" ? games.filter((name) => state.own.has(name)) : [state.games];
+    get("chosen").hidden = state.games !== "own";
+    shape = JSON.stringify([state.score, state.columns, chosen]);
+    rank();
+    header();
+    filter();
+    order();
+    page();
+    write();
+  };
+  const choose = (th) => {
+    const key = th.dataset.sort;
+    state.down = state.sort === key ? !state.down : !["name", "rank"].includes(key);
+    state.sort = key;
+    order();
+    page();
+    write();
+  };
+
+  for (const th of head.cells) if (th.dataset.sort) headButton(th, () => choose(th));
+  read();
+  const option = (value, text) => get("games").append(new Option(text, value));
+  option("all", `all ${games.length}`);
+  const common = shared();
+  if (common.length && common.length < games.length) option("shared", `the ${common.length} that every encoder has`);
+  if (data.paper.length && data.paper.length < games.length) option("paper", `the ${data.paper.length} of the 2019 paper`);
+  option("own", "a choice of games…");
+  for (const [name, title] of data.games) option(name, title);
+  for (const [name, title] of data.games) {
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.checked = state.own.has(name);
+    box.addEventListener("change", () => { state.own[box.checked ? "add" : "delete"](name); update(); });
+    label.append(box, ` ${title}`);
+    label.className = "check";
+    get("chosen").append(label);
+  }
+  get("score").value = state.score;
+  get("games").value = state.games;
+  if (!get("games").value) { state.games = "all"; get("games").value = "all"; }
+  get("columns").value = state.columns;
   get("controls").hidden = false;
   get("controls").addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["search", "tier", "most", "paper"]) get(id)?.addEventListener(id === "search" ? "input" : "change", filter);
-  get("probe").addEventListener("change", (event) => { state.probe = Number(event.target.value); columns(); sort(); });
-  get("columns").addEventListener("change", (event) => { state.columns = event.target.value; columns(); sort(); });
+  for (const id of ["search", "tier", "most"]) {
+    get(id).addEventListener(id === "search" ? "input" : "change", () => { filter(); page(); write(); });
+  }
+  get("score").addEventListener("change", (event) => { state.score = Number(event.target.value); update(); });
+  get("games").addEventListener("change", (event) => { state.games = event.target.value; update(); });
+  get("columns").addEventListener("change", (event) => { state.columns = event.target.value; update(); });
   get("more").addEventListener("click", () => { state.most = Infinity; page(); });
-  filter();
+  get("reset")?.addEventListener("click", () => {
+    for (const id of Object.values(fields)) get(id).value = "";
+    update();
+    get("search").focus();
+  });
+  update();
 })();
