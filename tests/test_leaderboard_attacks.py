@@ -454,7 +454,10 @@ def test_copies_are_told_by_the_variables_that_both_have(
     def entry(order: int, person: str, variables: tuple[str, ...]) -> Entry:
         cells = np.array([number[name.removeprefix("other_")] for name in variables], np.int32)
         head = Head.of(board.result(order, person).signed)
-        games = {"breakout": GameHead((), (), (), cells[:0]), "pong": GameHead((), (), variables, cells)}
+        games = {
+            "breakout": GameHead((), (), (), cells[:0], None),
+            "pong": GameHead((), (), variables, cells, None),
+        }
         return Entry(f"{order}.json", person, replace(head, games=games), protocol(), (), (order, 1))
 
     entries = [entry(1, ALICE, QUANTITIES), entry(2, BOB, variables)]

@@ -15,7 +15,7 @@ from harness.results.predictions import Predicted
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from tests.browser import AUDIT, errors, needs_browser, show
-from tests.made_results import fields
+from tests.made_results import GAMES, fields
 
 pytestmark = needs_browser
 
@@ -88,3 +88,17 @@ def test_the_keyboard_opens_what_is_closed(driver: Any, page: Path) -> None:
     active.send_keys(Keys.ENTER)
     assert details.get_attribute("open") is not None
     assert details.find_element("css selector", "table").is_displayed()
+
+
+def test_many_games_are_folded(driver: Any, tmp_path: Path) -> None:
+    results = [
+        Result(signatures=[], signed=Signed.build(**fields(seed, games=GAMES, encoder=f"Encoder {seed}")))
+        for seed in range(4)
+    ]
+    show(driver, write_html(tmp_path / "many.html", results))
+    assert driver.execute_script("return document.documentElement.scrollHeight") < 6000
+    link = driver.find_element("link text", "Pong")
+    assert not driver.find_element("css selector", "#game-pong .panel").is_displayed()
+    link.click()
+    driver.find_element("css selector", "#game-pong > summary").click()
+    assert driver.find_element("css selector", "#game-pong .panel").is_displayed()

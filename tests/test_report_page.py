@@ -25,6 +25,7 @@ from harness.report.intervals import mean_intervals
 from harness.report.page import render, write_html
 from harness.report.panels import game_panel, suite_panel
 from harness.report.subject import Subject, load
+from harness.report.versus import against
 from harness.results import predictions_file as predictions
 from harness.results.canonical import ResultError
 from harness.results.predictions_file import file_beside
@@ -114,6 +115,22 @@ def test_the_page_shows_each_number(subjects: list[Subject], page: str) -> None:
                     low, high = variable.interval
                     assert f"{variable.score:.3f}" in page
                     assert f"{low:.3f}\N{EN DASH}{high:.3f}" in page
+
+
+def test_it_begins_with_a_verdict(subjects: list[Subject], page: str) -> None:
+    first, other = (s.scores("pong", FULL) for s in subjects)
+    assert first is not None
+    assert other is not None
+    text = Page(page).text
+    verdict = text[text.index("Verdict", 300) : text.index("How to read the bars")]
+    assert f"A, {subjects[0].name}, scores {first.means.score:.3f} under linear, all rows" in verdict
+    row = next(row for row in against(*subjects).means() if row.run == FULL)
+    said = f"A and B differ by {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f}): "
+    assert said + {"differs": "clear", "unclear": "unclear", "noise": "noise"}[row.verdict] in verdict
+    cells = re.findall(r'<span class="(h\d+|none)">.*?([\d.]+|\u2013)</span>', page)
+    assert cells[:2] == [
+        (f"h{round(10 * (m.means.score or 0))}", f"{m.means.score:.2f}") for m in (first, other)
+    ]
 
 
 def test_the_interval_of_a_mean_is_a_bootstrap_of_it(subjects: list[Subject]) -> None:

@@ -18,6 +18,7 @@ from harness.report.intervals import Intervals, mean_intervals
 from harness.report.panels import Panel, game_panel, legend, suite_panel
 from harness.report.pictures import Pictures, pictures
 from harness.report.subject import Subject, games_of, load, runs_of
+from harness.report.verdict import heat_map, verdict
 from harness.report.versus import against, compared_title, difference_bar
 from harness.results.comparison import MULTIPLICITY
 from harness.results.result import Result
@@ -87,6 +88,8 @@ def render(subjects: Sequence[Subject]) -> str:
         for name in games
     ]
     panels = [*suite, *(panel for part in parts for panel in part.panels)]
+    versus = [against(subjects[0], other) for other in subjects[1:]]
+    columns, heat = heat_map(subjects, games, runs[0])
     made.filters |= {"breakable": breakable, "coded": coded}
     page = made.get_template("report.html")
     return page.render(
@@ -99,7 +102,10 @@ def render(subjects: Sequence[Subject]) -> str:
         legend=legend(panels),
         columns=list(_COLUMNS.items()),
         notes=[*_notes(panels), *_without_trivial(subjects)],
-        versus=[against(subjects[0], other) for other in subjects[1:]],
+        versus=versus,
+        verdict=list(verdict(subjects, versus, games, runs[0])),
+        heat_columns=columns,
+        heat=heat,
         multiplicity=MULTIPLICITY,
         open_parts=len(games) <= _OPEN,
     )
