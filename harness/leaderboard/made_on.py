@@ -108,12 +108,14 @@ def _check_rows(
             raise BoardError(f"{name}: {field} is null.", expected="a number, as every run gives one")
     known = protocol.baselines_of.get((name, scores.run), {})
     without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
+    names = list(map(str, scores.variables.columns["name"]))
+    for values in list(known.values())[:1]:  # all are of the same variables
+        if values.keys() != set(names):
+            _expect(f"{name}: variables", sorted(values), sorted(names))
     for field, values in known.items():
         if field not in (_OF_TEST_ROWS if fresh else without):
-            names = scores.variables.columns["name"]
-            _expect(f"{name}: variables", sorted(values), sorted(map(str, names)))
-            expected = [names, [values[str(variable)] for variable in names]]
-            _expect_rows(f"{name}: {field}", expected, scores.variables.take(("name", field)))
+            expected = [values[variable] for variable in names]
+            _expect_rows(f"{name}: {field}", [names, expected], [names, scores.variables.columns[field]])
 
 
 def _check_errors(name: str, scores: ProbeScores, game: KeptGame) -> None:

@@ -211,10 +211,14 @@ def _check_fits(game: str, probe: Probe, scores: ProbeScores, train_rows: int) -
     columns = scores.variables.take(
         ("name", "kind", "classes", "strength_log10", "gradient_log10", "epochs", "note")
     )
+    under = f" under {probe.run}: "
+    grids = {
+        is_nominal: (allowed, set(allowed) if isinstance(allowed, list) else None)
+        for is_nominal, allowed in ((True, strengths if nominal is None else nominal), (False, strengths))
+    }
     for name, kind, classes, strength, gradient, ran, note in zip(*columns, strict=True):
-        where = f"{game}.{name} under {probe.run}: "
-        allowed = nominal if nominal is not None and kind == "nominal" else strengths
-        grid = set(allowed) if isinstance(allowed, list) else None
+        where = f"{game}.{name}{under}"
+        allowed, grid = grids[kind == "nominal"]
         if probe.metric == "explained" and (scores.fits > 1 or kind != "nominal" or strength is None):
             if gradient is not None or (strength is not None and strength not in (grid or ())):
                 raise ResultError(where + "the strength is not on the grid.", expected=allowed, got=strength)
