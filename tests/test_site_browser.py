@@ -122,7 +122,7 @@ def test_a_row_of_some_games_is_ranked_on_these(driver: Any, root: Path) -> None
     show(driver, root / "index.html")
     assert column(driver, "#")[-1] == "\u2013"
     assert "1 of 2 games" in driver.find_element("id", "rows").text
-    choose(driver, "games", "the 1 that every encoder has")
+    choose(driver, "games", "the one that every encoder has")
     assert column(driver, "#") == [str(n) for n in range(1, 8)]
     means = column(driver, MAIN)
     choose(driver, "games", "Pong")

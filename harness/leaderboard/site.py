@@ -197,6 +197,7 @@ class _Site:
             shown=_SHOWN,
             published=published() if set(published()[0].games) & set(protocol.games) else [],
             row_bar=row_bar,
+            others=[at for at in range(1, len(titles)) if any(_known(row.values[at]) for row in rows)],
             plots=[
                 scatter(
                     points(lambda row: row.entry.head.encoder.parameters), "parameters", titles[0], log=True
@@ -346,6 +347,10 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
         "result": _raw(row.entry),
         **values,
     }
+
+
+def _known(values: dict[str, float | None]) -> bool:
+    return any(value is not None for value in values.values())
 
 
 def _is(suite: SuiteMeans, probe: ProbeChoice) -> bool:

@@ -53,6 +53,8 @@
   const lower = new Map(rows.map((row) => [row, row.querySelector(".name").firstChild.textContent.toLowerCase()]));
   const show = (value) => value === null || value === undefined ? "–" : value.toFixed(3);
 
+  const used = data.scores.map((_, score) => score).filter((score) => rows.some((row) => numbers(row)[score].some((value) => value !== null)));
+
   // What is chosen; everything else on the page follows from it.
   const state = { score: 0, games: "all", own: new Set(), columns: "scores", sort: "main", down: true, most: 100 };
   let chosen = games; // the games of the ranking
@@ -102,7 +104,7 @@
   const names = () => {
     if (state.columns === "categories") return [...categoryTitles.keys()];
     if (state.columns === "games") return chosen;
-    return data.scores.map((_, score) => score).filter((score) => score !== state.score).map((score) => `score-${score}`);
+    return used.filter((score) => score !== state.score).map((score) => `score-${score}`);
   };
   const titleOf = (name) => name.startsWith("score-") ? data.scores[name.slice(6)] : categoryTitles.get(name) ?? gameTitles.get(name);
   const valueOf = (row, name) => {
@@ -252,7 +254,7 @@
   const option = (value, text) => get("games").append(new Option(text, value));
   option("all", `all ${games.length}`);
   const common = shared();
-  if (common.length && common.length < games.length) option("shared", `the ${common.length} that every encoder has`);
+  if (common.length && common.length < games.length) option("shared", `the ${common.length === 1 ? "one" : common.length} that every encoder has`);
   if (data.paper.length && data.paper.length < games.length) option("paper", `the ${data.paper.length} of the 2019 paper`);
   option("own", "a choice of games…");
   for (const [name, title] of data.games) option(name, title);
