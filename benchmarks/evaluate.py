@@ -4,9 +4,10 @@ The bare pass is measured with the module as its file makes it, and in the layou
 last). Because the speed of a machine varies, the two alternate block by block, half of the blocks before
 the evaluation and half after it.
 
-    python benchmarks/evaluate.py [--games pong] [--probe readout]
+    python benchmarks/evaluate.py [--games pong] [--probe linear]
 
-The game is built in advance, and the cache of features is not used.
+The frames are those that the probe needs: of random play, and of deep states if it is fitted to or scored on
+these. The game is built in advance, and the cache of features is not used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import torch
 
 import harness
 from atariari_data import load_dataset
+from builders.manifest import DEEP
 from builders.png import gray
+from harness.protocol import choose_runs
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_encoder.py"
 BATCH = 128
@@ -34,12 +37,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--games", nargs="*", default=["pong"])
-    parser.add_argument("--probe", default="linear", help="the probe to fit; default: linear")
+    parser.add_argument("--probe", default="readout", help="the probe to fit; default: readout")
     options = parser.parse_args()
+    deep = any(run.is_deep for run in choose_runs([options.probe]))
     for game in options.games:
         blocks = [
             split.with_format("arrow")[begin : begin + BLOCK]["frame"]
-            for split in load_dataset("atariari", game).values()
+            for config in ([game, game + DEEP] if deep else [game])
+            for split in load_dataset("atariari", config).values()
             for begin in range(0, len(split), BLOCK)
         ]
         passes = {
