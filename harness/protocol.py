@@ -118,8 +118,6 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
 def choose_runs(
     probes: Sequence[str] | None = None,
     train_sizes: Sequence[TrainRows] | None = None,
-    *,
-    deep: bool = True,
 ) -> tuple[ProbeRun, ...]:
     """Return the probes and training sizes to fit, in the order of the registry and largest size first.
 
@@ -128,7 +126,6 @@ def choose_runs(
         train_sizes: ``full`` (or ``all``), ``1k`` (or 1000, which are the same frozen rows) and other
             numbers, of random play. Not given, it is what the probe does by default. What is there twice
             counts once.
-        deep: Whether there are deep states; without, only what needs none is chosen.
 
     Raises:
         UnknownNameError: No such probe.
@@ -144,8 +141,7 @@ def choose_runs(
             raise UnknownNameError("probe", probe, PROBES)
     chosen = [probe for probe in PROBES if probe in (probes or [RANKED[0].probe])]
     if train_sizes is None:
-        every = [run for probe in chosen for run in load_probe(probe).runs]
-        return tuple(run for run in every if deep or not run.is_deep)
+        return tuple(run for probe in chosen for run in load_probe(probe).runs)
     sizes = sorted({_size(size) for size in train_sizes}, key=_rows, reverse=True)
     if not sizes:
         raise UsageError("No training sizes.", expected="for example 100,1000,10000,all")
@@ -155,6 +151,12 @@ def choose_runs(
             "Too many probes and training sizes for one result.", expected=MOST_RUNS, got=len(runs)
         )
     return runs
+
+
+def possible_runs(runs: Sequence[ProbeRun], games: Iterable[str]) -> tuple[ProbeRun, ...]:
+    """Return the runs without those that need deep states, unless all games have some."""
+    deep = all(map(has_deep, games))
+    return tuple(run for run in runs if deep or not run.is_deep)
 
 
 def check_sizes(runs: Sequence[ProbeRun], manifests: Sequence[Manifest]) -> None:

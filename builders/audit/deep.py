@@ -46,8 +46,8 @@ def deep(game: str, console: Branches, *, steps: int, seed: int, states: int) ->
     Args:
         game: The game's name.
         console: For the search.
-        steps: Of the search.
-        seed: Of the search, and of the choice of episodes.
+        steps: How long to search.
+        seed: Decides the search, and which episodes are replayed.
         states: How many.
     """
     config = game + DEEP

@@ -37,7 +37,7 @@ from harness.protocol import (
     check_sizes,
     choose_games,
     choose_runs,
-    has_deep,
+    possible_runs,
     protocol_digest,
     seeds,
     settings,
@@ -133,7 +133,7 @@ def evaluate(
     for what, value, least in (("limit", limit, 2), ("fresh_seed", fresh_seed, 0), ("num_proc", num_proc, 1)):
         if value is not None:
             count(what, value, least)
-    choose_runs(probes, train_sizes)
+    runs = choose_runs(probes, train_sizes)
     positive("timeout", timeout)
     if memory_limit is not None:
         positive("memory_limit", memory_limit)
@@ -147,7 +147,7 @@ def evaluate(
             batch_size=batch_size,
             autocast=autocast,
         ),
-        runs=(),
+        runs=runs,
         label_set=label_set,
         limit=limit,
         fresh_seed=fresh_seed,
@@ -161,7 +161,7 @@ def evaluate(
         limits=Limits(timeout, memory_limit),
         progress=progress,
     )
-    return _evaluate(encoder, games, options, probes, train_sizes)
+    return _evaluate(encoder, games, options)
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,7 @@ class _Done:
     elapsed: float
 
 
-def _evaluate(
-    encoder: object,
-    games: Sequence[str] | None,
-    options: Options,
-    probes: Sequence[str] | None,
-    train_sizes: Sequence[TrainRows] | None,
-) -> Result:
+def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) -> Result:
     own = by_game(encoder)
     chosen = choose_games(games or list(own) or None, options.label_set)
     sources = _sources(encoder, own, chosen)
@@ -202,8 +196,7 @@ def _evaluate(
         sees_ram=isinstance(encoder, str) and encoder == RAM,
     )
     manifests = {g: load_manifest(g) for g in chosen}
-    deep = all(map(has_deep, manifests))
-    options = replace(options, runs=choose_runs(probes, train_sizes, deep=deep))
+    options = replace(options, runs=possible_runs(options.runs, chosen))
     if options.limit is None:
         check_sizes(options.runs, list(manifests.values()))
     done = _embed_and_probe(sources, manifests, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,13 @@ from harness.evaluation import environment
 from harness.evaluation.embedding import embed
 from harness.evaluation.fresh import record_test
 from harness.evaluation.identity import Opened
-from harness.evaluation.scoring import ProbeData, ProbeScore, score, split_of
+from harness.evaluation.scoring import ProbeData, ProbeScore, score
 from harness.isolation.process import Limits
 from harness.probes.probe import STATES, ProbeRun
 from harness.probes.registry import load_probe
 from harness.protocol import splits_of
 from harness.results.predictions import Predicted, Predictions
-from harness.results.provenance import Split, SplitName
+from harness.results.provenance import Split, SplitName, split_of
 from harness.splits import FRAMES, SplitRows, open_split
 from harness.trivial.store import FIELDS, look_up, rules_digest
 
@@ -185,7 +185,8 @@ def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitR
     name = manifest.game
     where: dict[str, Any] = {"cache_dir": options.cache_dir, "num_proc": options.num_proc}
     wanted = {run.fitted_on for run in options.runs} | {run.scored_on for run in options.runs} | {"play"}
-    rows, used = {}, {}
+    rows: dict[str, SplitRows] = {}
+    used: dict[SplitName, tuple[int, str]] = {}
     for states in STATES:
         if states in wanted:
             for part, frozen in splits_of(name, states).items():
@@ -196,7 +197,7 @@ def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitR
         fresh = record_test(manifest, rows, options.fresh_seed, limit=options.limit, **where)
         rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
     splits = {s: Split(rows=n, digest=f"blake3:{digest}") for s, (n, digest) in sorted(used.items())}
-    return rows, cast("dict[SplitName, Split]", splits)
+    return rows, splits
 
 
 def _beside_others(scores: ProbeScore, manifest: Manifest, options: Options) -> ProbeScore:

@@ -22,6 +22,7 @@ from harness.probes.registry import load_probe
 from harness.probes.target import Kind, Target
 from harness.protocol import few_draws, training_rows
 from harness.results.predictions import Predicted
+from harness.results.provenance import split_of
 from harness.splits import SplitRows
 from harness.targets import LEAST_ROWS, is_scored, targets_of, values_of
 
@@ -154,11 +155,6 @@ class ProbeData:
     def labelled(self, metric: Metric) -> Labelled:
         """Return what is scored by a metric."""
         return self.probed if metric == "f1" else self.quantities
-
-
-def split_of(states: States, part: str) -> str:
-    """Return the name of a split: ``train``, ``deep_train``..."""
-    return part if states == "play" else f"{states}_{part}"
 
 
 def score(

@@ -16,7 +16,7 @@ from builders.manifest import load_manifest
 from harness.evaluation.ceilings import ceilings_of
 from harness.evaluation.evaluate import evaluate
 from harness.probes.probe import ProbeRun
-from harness.protocol import check_sizes, choose_games, choose_runs, has_deep
+from harness.protocol import check_sizes, choose_games, choose_runs, possible_runs
 from harness.trivial import store
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def make(
     """
     chosen = choose_games(games, "v1")
     manifests = {name: load_manifest(name) for name in chosen}
-    runs = choose_runs(probes, train_sizes, deep=all(map(has_deep, manifests)))
+    runs = possible_runs(choose_runs(probes, train_sizes), chosen)
     check_sizes(runs, list(manifests.values()))
     files = {name: folder / f"{name}.json" for name in chosen}
     for name, file in files.items():

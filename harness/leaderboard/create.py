@@ -189,7 +189,6 @@ def protocols_here() -> list[AcceptedProtocol]:
 
 def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
     from builders.manifest import load_manifest
-    from harness.evaluation.scoring import split_of
     from harness.probes.registry import PROBES, load_probe
     from harness.protocol import (
         DATASET,
@@ -202,6 +201,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         settings,
         splits_of,
     )
+    from harness.results.provenance import split_of
     from harness.trivial.store import FIELDS, look_up
 
     games: dict[str, Any] = {}

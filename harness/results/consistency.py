@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from harness.encoders.named import RAM
 from harness.probes.probe import NOT_CONVERGED, ProbeRun
 from harness.results.canonical import ResultError
 from harness.results.means import METRICS, ONE, TRIVIAL, Floats, all_means, best_trivial, normalised
-from harness.results.provenance import SplitName
+from harness.results.provenance import split_of
 from harness.results.result import GameScores, Probe, ProbeScores, Signed
 from harness.results.variables import Columns, Rows
 
@@ -151,18 +150,8 @@ def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[Pr
             one, other = (list(zip(*columns, strict=True)) for columns in (first, head))
             expect(f"{name}: variables of every probe", one, other)
         _check_head(signed, name, probe, scores)
-        _check_fits(name, probe, scores, signed.dataset.splits[name][_split(probe.fitted_on, "train")].rows)
+        _check_fits(name, probe, scores, signed.dataset.splits[name][split_of(probe.fitted_on, "train")].rows)
         _check_floors(name, probe, scores)
-
-
-def _split(states: str, name: Literal["train", "test"]) -> SplitName:
-    found: dict[tuple[str, str], SplitName] = {
-        ("play", "train"): "train",
-        ("play", "test"): "test",
-        ("deep", "train"): "deep_train",
-        ("deep", "test"): "deep_test",
-    }
-    return found[states, name]
 
 
 def _check_head(signed: Signed, game: str, probe: Probe, scores: ProbeScores) -> None:
@@ -172,7 +161,7 @@ def _check_head(signed: Signed, game: str, probe: Probe, scores: ProbeScores) ->
     )
     if len(set(names)) != len(names):
         raise ResultError(f"{game}: duplicate variable.")
-    known = signed.dataset.splits[game].get(_split(probe.scored_on, "test"))
+    known = signed.dataset.splits[game].get(split_of(probe.scored_on, "test"))
     if known is None:
         raise ResultError(f"{game}: the splits of deep states are missing.", got=probe.run)
     rows = known.rows if signed.dry_run_rows is None else min(known.rows, signed.dry_run_rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from builders.files import new_file
 from harness.probes.probe import ProbeRun
-from harness.results.provenance import SplitName
+from harness.results.provenance import split_of
 from harness.results.result import ProbeScores, Result, Signed
 from harness.results.result_file import read
 
@@ -23,8 +23,8 @@ _FIRST: Final = (*_HEAD, "game", *_RUN, "rows", "variable", "categories", "kind"
 
 def rows_of(signed: Signed, game: str, run: ProbeRun) -> int:
     """Return the number of training rows of a run on a game."""
-    split: SplitName = "train" if run.fitted_on == "play" else "deep_train"
-    rows, size = signed.dataset.splits[game][split].rows, signed.fitted(run).train_rows
+    split = signed.dataset.splits[game][split_of(run.fitted_on, "train")]
+    rows, size = split.rows, signed.fitted(run).train_rows
     return {"full": rows, "1k": 1000}.get(str(size), 0) or int(size)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,7 @@ from pydantic import (
     model_serializer,
 )
 
+from harness.probes.probe import States
 from harness.results.canonical import Count, Digest, Text
 
 Name: TypeAlias = Annotated[
@@ -45,6 +46,11 @@ class Protocol(Model):
 
 
 SplitName: TypeAlias = Literal["train", "validation", "test", "deep_train", "deep_validation", "deep_test"]
+
+
+def split_of(states: States, part: str) -> SplitName:
+    """Return the name of a split: ``train``, ``deep_train``..."""
+    return cast("SplitName", part if states == "play" else f"{states}_{part}")
 
 
 class Split(Model):

@@ -46,7 +46,7 @@ class Projection:
     """A linear map of the pixels.
 
     Attributes:
-        name: Of the encoder.
+        name: The encoder's name.
         mean: float32 [33600], taken off first.
         weights: float32 [33600, 256].
     """

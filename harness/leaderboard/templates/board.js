@@ -64,21 +64,24 @@
 
   const shared = () => games.filter((name) => bodies[0].rows.length && rows.every((row) => row.parentElement !== bodies[0] || at(row, name, state.score) !== null));
   const rounded = (value) => Math.round(value * 1e4) / 1e4;
+  const sumOf = (value) => { // over the chosen games; null if one is missing
+    const found = chosen.map((name) => value(name) ?? null);
+    return !found.length || found.includes(null) ? null : found.reduce((sum, v) => sum + v, 0);
+  };
   const mean = (row, score) => {
     if (chosen.length === games.length) return at(row, "suite", score);
-    const found = chosen.map((name) => at(row, name, score));
-    return !found.length || found.includes(null) ? null : rounded(found.reduce((sum, v) => sum + v, 0) / found.length);
+    const sum = sumOf((name) => at(row, name, score));
+    return sum === null ? null : rounded(sum / chosen.length);
   };
   const covered = (row) => chosen.filter((name) => at(row, name, state.score) !== null).length;
   const half = (row) => {
     const known = data.halves[row.dataset.row];
-    const found = chosen.map((name) => known[name] ?? null);
-    return state.score || !found.length || found.includes(null) ? null : Math.sqrt(found.reduce((sum, v) => sum + v * v, 0)) / found.length;
+    const squares = sumOf((name) => name in known && known[name] !== null ? known[name] ** 2 : null);
+    return state.score || squares === null ? null : Math.sqrt(squares) / chosen.length;
   };
   const bound = (kind) => {
-    const known = data[kind][state.score];
-    const found = chosen.map((name) => known[name] ?? null);
-    return !found.length || found.includes(null) ? null : found.reduce((sum, v) => sum + v, 0) / found.length;
+    const sum = sumOf((name) => data[kind][state.score][name]);
+    return sum === null ? null : sum / chosen.length;
   };
 
   const svg = (name, attributes) => {
