@@ -12,7 +12,16 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from atariari_data.errors import UsageError
-from harness.encoders.features import POOLS, EncoderError, Features, Pool, as_features, first_line, to_numpy
+from harness.encoders.features import (
+    POOLS,
+    EncoderError,
+    Features,
+    Pool,
+    as_features,
+    first_line,
+    sketch,
+    to_numpy,
+)
 from harness.encoders.frame_spec import Frames, FrameSpec, sample_frames
 
 __all__ = [
@@ -186,8 +195,9 @@ class LoadedEncoder:
     def cache_key(self) -> str:
         """Return the SHA-256 (hex) of everything known to decide its features.
 
-        That is the digests, spec, pooling and precision, and the features of a few fixed frames, which change
-        with the libraries.
+        That is the digests, spec, pooling and precision, and a rough sketch of the features of a few fixed
+        frames, which change with the libraries. The last digits of features change between runs: the sketch
+        is the same.
 
         Raises:
             EncoderError: As ``embed``.
@@ -201,7 +211,7 @@ class LoadedEncoder:
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         if self.sees == "frames" and not self.per_game:
-            digest.update(self.embed(sample_frames(self.spec, 8)).tobytes())
+            digest.update(sketch(self.embed(sample_frames(self.spec, 8)), self.precision).tobytes())
         return digest.hexdigest()
 
     def keeps(self) -> bool:

@@ -159,3 +159,22 @@ def excess(before: Features, after: Features, precision: str, like: Features | N
     distance = np.abs(np.asarray(after, np.float64) - before)
     spread = np.sqrt(np.square(distance).mean(axis=0)) > tolerance
     return Excess(distance / np.where(spread, tolerance, _SINGLE * tolerance), tolerance)
+
+
+def sketch(features: Features, precision: str) -> npt.NDArray[np.int64]:
+    """Return a few whole numbers that stay the same when rounding errors change, int64 [2, n].
+
+    They are the logarithm of each row's length, and a fixed random projection of its direction, in units of
+    1e-3 (for half precision, 0.1). Rounding errors are thousands of times smaller, so that hardly ever one
+    of the numbers lies between two units.
+
+    Args:
+        features: float32 [n, d].
+        precision: The encoder's, as in `harness.encoders.encoder.LoadedEncoder`.
+    """
+    rows = np.asarray(features, np.float64)
+    length = np.maximum(np.sqrt(np.square(rows).sum(axis=1)), np.finfo(np.float32).tiny)
+    direction = rows @ np.random.default_rng(0).standard_normal(rows.shape[1]) / length
+    return np.rint(np.stack([np.log(length), direction]) * (1e3 if precision == "float32" else 10)).astype(
+        np.int64
+    )
