@@ -26,7 +26,7 @@ from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
 from harness.probes.probe import FEW, ProbeRun, States, TrainRows
 from harness.probes.registry import PROBES, load_probe
-from harness.targets import SCORED, targets_of
+from harness.targets import SCORED, rules_of
 
 PROTOCOL: Final = "v2"
 DATASET: Final = DATASET_VERSION
@@ -51,6 +51,9 @@ SHOWN: Final = (
 DRAWS: Final = 10
 """Draws of few training rows, whose scores are averaged."""
 
+PAPER: Final = "anand2019"
+"""The label set of the 2019 paper, which its games have."""
+
 _ROW_ORDER = "atariari train rows"
 _DRAW_ORDER = "atariari few rows"
 
@@ -67,49 +70,66 @@ def seeds(probes: Iterable[str]) -> dict[str, int]:
 
 
 def protocol_digest(label_set: str) -> str:
-    """Return a digest of the rules. Results are comparable if they have the same one."""
+    """Return a digest of the rules that hold for all games; see `game_rules` for the rest.
+
+    Scores of a game are comparable if both digests are the same. A new game changes nothing for the others.
+    """
     rules = {
         "protocol": PROTOCOL,
-        "dataset": DATASET,
         "label_set": label_set,
         "probes": [(probe, sorted(load_probe(probe).settings.items())) for probe in PROBES],
         "ranked": [tuple(run) for run in RANKED],
         "row_order": _ROW_ORDER,
         "draws": (DRAWS, FEW, _DRAW_ORDER),
         "scored": SCORED,
-        "targets": [targets_of(name, label_set) for name in suite(label_set)],
         "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
-        "games": [load_manifest(name).rules(label_set) for name in suite(label_set)],
-        "deep": [
-            (name, split, frozen.digest)
-            for name in suite(label_set)
-            if has_deep(name)
-            for split, frozen in splits_of(name, "deep").items()
-        ],
     }
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
 
 
-def suite(label_set: str) -> tuple[str, ...]:
-    """Return the games of a suite mean: all games that have the label set."""
-    return tuple(name for name in recorded_games() if label_set in game(name).label_sets)
+def game_rules(game_name: str, label_set: str) -> str:
+    """Return a digest of what decides the rows and labels of a game: its splits, and its annotations."""
+    deep = splits_of(game_name, "deep") if has_deep(game_name) else {}
+    rules = {
+        "play": load_manifest(game_name).rules(label_set),
+        "deep": [(split, frozen.digest) for split, frozen in deep.items()],
+        "targets": rules_of(game_name, label_set),
+    }
+    return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
+
+
+def suites(label_set: str) -> dict[str, tuple[str, ...]]:
+    """Return the games of each suite that have the label set, by the suite's name.
+
+    ``all`` is every game, ``paper`` those of the 2019 paper.
+    """
+    known = [name for name in recorded_games() if label_set in game(name).label_sets]
+    paper = [name for name in known if PAPER in game(name).label_sets]
+    return {"all": tuple(known), "paper": tuple(paper)}
+
+
+def suite_of(games: Iterable[str], label_set: str) -> str:
+    """Return the name of the suite that has exactly these games; ``all``, if none has."""
+    chosen = tuple(sorted(games))
+    return next((name for name, of_it in suites(label_set).items() if of_it == chosen), "all")
 
 
 def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
-    """Return the named games, sorted; by default all games of the suite.
+    """Return the games with these names, sorted. A suite's name stands for its games; default: ``all``.
 
     Raises:
         UsageError: Not a list of names, or an empty one.
         UnknownNameError: The label set has no such game.
     """
-    known = suite(label_set)
+    of_suites = suites(label_set)
+    known = of_suites["all"]
     if games is None:
         return list(known)
     if isinstance(games, str) or not games:
         raise UsageError(
             "`games` must be a list of names.", expected="games=['pong', 'breakout']", got=repr(games)
         )
-    names = {game(name).name for name in games}
+    names = {one for name in games for one in of_suites.get(name) or [game(name).name]}
     for name in sorted(names - set(known)):
         raise UnknownNameError(f"game with label set {label_set}", name, known)
     return sorted(names)

@@ -63,6 +63,7 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         "baselines": baselines,
         "games": {
             name: {
+                "rules": digest("rules", name),
                 "splits": splits[name],
                 "variables": [
                     {
@@ -77,6 +78,7 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
             }
             for name in suite
         },
+        "suites": {"all": list(suite)},
         **changes,
     }
     return AcceptedProtocol.model_validate(values)

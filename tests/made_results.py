@@ -130,7 +130,9 @@ def fields(
         "dataset": {
             "version": "0.0.1",
             "label_set": LABEL_SET,
-            "suite": list(suite or GAMES),
+            "suite": "all",
+            "suite_games": list(suite or GAMES),
+            "rules": {name: digest("rules", name) for name in games},
             "fresh_seed": None,
             "splits": {
                 name: {

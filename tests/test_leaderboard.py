@@ -442,7 +442,7 @@ def change_signed(board: TestBoard, **changes: Any) -> None:
         ({"protocol__digest": digest("other")}, "protocol that this leaderboard does not accept"),
         ({"dataset__version": "2.0.0"}, "dataset version"),
         ({"dataset__label_set": "v1"}, "label set"),
-        ({"dataset__suite": ["pong", "breakout", "qbert"]}, "suite"),
+        ({"dataset__suite_games": ["pong", "breakout", "qbert"]}, "suite"),
         ({"dataset__splits__pong__test__digest": digest("mine")}, "pong: digest of test"),
         ({"dataset__splits__pong__train__digest": digest("mine")}, "pong: digest of train"),
         ({"dataset__splits__pong__train__rows": 999}, "pong: rows of train"),

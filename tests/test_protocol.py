@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.games import game, game_names
 from builders.content import few_rows
 from builders.manifest import Manifest, load_manifest
-from harness import protocol
+from harness import protocol, targets
 from harness.probes.probe import ProbeRun
-from harness.protocol import RANKED, SHOWN, choose_games, choose_runs, training_rows
+from harness.protocol import RANKED, SHOWN, choose_games, choose_runs, suite_of, training_rows
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,33 @@ def test_games_by_any_of_their_names_once_each() -> None:
         choose_games(["pnog"], "v1")
     with pytest.raises(UnknownNameError, match="Unknown game with label set anand2019: 'skiing'"):
         choose_games(["ALE/Skiing-v5"], "anand2019")
+
+
+def test_the_name_of_a_suite_stands_for_its_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "recorded_games", game_names)
+    everything, paper = choose_games(["all"], "v1"), choose_games(["paper"], "v1")
+    assert set(everything) - set(paper) == {"battle_zone", "skiing"}
+    assert len(paper) == 22
+    assert choose_games(["paper", "skiing"], "v1") == sorted([*paper, "skiing"])
+    of = [suite_of(games, "v1") for games in (everything, paper, ["pong"])]
+    assert of == ["all", "paper", "all"]
+
+
+def test_the_rules_of_all_games_do_not_depend_on_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = protocol.protocol_digest("v1"), protocol.game_rules("pong", "v1")
+    monkeypatch.setattr(protocol, "recorded_games", lambda: ("breakout", "pong"))
+    assert (protocol.protocol_digest("v1"), protocol.game_rules("pong", "v1")) == before
+
+
+def test_the_rules_of_a_game_follow_its_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = protocol.game_rules("pong", "v1"), protocol.game_rules("breakout", "v1")
+    first, *others = game("pong").variables("v1")
+    lower = replace(first, drawn=replace(first.drawn, offset=-13))  # type: ignore[type-var]
+    changed = replace(game("pong"), label_sets={"v1": (lower, *others)})
+    monkeypatch.setattr(targets, "game", lambda name: changed if name == "pong" else game(name))
+    after = protocol.game_rules("pong", "v1"), protocol.game_rules("breakout", "v1")
+    assert after[0] != before[0]
+    assert after[1] == before[1]
 
 
 def test_sizes_in_words_and_numbers_once_each_many_rows_first() -> None:

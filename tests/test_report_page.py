@@ -34,7 +34,7 @@ from harness.results.result_file import read, write
 from harness.results.sign import sign_result
 from harness.signing.keys import keygen
 from harness.signing.sshsig import SignatureError
-from tests.made_results import fields, put
+from tests.made_results import digest, fields, put
 from tests.test_site import ATTRIBUTE, SCRIPT, TEMPLATE, Page
 
 Frames = npt.NDArray[np.float32]
@@ -303,8 +303,8 @@ def test_what_cannot_stand_together_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one"):
         load([])
     values = fields(1)
-    values["dataset"]["version"] = "0.0.2"
-    with pytest.raises(UsageError, match="versions of the dataset"):
+    values["dataset"]["rules"]["pong"] = digest("other rules")
+    with pytest.raises(UsageError, match="different rows or labels of pong"):
         load([one, Result(signatures=[], signed=Signed.build(**values))])
 
 

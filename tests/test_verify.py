@@ -13,7 +13,7 @@ from atariari_data.errors import AtariariError
 from builders.manifest import load_manifest
 from harness.cli import output
 from harness.cli.main import cli
-from harness.protocol import DATASET
+from harness.protocol import DATASET, game_rules
 from harness.results.canonical import ResultError, whole_as_integers
 from harness.results.consistency import check
 from harness.results.result import Result, Signed
@@ -156,7 +156,7 @@ FIRST = "games__pong__scores__0__variables__0__"
         ({"games__pong__scores__0__probe": "other"}, "pong: probes"),
         ({"games__pong__scores__1__train_rows": "full"}, "pong: probes"),
         ({"probes__1__train_rows": "full"}, "Duplicate probe"),
-        ({"dataset__suite": ["pong", "breakout"]}, "suite"),
+        ({"dataset__suite_games": ["pong", "breakout"]}, "suite"),
         ({"dataset__fresh_seed": 3}, "fresh test split"),
         ({"dataset__splits": {"pong": {}}}, "splits"),
         ({"ranked": False}, "ranked"),
@@ -263,6 +263,7 @@ def on_the_installed_dataset() -> dict[str, Any]:
     splits = manifest.configs["pong"].splits
     values = fields(1, games=("pong",), suite=("breakout", "pong"), n=splits["test"].rows)
     values["dataset"]["version"] = DATASET
+    values["dataset"]["rules"] = {"pong": game_rules("pong", "anand2019")}
     values["dataset"]["splits"]["pong"] = {
         name: {"rows": split.rows, "digest": f"blake3:{split.digest}"} for name, split in splits.items()
     }
@@ -284,6 +285,17 @@ def test_the_installed_manifests_are_compared(folder: Path, tmp_path: Path) -> N
 
     assert report(on_the_installed_dataset(), "good.json")
     assert not report(fields(1), "older.json")
+    values = on_the_installed_dataset()
+    values["dataset"]["version"] = "1.0.0"
+    assert report(values, "fewer games.json"), "another version, with the same rows and labels of this game"
+    values = on_the_installed_dataset()
+    values["dataset"]["rules"] = {"pong": game_rules("breakout", "anand2019")}
+    with pytest.raises(ResultError, match="other rows or labels of pong"):
+        report(values, "rules.json")
+    values = on_the_installed_dataset()
+    values["dataset"]["suite_games"] = ["pong"]
+    with pytest.raises(ResultError, match="games of the suite all"):
+        report(values, "suite.json")
     values = on_the_installed_dataset()
     values["dataset"]["splits"]["pong"]["train"]["digest"] = "blake3:" + "0" * 64
     with pytest.raises(ResultError, match="pong: digest of train"):

@@ -28,7 +28,7 @@ def _silence(context: click.Context, _: click.Parameter, quiet: bool) -> bool:
 quiet = click.option("--quiet", is_flag=True, callback=_silence, help="Hide progress.")
 device = click.option("--device", default="cpu", show_default=True, help="Torch device.")
 num_proc = click.option("--num-proc", type=click.IntRange(min=1), help="Processes that build the dataset.")
-games = click.option("--games", help="Comma-separated game names.  [default: all]")
+games = click.option("--games", help="Comma-separated names of games or suites (all, paper).  [default: all]")
 probes = click.option(
     "--probe",
     "probes",

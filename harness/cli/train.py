@@ -359,8 +359,7 @@ def _train(
 def _chosen(names: str, label_set: str) -> list[str]:
     from harness.protocol import choose_games
 
-    named = None if names == "all" else [game(name).name for name in shared.items(names) or []]
-    return choose_games(named, label_set)
+    return choose_games(shared.items(names) or [], label_set)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -37,12 +37,14 @@ from harness.protocol import (
     check_sizes,
     choose_games,
     choose_runs,
+    game_rules,
     possible_runs,
     protocol_digest,
     seeds,
     settings,
     splits_of,
-    suite,
+    suite_of,
+    suites,
     unranked_reason,
 )
 from harness.results.declared import check_declared
@@ -83,7 +85,8 @@ def evaluate(
     Args:
         encoder: Anything that `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or
             a folder of trained runs of one method, with one subfolder for each game.
-        games: The games' names. By default all games, or all that the folder has a run for.
+        games: The names of games or suites (``all``, ``paper``). By default all games, or all that the folder
+            has a run for.
         weights: A state dict file for a torch module.
         device: The torch device of encoder and probes.
         batch_size: The largest number of rows per batch.
@@ -247,6 +250,7 @@ def _signed(done: _Done, options: Options) -> Signed:
     """Put the signed part of the result together."""
     is_bound = any(encoder.sees == "ram" for encoder in done.encoders.values())
     limit, fresh_seed = options.limit, options.fresh_seed
+    suite = suite_of(done.games, options.label_set)
     reasons = [
         None if fresh_seed is None else f"test split recorded afresh from seed {fresh_seed}",
         unranked_reason(options.runs) if limit is None else DRY_RUN.format(limit),
@@ -267,7 +271,9 @@ def _signed(done: _Done, options: Options) -> Signed:
         dataset=Dataset(
             version=DATASET,
             label_set=options.label_set,
-            suite=list(suite(options.label_set)),
+            suite=suite,
+            suite_games=list(suites(options.label_set)[suite]),
+            rules={g: game_rules(g, options.label_set) for g in done.games},
             fresh_seed=fresh_seed,
             fresh_of=options.fresh_of,
             splits={g: game.splits for g, game in done.games.items()},

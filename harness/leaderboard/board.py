@@ -89,6 +89,8 @@ class KeptVariable(Model):
 class KeptGame(Model):
     """One game of a protocol."""
 
+    rules: Digest
+    """Digest of what decides its rows and labels, as in results."""
     splits: dict[SplitName, Split]
     """Rows and digests, from the dataset's manifest."""
     variables: Annotated[list[KeptVariable], Field(min_length=1)]
@@ -174,7 +176,9 @@ class AcceptedProtocol(Model):
     baselines: list[Baseline]
     """Scores that do not depend on the encoder, where known."""
     games: Annotated[dict[Identifier, KeptGame], Field(min_length=1)]
-    """The suite."""
+    """All games."""
+    suites: Annotated[dict[Identifier, list[Identifier]], Field(min_length=1)]
+    """The games of each suite by its name, sorted."""
 
     @model_validator(mode="after")
     def _baselines_are_complete(self) -> Self:

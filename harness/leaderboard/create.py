@@ -195,11 +195,13 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         PROTOCOL,
         RANKED,
         SHOWN,
+        game_rules,
         has_deep,
         protocol_digest,
         seeds,
         settings,
         splits_of,
+        suites,
     )
     from harness.results.provenance import split_of
     from harness.trivial.store import FIELDS, look_up
@@ -217,6 +219,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         }
         statistics = manifest.label_sets[label_set]
         games[name] = {
+            "rules": game_rules(name, label_set),
             "splits": splits,
             "variables": [
                 {
@@ -253,6 +256,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         "reserved": built_in_sources(),
         "baselines": baselines,
         "games": games,
+        "suites": {suite: [g for g in of_it if g in games] for suite, of_it in suites(label_set).items()},
     }
     return AcceptedProtocol.model_validate(to_plain(found))
 

@@ -6,6 +6,7 @@ from harness.leaderboard.board import AcceptedProtocol, KeptGame
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
 from harness.probes.probe import Metric
+from harness.results.provenance import Dataset
 from harness.results.result import ProbeScores, Signed
 from harness.results.variables import Columns
 
@@ -32,12 +33,9 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol, *, new: bool) -> N
     Raises:
         BoardError: Says what, expected against got.
     """
-    dataset = signed.dataset
     if signed.protocol.name not in {protocol.name, protocol.name.removesuffix(f"-{protocol.label_set}")}:
         _expect("name of the protocol", protocol.name, signed.protocol.name)
-    _expect("dataset version", protocol.dataset_version, dataset.version)
-    _expect("label set", protocol.label_set, dataset.label_set)
-    _expect("games of the suite", sorted(protocol.games), dataset.suite)
+    _check_dataset(signed.dataset, protocol, new=new)
     wanted = [p.run for p in protocol.probes]
     found = [p.run for p in signed.probes]
     _expect("probes", wanted, [run for run in found if run in wanted])
@@ -48,21 +46,34 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol, *, new: bool) -> N
     unused = set(protocol.settings) - used
     _expect("seeds", {k: v for k, v in protocol.seeds.items() if k not in unused}, signed.seeds)
     _check_reserved(signed, protocol)
-    fresh = dataset.fresh_seed is not None
+    fresh = signed.dataset.fresh_seed is not None
     for name, game in signed.games.items():
-        kept = protocol.games[name]
+        for probe, scores in zip(signed.probes, game.scores, strict=True):
+            _check_rows(name, probe.metric, scores, protocol, fresh=fresh, new=new)
+
+
+def _check_dataset(dataset: Dataset, protocol: AcceptedProtocol, *, new: bool) -> None:
+    if new:  # one that is there may be older than the protocol's last games
+        _expect("dataset version", protocol.dataset_version, dataset.version)
+    _expect("label set", protocol.label_set, dataset.label_set)
+    of_suite = protocol.suites.get(dataset.suite)
+    if of_suite is None or new:
+        _expect(f"games of the suite {dataset.suite}", of_suite, dataset.suite_games)
+    for name, splits in dataset.splits.items():
+        kept = protocol.games.get(name)
+        if kept is None:
+            raise BoardError(f"The protocol has no game {name}.", expected=", ".join(protocol.games))
+        _expect(f"rows and labels of {name}", kept.rules, dataset.rules[name])
         for split, known in kept.splits.items():
-            if split == "test" and fresh:
+            if split == "test" and dataset.fresh_seed is not None:
                 continue
-            rows = dataset.splits[name].get(split)
+            rows = splits.get(split)
             if rows is None and split.startswith("deep_"):
                 continue  # which the probes need, says the result itself
             if rows is None:
                 raise BoardError(f"{name}: the split {split} is missing.")
             _expect(f"{name}: rows of {split}", known.rows, rows.rows)
             _expect(f"{name}: digest of {split}", known.digest, rows.digest)
-        for probe, scores in zip(signed.probes, game.scores, strict=True):
-            _check_rows(name, probe.metric, scores, protocol, fresh=fresh, new=new)
 
 
 def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:

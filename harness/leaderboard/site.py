@@ -210,7 +210,9 @@ class _Site:
             data={
                 "scores": titles,
                 "games": [[name, game_title(name)] for name in sorted(protocol.games)],
-                "paper": sorted(set(published()[0].games) & set(protocol.games)),
+                "suites": {
+                    name: s for name, s in protocol.suites.items() if 0 < len(s) < len(protocol.games)
+                },
                 "categories": [[name, CATEGORY_TITLES[name]] for name in CATEGORIES],
                 "columns": columns,
                 "rows": [[[v.get(c) for c in columns] for v in row.values] for row in rows],

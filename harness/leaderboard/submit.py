@@ -135,8 +135,9 @@ def _message(result: Result, path: str) -> str:
     signed = result.signed
     f1 = signed.suite[0].means.score
     score = "no suite mean" if f1 is None else f"suite F1 {f1:.4f}"
+    games = f"{len(signed.games)} of {len(signed.dataset.suite_games)} games"
     lines = [
-        f"Submit {signed.encoder.name}: {score}, {len(signed.games)} of {len(signed.dataset.suite)} games",
+        f"Submit {signed.encoder.name}: {score}, {games}",
         "",
         f"Submitter: {signed.submitter.principal if signed.submitter else ''}",
         f"Protocol: {signed.protocol.name}",

@@ -39,7 +39,7 @@ def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> In
         for name, of_game in games.items():
             found |= {(name, run, c): interval(draws) for c, draws in of_game.items()}
 
-        if signed.suite[at].means.score is None or len(means) < len(signed.dataset.suite):
+        if signed.suite[at].means.score is None or len(means) < len(signed.dataset.suite_games):
             continue
         found[None, run, None] = interval(np.mean(list(means.values()), axis=0))
         for category in (*CATEGORIES, *APART):

@@ -184,13 +184,17 @@ def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> Non
         titles: Their names, for error messages.
 
     Raises:
-        UsageError: They differ in protocol, label set, dataset or test split.
+        UsageError: They differ in protocol, label set, test split, or in the rows or labels of a game.
     """
+    shared = [name for name in one.games if name in other.games]
     for what, left, right in (
         ("label sets", one.dataset.label_set, other.dataset.label_set),
-        ("versions of the dataset", one.dataset.version, other.dataset.version),
         ("test splits", one.dataset.fresh_seed, other.dataset.fresh_seed),
         ("protocols", one.protocol.digest, other.protocol.digest),
+        *(
+            (f"rows or labels of {name}", one.dataset.rules[name], other.dataset.rules[name])
+            for name in shared
+        ),
     ):
         if left != right:
             raise UsageError(
@@ -230,7 +234,7 @@ def _statements(a: _Side, b: _Side) -> Iterable[str]:
         if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
             yield f"Not compared, only in {one.title}: {'; '.join(runs)}."
     common = set(a.signed.games) & set(b.signed.games)
-    if missing := [name for name in a.signed.dataset.suite if name not in common]:
+    if missing := [name for name in a.signed.dataset.suite_games if name not in common]:
         yield f"No suite mean. Games not in both results: {', '.join(missing)}."
 
 
@@ -290,5 +294,5 @@ def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scor
         if counted:
             games[game] = _Scored.mean(counted)
             yield row(game, "game", game, games[game])
-    if list(games) == list(signed.dataset.suite) and len(games) > 1:
+    if list(games) == list(signed.dataset.suite_games) and len(games) > 1:
         yield row(None, "suite", "suite", _Scored.mean(list(games.values())))

@@ -60,7 +60,7 @@ def check(signed: Signed) -> None:
         _check_game(signed, name, game, probes)
     numbers = rows.numbers()
     _check_rows(rows, numbers, signed)
-    means, suite = all_means(plain["games"], signed.dataset.suite, plain["probes"], numbers)
+    means, suite = all_means(plain["games"], signed.dataset.suite_games, plain["probes"], numbers)
     for name, game in plain["games"].items():
         for mean, scores in zip(means[name], game["scores"], strict=True):
             expect(f"{name}: means", mean, scores["means"])
@@ -119,10 +119,11 @@ def _check_times(signed: Signed) -> None:
 
 def _check_dataset(signed: Signed) -> None:
     dataset = signed.dataset
-    expect("dataset.suite", sorted(set(dataset.suite)), dataset.suite)
+    expect("dataset.suite_games", sorted(set(dataset.suite_games)), dataset.suite_games)
+    expect("games of the dataset's rules", list(signed.games), list(dataset.rules))
     expect("games of the dataset's splits", list(signed.games), list(dataset.splits))
     for name, splits in dataset.splits.items():
-        if name not in dataset.suite:
+        if name not in dataset.suite_games:
             raise ResultError(f"The game {name} is not in the suite.")
         if missing := {"train", "validation", "test"} - set(splits):
             raise ResultError(f"{name}: the splits {', '.join(sorted(missing))} are missing.")

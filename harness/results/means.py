@@ -101,7 +101,7 @@ def fill(signed: dict[str, Any]) -> None:
     best = best_trivial(columns)
     relative = normalised(columns["score"], best, columns["ceiling"])
     means, signed["suite"] = all_means(
-        games, signed["dataset"]["suite"], signed["probes"], {**columns, "trivial": best}
+        games, signed["dataset"]["suite_games"], signed["probes"], {**columns, "trivial": best}
     )
     first = 0
     for name, game in games.items():

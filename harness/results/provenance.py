@@ -42,7 +42,7 @@ class Protocol(Model):
     name: Name
     """The protocol's name, such as ``v1``."""
     digest: Digest
-    """Digest of all rules of the protocol; results with the same digest are comparable."""
+    """Digest of the rules that hold for all games: probes, scores, training rows, bootstrap."""
 
 
 SplitName: TypeAlias = Literal["train", "validation", "test", "deep_train", "deep_validation", "deep_test"]
@@ -69,8 +69,12 @@ class Dataset(Model):
     """The dataset's version."""
     label_set: Identifier
     """The annotations that the labels come from."""
-    suite: Annotated[list[Identifier], Field(min_length=1, max_length=200)]
-    """All games of this dataset version, sorted; the suite mean needs every one of them."""
+    suite: Identifier
+    """The suite's name: ``all``, ``paper``."""
+    suite_games: Annotated[list[Identifier], Field(min_length=1, max_length=200)]
+    """All games of the suite in this dataset version, sorted; its mean needs every one of them."""
+    rules: Annotated[dict[Identifier, Digest], Field(min_length=1, max_length=200)]
+    """Digest of what decides rows and labels, by evaluated game; scores with the same one are comparable."""
     fresh_seed: Count | None
     """Seed of a freshly recorded test split; null for the published split."""
     fresh_of: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None

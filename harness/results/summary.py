@@ -37,16 +37,13 @@ def html(result: Result) -> str:
 
 def _head(result: Result) -> list[tuple[str, str]]:
     signed = result.signed
-    games = list(signed.games)
+    games, dataset = list(signed.games), signed.dataset
     shown = ", ".join(games[:6]) + (", ..." if len(games) > 6 else "")  # noqa: PLR2004  on one line
     signatures = ", ".join(signature.keyid for signature in result.signatures)
     ranked = [] if signed.unranked_reason is None else [("unranked", signed.unranked_reason)]
     return [
         ("encoder", signed.encoder.name),
-        (
-            "games",
-            f"{shown} ({len(games)} of {len(signed.dataset.suite)}, label set {signed.dataset.label_set})",
-        ),
+        ("games", f"{shown} ({len(games)} of {len(dataset.suite_games)}, label set {dataset.label_set})"),
         ("signed", f"by {signatures}" if signatures else "no"),
         *ranked,
     ]

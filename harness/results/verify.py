@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from atariari_data.games import game as game_of
 from harness.results.canonical import PLACES, ResultError, to_plain
 from harness.results.consistency import check, expect
+from harness.results.provenance import Dataset
 from harness.results.result import NAMESPACE, ProbeScores, Result, Signed
 from harness.results.result_file import read
 from harness.signing import allowed_signers, sshsig
@@ -164,21 +165,18 @@ def whose(key: PublicKey, known: Sequence[AllowedSigner], *, at: datetime, submi
 
 
 def check_manifests(signed: Signed) -> bool:
-    """Compare a result with the installed dataset's manifests; return False if it has another version.
+    """Compare a result with the installed dataset; return False if that has other rows or labels.
 
     Raises:
         ResultError: Rows, digests or variables differ from those of the dataset.
     """
-    from builders.manifest import DEEP, load_manifest, recorded_configs, recorded_games
-    from harness.protocol import DATASET
+    from builders.manifest import DEEP, load_manifest, recorded_configs
 
     dataset = signed.dataset
-    if dataset.version != DATASET:
+    if not _knows_rules(dataset):
         return False
     _check_protocol(signed)
     for name, game in signed.games.items():
-        if name not in recorded_games() or dataset.label_set not in game_of(name).label_sets:
-            raise ResultError(f"The dataset has no game {name} with label set {dataset.label_set}.")
         manifest = load_manifest(name)
         for split, used in dataset.splits[name].items():
             config = name + DEEP if split.startswith("deep_") else name
@@ -224,6 +222,38 @@ def _check_targets(name: str, scores: ProbeScores, label_set: str) -> None:
         if variable.name not in known:
             raise ResultError(f"{name} has no {variable.name}.", expected=", ".join(known))
         expect(f"{name}: what {variable.name} is", known[variable.name], variable.target)
+
+
+def _knows_rules(dataset: Dataset) -> bool:
+    """Return whether the installed games have the result's rows and labels.
+
+    Raises:
+        ResultError: They have others, in the same version of the dataset.
+    """
+    from harness.protocol import DATASET, suites
+
+    for name, digest in dataset.rules.items():
+        known = _known_rules(name, dataset.label_set)
+        if known != digest and dataset.version == DATASET:
+            raise ResultError(
+                f"Version {DATASET} of the dataset has other rows or labels of {name}, or no such game.",
+                expected=known,
+                got=digest,
+            )
+        if known != digest:
+            return False
+    if dataset.version == DATASET:
+        of_suite = list(suites(dataset.label_set).get(dataset.suite, ()))
+        expect(f"games of the suite {dataset.suite}", of_suite, dataset.suite_games)
+    return True
+
+
+@cache
+def _known_rules(name: str, label_set: str) -> str | None:
+    """Return the digest of a game's rows and labels as installed; None if there is no such game."""
+    from harness.protocol import game_rules, suites
+
+    return game_rules(name, label_set) if name in suites(label_set)["all"] else None
 
 
 @cache

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   // Sorting, filtering and the choice of score, games and columns; without it the page still shows the ranking.
+  const suites = { paper: (n) => `the ${n} of the 2019 paper`, atari100k: (n) => `the ${n} of Atari 100k` };
   const headButton = (th, act) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -221,7 +222,7 @@
     state.score = Math.max(0, data.scores.indexOf(said.get("score")));
     const asked = said.get("games") ?? "all";
     const known = asked.split(" ").filter((name) => gameTitles.has(name));
-    if (["all", "shared", "paper"].includes(asked)) state.games = asked;
+    if (["all", "shared", ...Object.keys(data.suites)].includes(asked)) state.games = asked;
     else if (known.length === 1) state.games = known[0];
     else if (known.length) Object.assign(state, { games: "own", own: new Set(known) });
     if (["categories", "games"].includes(said.get("columns"))) state.columns = said.get("columns");
@@ -232,7 +233,7 @@
   const update = () => {
     if (state.games === "all") chosen = games;
     else if (state.games === "shared") chosen = shared();
-    else if (state.games === "paper") chosen = data.paper;
+    else if (state.games in data.suites) chosen = data.suites[state.games];
     else chosen = state.games === "own" ? games.filter((name) => state.own.has(name)) : [state.games];
     get("chosen").hidden = state.games !== "own";
     shape = JSON.stringify([state.score, state.columns, chosen]);
@@ -258,7 +259,7 @@
   option("all", `all ${games.length}`);
   const common = shared();
   if (common.length && common.length < games.length) option("shared", `the ${common.length === 1 ? "one" : common.length} that every encoder has`);
-  if (data.paper.length && data.paper.length < games.length) option("paper", `the ${data.paper.length} of the 2019 paper`);
+  for (const [name, of] of Object.entries(data.suites)) option(name, suites[name] ? suites[name](of.length) : `${name} (${of.length})`);
   option("own", "a choice of games…");
   for (const [name, title] of data.games) option(name, title);
   for (const [name, title] of data.games) {
