@@ -115,6 +115,24 @@ def trained_on(source: object, runs: Mapping[str, Path]) -> str:
     return "not declared"
 
 
+def paper_of(source: object, runs: Mapping[str, Path]) -> str | None:
+    """Return the address of the paper that describes a run's method; None if it is no run, or there is none.
+
+    Args:
+        source: What `load_encoder` takes.
+        runs: What `by_game` returns.
+    """
+    if not isinstance(source, str | Path) or source in NAMED:
+        return None
+    folder = next(iter(runs.values()), Path(source).expanduser())
+    if not folder.is_dir():
+        return None
+    from harness.methods import PAPERS
+    from harness.methods.run import read_config
+
+    return PAPERS.get(read_config(folder).settings.method)
+
+
 def _from_text(source: str, request: Request) -> LoadedEncoder:
     library, _, model = source.partition(":")
     if library in LIBRARIES and model:

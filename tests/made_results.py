@@ -117,9 +117,7 @@ def fields(
     draw = random.Random(seed)  # noqa: S311  test data
     return {
         "run_id": f"{draw.getrandbits(128):032x}",
-        "submitter": None
-        if principal is None
-        else {"principal": principal, "name": "Zoë Example", "url": None},
+        "submitter": None if principal is None else {"principal": principal, "name": "Zoë Example"},
         "ranked": True,
         "unranked_reason": None,
         "dry_run_rows": None,
@@ -155,6 +153,8 @@ def fields(
             "pool": None,
             "precision": "float32",
             "pretraining_data": "none",
+            "code": "https://example.org/code",
+            "paper": None,
         },
         "environment": {
             "python": "3.11.7",

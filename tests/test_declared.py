@@ -26,7 +26,8 @@ from tests.made_results import fields
         ({"submitter": {"principal": "Alice@example.org"}}, r"submitter cannot be signed(.|\n)*lower-case"),
         ({"submitter": {}}, "submitter cannot be signed"),
         ({"submitter": "alice@example.org"}, "must be a dict"),
-        ({"submitter": {"principal": "a@b.org", "url": "http://b.org"}}, "url cannot be signed"),
+        ({"code": "http://b.org"}, "address of the code cannot be signed"),
+        ({"paper": "arXiv 1906.08226"}, "address of the paper cannot be signed"),
         ({"submitter": {"principal": "a@b.org", "mail": "a@b.org"}}, "mail cannot be signed"),
         ({"pretraining_data": "pong → breakout"}, "pretraining data cannot be signed"),
         ({"pretraining_data": ""}, "pretraining data cannot be signed"),
@@ -43,6 +44,7 @@ def test_what_can_be_signed_passes() -> None:
     check_declared()
     check_declared(name="ram", sees_ram=True)
     check_declared(name="My net (2)", submitter={"principal": "a@b.org"}, pretraining_data="none")
+    check_declared(code="https://example.org/code", paper="https://arxiv.org/abs/1906.08226")
 
 
 @pytest.mark.parametrize(

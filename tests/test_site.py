@@ -162,6 +162,15 @@ def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
     assert re.search(r"Rank 1\.\s+Reproduced by board@example\.org\.\s", page)
 
 
+def test_a_row_links_to_code_and_paper(board: TestBoard) -> None:
+    link = '<a href="https://example.org/code" rel="nofollow noopener">'
+    index = (board.folder / "site" / "index.html").read_text(encoding="utf-8")
+    assert f"{link}code</a>" in index
+    assert ">paper</a>" not in index, "none was given"
+    whole = (board.folder / "site" / "encoders" / "encoder-1.html").read_text(encoding="utf-8")
+    assert f"<dt>Code</dt><dd>{link}https://example.org/code</a></dd>" in whole
+
+
 def test_json_and_csv_hold_the_same(board: TestBoard) -> None:
     root = board.folder / "site"
     rows = json.loads((root / "data.json").read_text(encoding="utf-8"))

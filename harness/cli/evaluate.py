@@ -56,6 +56,10 @@ _pool = click.option("--pool", help="How to turn feature maps or tokens into vec
     help="What the encoder was trained on; 'none' if it is untrained.  [default: known for runs and named "
     "encoders, else not declared]",
 )
+@click.option("--code", help="The https address of the encoder's code, for a leaderboard.")
+@click.option(
+    "--paper", help="The https address of the paper that describes it.  [default: known for runs of a method]"
+)
 @options.submitter
 @options.key
 @options.num_proc

@@ -18,7 +18,7 @@ from atariari_data.checks import count, positive
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import Manifest, load_manifest
-from harness.adapters import by_game, trained_on
+from harness.adapters import by_game, paper_of, trained_on
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
@@ -71,6 +71,8 @@ def evaluate(
     fresh_seed: int | None = None,
     fresh_of: str | None = None,
     pretraining_data: str | None = None,
+    code: str | None = None,
+    paper: str | None = None,
     submitter: dict[str, str | None] | None = None,
     cache_dir: str | None = None,
     num_proc: int | None = None,
@@ -107,7 +109,9 @@ def evaluate(
             leaderboard.
         pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. By default
             what is known of a run or a built-in encoder, else ``not declared``.
-        submitter: The ``principal``, ``name`` and ``url`` of the person who submits the result.
+        code: The https address of the encoder's code, which a leaderboard links to.
+        paper: The https address of the paper that describes it. By default that of the method of a run.
+        submitter: The ``principal`` and ``name`` of the person who submits the result.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
         num_proc: The number of processes that build the dataset.
         use_cache: Keep features and finished games, and reuse those of earlier runs.
@@ -156,6 +160,8 @@ def evaluate(
         fresh_seed=fresh_seed,
         fresh_of=fresh_of,
         pretraining_data=pretraining_data,
+        code=code,
+        paper=paper,
         submitter=submitter,
         cache_dir=cache_dir,
         num_proc=num_proc,
@@ -192,10 +198,14 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) ->
     sources = _sources(encoder, own, chosen)
     if options.pretraining_data is None:
         options = replace(options, pretraining_data=trained_on(encoder, own))
+    if options.paper is None:
+        options = replace(options, paper=paper_of(encoder, own))
     check_declared(
         name=options.loading.name,
         submitter=options.submitter,
         pretraining_data=options.pretraining_data,
+        code=options.code,
+        paper=options.paper,
         sees_ram=isinstance(encoder, str) and encoder == RAM,
     )
     manifests = {g: load_manifest(g) for g in chosen}
@@ -260,7 +270,7 @@ def _signed(done: _Done, options: Options) -> Signed:
     reason = "; ".join(filter(None, reasons)) or None
     return build_or_keep(
         run_id=secrets.token_hex(16),
-        submitter=None if options.submitter is None else {"name": None, "url": None, **options.submitter},
+        submitter=None if options.submitter is None else {"name": None, **options.submitter},
         ranked=reason is None,
         unranked_reason=reason,
         dry_run_rows=limit,
@@ -279,7 +289,14 @@ def _signed(done: _Done, options: Options) -> Signed:
             splits={g: game.splits for g, game in done.games.items()},
         ),
         harness=environment.harness_identity(),
-        encoder=identity(done.encoders, str(options.pretraining_data)),
+        encoder=identity(
+            done.encoders,
+            {
+                "pretraining_data": str(options.pretraining_data),
+                "code": options.code,
+                "paper": options.paper,
+            },
+        ),
         environment=environment.describe(next(iter(done.encoders.values())).device),
         isolation=None
         if is_bound

@@ -38,8 +38,8 @@ class Options:
         runs: The probes and training sizes.
         cache: The cache of features and finished games.
         limits: The time and memory that the encoder's process may take.
-        label_set, limit, fresh_seed, fresh_of, pretraining_data, submitter, cache_dir, num_proc, isolate,
-            progress: As for `harness.evaluate`.
+        label_set, limit, fresh_seed, fresh_of, pretraining_data, code, paper, submitter, cache_dir, num_proc,
+            isolate, progress: As for `harness.evaluate`.
     """
 
     loading: Request
@@ -49,6 +49,8 @@ class Options:
     fresh_seed: int | None
     fresh_of: str | None
     pretraining_data: str | None
+    code: str | None
+    paper: str | None
     submitter: Mapping[str, str | None] | None
     cache_dir: str | None
     num_proc: int | None

@@ -14,12 +14,12 @@ from harness.results.provenance import Encoder
 Opened = LoadedEncoder | IsolatedEncoder
 
 
-def identity(encoders: Mapping[str, Opened], trained_on: str) -> Encoder:
+def identity(encoders: Mapping[str, Opened], declared: Mapping[str, str | None]) -> Encoder:
     """Return the part ``encoder`` of a result.
 
     Args:
         encoders: The encoder of each game, which may be the same for all.
-        trained_on: A description of the training data.
+        declared: What the submitter says of it: ``pretraining_data``, ``code``, ``paper``.
 
     Raises:
         EncoderError: The encoders of the games differ in more than their weights.
@@ -42,8 +42,7 @@ def identity(encoders: Mapping[str, Opened], trained_on: str) -> Encoder:
         )
         weights = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
     per_game = several or any(encoder.per_game for encoder in encoders.values())
-    own = {"weights": weights, "per_game": per_game, "pretraining_data": trained_on}
-    return Encoder(**{**first, **own})
+    return Encoder(**{**first, "weights": weights, "per_game": per_game, **declared})
 
 
 def weakest(guards: list[Guards]) -> Guards:

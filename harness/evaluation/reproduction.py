@@ -120,6 +120,8 @@ def _as_it_was(signed: Signed) -> dict[str, Any]:
         ),
         "autocast": signed.encoder.precision in _HALF,
         "pretraining_data": signed.encoder.pretraining_data,
+        "code": signed.encoder.code,
+        "paper": signed.encoder.paper,
         "use_cache": False,
     }
 

@@ -117,7 +117,6 @@ class Head:
     finished: str
     fresh_seed: int | None
     fresh_of: str | None
-    url: str | None
     encoder: Encoder
     suite: tuple[SuiteMeans, ...]
     games: Mapping[str, GameHead]
@@ -132,7 +131,6 @@ class Head:
             signed.finished,
             signed.dataset.fresh_seed,
             signed.dataset.fresh_of,
-            signed.submitter.url if signed.submitter else None,
             signed.encoder,
             tuple(signed.suite),
             games,

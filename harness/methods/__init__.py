@@ -31,6 +31,21 @@ METHODS: Final = {
 }
 """The class of each method, as ``module:class`` in this package."""
 
+_ANAND = "https://arxiv.org/abs/1906.08226"
+PAPERS: Final = {
+    "infonce-stdim": _ANAND,
+    "jsd-stdim": _ANAND,
+    "global-infonce-stdim": _ANAND,
+    "global-local-infonce-stdim": _ANAND,
+    "dim": "https://arxiv.org/abs/1808.06670",
+    "cpc": "https://arxiv.org/abs/1807.03748",
+    "vae": "https://arxiv.org/abs/1312.6114",
+    "naff": "https://arxiv.org/abs/1507.08750",
+    "supervised": _ANAND,
+    "random-cnn": _ANAND,
+}
+"""The paper that describes a method."""
+
 
 def load_method(name: str) -> type[Method]:
     """Return the class of a method.

@@ -12,7 +12,7 @@ from atariari_data.errors import AtariariError, UsageError
 from harness.encoders.named import NAMED
 from harness.methods import load_method
 from harness.probes.probe import ProbeRun
-from harness.protocol import protocol_digest
+from harness.protocol import game_rules, protocol_digest
 from harness.results.result import Signed
 from harness.results.result_file import read
 
@@ -123,6 +123,7 @@ class Wanted:
         for what, expected, got in (
             ("rules", protocol_digest(self.label_set), signed.protocol.digest),
             ("games", ", ".join(self.games), ", ".join(signed.games)),
+            ("rows or labels", {g: game_rules(g, self.label_set) for g in self.games}, signed.dataset.rules),
             ("probes", _said(self.runs), _said([p.run for p in signed.probes])),
             ("rows", self._dry, signed.dry_run_rows is not None),
         ):

@@ -12,11 +12,12 @@ from atariari_data.errors import UsageError
 from harness.encoders.named import RAM
 from harness.results.canonical import Text
 from harness.results.complaint import first_complaint
-from harness.results.provenance import Name, Principal, Submitter
+from harness.results.provenance import Name, Principal, Submitter, Url
 
 _NAME = "2 to 64 ASCII letters, digits, spaces and ._+()/- that start with a letter or digit"
 _PRINCIPAL = "2 to 64 lower-case letters, digits and ._@+-, such as you@example.org"
 _WORDS = "1 to 300 printable characters of ASCII or accented Latin, on one line"
+_URL = "https:// and at most 192 more characters of ASCII"
 
 
 def check_declared(
@@ -24,6 +25,8 @@ def check_declared(
     name: str | None = None,
     submitter: Mapping[str, str | None] | None = None,
     pretraining_data: str | None = None,
+    code: str | None = None,
+    paper: str | None = None,
     sees_ram: bool = False,
 ) -> None:
     """Check that a result can be signed with these words.
@@ -32,6 +35,8 @@ def check_declared(
         name: The encoder's name.
         submitter: Fields of `harness.results.provenance.Submitter`.
         pretraining_data: What the encoder was trained on.
+        code: The address of its code.
+        paper: The address of its paper.
         sees_ram: Whether it is the encoder `ram`, the only one with that name.
 
     Raises:
@@ -43,6 +48,9 @@ def check_declared(
             raise UsageError(f"The name {RAM!r} is reserved.", cure="Choose another name with --name.")
     if pretraining_data is not None:
         _check(Text, pretraining_data, "description of the pretraining data", _WORDS)
+    for what, url in (("code", code), ("paper", paper)):
+        if url is not None:
+            _check(Url, url, f"address of the {what}", _URL)
     if submitter is not None:
         if not isinstance(submitter, Mapping):
             raise UsageError(
@@ -52,7 +60,7 @@ def check_declared(
             )
         check_submitter(submitter.get("principal"))
         try:
-            Submitter.model_validate({"name": None, "url": None, **submitter})
+            Submitter.model_validate({"name": None, **submitter})
         except ValidationError as error:
             where, what, got = first_complaint(error)
             raise UsageError(f"The submitter's {where} cannot be signed: {what}.", got=got) from error

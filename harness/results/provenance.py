@@ -26,6 +26,11 @@ PRINCIPAL = r"^[a-z0-9][a-z0-9._@+-]{0,62}[a-z0-9]$"
 Principal: TypeAlias = Annotated[str, StringConstraints(pattern=PRINCIPAL)]
 """A person's name in an ``allowed_signers`` file: an address or a handle, in lower case."""
 
+Url: TypeAlias = Annotated[
+    str, StringConstraints(max_length=200, pattern=r"^https://[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$")
+]
+"""A page on the web."""
+
 Identifier: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_]{0,63}$")]
 """The name of a game, variable, category, probe or label set."""
 
@@ -153,6 +158,10 @@ class Encoder(Model):
     """Floating-point precision: ``float32``, or the type autocast used."""
     pretraining_data: Text
     """What it was trained on, in the submitter's words; ``none`` if untrained."""
+    code: Url | None
+    """Where its code is."""
+    paper: Url | None
+    """The paper that describes it."""
 
     @property
     def trained_on(self) -> str:
@@ -173,13 +182,6 @@ class Submitter(Model):
     """The submitter's name in ``allowed_signers``; their key must sign the result."""
     name: Text | None
     """Display name."""
-    url: (
-        Annotated[
-            str, StringConstraints(max_length=200, pattern=r"^https://[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$")
-        ]
-        | None
-    )
-    """Web page about the method."""
 
 
 class Environment(Model):
