@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
@@ -36,6 +37,7 @@ def load_encoder(
     device: str | None = None,
     spec: FrameSpec | Mapping[str, Any] | str | None = None,
     pool: Pool | None = None,
+    output: str | None = None,
     name: str | None = None,
     batch_size: int | None = None,
     autocast: bool = False,
@@ -53,6 +55,9 @@ def load_encoder(
         spec: The frames that the encoder takes; replaces its attribute ``spec``. Without either, gray float32
             [n, 1, 210, 160] in 0..1.
         pool: How feature maps or tokens become [n, d]; replaces its attribute ``pool``.
+        output: The part of its output that holds the features, such as ``last_hidden_state``, if it returns
+            a dict, a dataclass, a ``ModelOutput`` or a tuple; replaces its attribute ``output``. See
+            `harness.encoders.features.choose`.
         name: A display name; replaces its attribute ``name``, the name of its class or of the file.
         batch_size: The largest batch. By default 64, and on CUDA the largest that fits.
         autocast: Run torch modules in half precision (float16 on CUDA, bfloat16 elsewhere).
@@ -65,6 +70,7 @@ def load_encoder(
     request = Request(
         spec=None if spec is None else FrameSpec.of(spec),
         pool=pool,
+        output=output,
         name=name,
         weights=None if weights is None else Path(weights),
         device=device,
@@ -167,9 +173,7 @@ def _from_python(path: Path, request: Request) -> LoadedEncoder:
     home = PythonFile(path)
     module = import_file(home)
     found = find_encoder(module, home)
-    own = getattr(module, "spec", None)
-    if request.spec is None and own is not None and not hasattr(found, "spec"):
-        request = replace(request, spec=FrameSpec.of(own))
+    request = _with_beside(module, found, request)
     source = (file_digest(path), "file")
     request = replace(request, home=home, source=source, name=request.name or name_of(found) or path.stem)
     loaded = adapt(found, request)
@@ -180,6 +184,22 @@ def _from_python(path: Path, request: Request) -> LoadedEncoder:
         digest = files_digest(path, home.neighbours, home.folder)
         loaded = replace(loaded, source_digest=digest, source_kind="files")
     return loaded
+
+
+def _with_beside(module: ModuleType, found: object, request: Request) -> Request:
+    """Return the request with what a file says in variables beside its encoder."""
+    beside: dict[str, Any] = {
+        name: value
+        for name in ("spec", "pool", "output")
+        if getattr(request, name) is None
+        and not hasattr(found, name)
+        and isinstance(
+            value := getattr(module, name, None), FrameSpec | Mapping | str if name == "spec" else str
+        )
+    }
+    if "spec" in beside:
+        beside["spec"] = FrameSpec.of(beside["spec"])
+    return replace(request, **beside)
 
 
 def _from_program(path: Path, request: Request) -> LoadedEncoder:

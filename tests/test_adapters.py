@@ -2,6 +2,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -496,18 +497,64 @@ def test_weights_are_the_same_from_every_kind_of_file(
         "i.pt": lambda p: torch.save(
             {**{f"module.encoder.{k}": v for k, v in state.items()}, "module.head.weight": torch.ones(2)}, p
         ),
+        "j.pt": lambda p: torch.save(
+            {f"model._orig_mod.net.module.{k}": v for k, v in state.items()} | {"loss.weight": torch.ones(2)},
+            p,
+        ),
     }
     path = write(SMALL)
-    digests, features = set(), []
+    digests, features, parts = set(), [], []
     for name, save in files.items():
         save(tmp_path / name)
         encoder = load_encoder(path, weights=tmp_path / name)
         digests.add(encoder.weights_digest)
         features.append(encoder.embed(FRAMES))
+        parts.append(encoder.weights_part)
     assert len(digests) == 1
     assert digests != {load_encoder(path).weights_digest}
     assert all((f == features[0]).all() for f in features)
-    assert "weights of 'encoder'" in encoder.description
+    assert parts == [None] * (len(files) - 2) + ["encoder.", "model.net."]
+    assert "weights of 'model.net'" in encoder.description
+
+
+def test_weights_go_into_a_module_that_is_compiled_or_a_shell(
+    write: Write, tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    torch.save(state, tmp_path / "w.pt")
+    torch.save({f"net.{name}": tensor for name, tensor in state.items()}, tmp_path / "part.pt")
+    shell = (
+        SMALL
+        + """
+class Shell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self._orig_mod = nn.Module()
+        self._orig_mod.model = Small()
+    def forward(self, x):
+        return self._orig_mod.model(x)
+encoder = Shell()
+"""
+    )
+    small = load_encoder(write(SMALL), weights=tmp_path / "w.pt")
+    assert small.weights_part is None
+    inside = load_encoder(write(shell), weights=tmp_path / "w.pt")
+    same(inside.embed(FRAMES), small.embed(FRAMES))
+    assert inside.weights_part is None
+    with pytest.raises(EncoderError, match=r"2 missing .*2 unexpected \(net.layer.weight"):
+        load_encoder(write(shell), weights=tmp_path / "part.pt")
+
+
+def test_numpy_in_a_checkpoint_is_read_and_anything_else_is_named(
+    write: Write, tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    scalars = [np.float32(1), np.float64(2), np.int64(3), np.bool_(1), np.str_("a"), np.complex128(1)]
+    beside = {"scalars": scalars, "random": np.random.RandomState(0).get_state()}
+    torch.save({"state_dict": state, **beside}, tmp_path / "w.pt")
+    assert load_encoder(write(SMALL), weights=tmp_path / "w.pt").embed(FRAMES).shape == (5, 3)
+    torch.save({"state_dict": state, "config": SimpleNamespace(lr=1)}, tmp_path / "w.pt")
+    with pytest.raises(EncoderError, match=r"got: types.SimpleNamespace\n") as error:
+        load_encoder(write(SMALL), weights=tmp_path / "w.pt")
+    assert "\x1b" not in str(error.value)
 
 
 def test_two_parts_of_a_model_that_match_are_told(

@@ -210,8 +210,10 @@ def test_on_the_command_line_an_encoder_that_ends_its_process_is_told(tmp_path: 
 
 def test_on_the_command_line_findings_and_errors_come_back(tmp_path: Path) -> None:
     file = tmp_path / "mean.py"
-    file.write_text("def encode(frames): return frames.mean((2, 3))\n")
-    said = CliRunner().invoke(cli, ["check", str(file), "--json"])
+    file.write_text("def encode(frames): return {'mean': frames.mean((2, 3)), 'frames': frames}\n")
+    said = CliRunner().invoke(cli, ["check", str(file)])
+    assert (said.exit_code, "--output" in said.stdout) == (1, True)
+    said = CliRunner().invoke(cli, ["check", str(file), "--output", "mean", "--json"])
     assert said.exit_code == 0
     assert [f["rule"] for f in json.loads(said.stdout)][: len(RULES)] == list(RULES)
     said = CliRunner().invoke(cli, ["check", str(tmp_path / "nowhere.py")])

@@ -1,6 +1,7 @@
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -73,6 +74,80 @@ def test_bfloat16_of_torch_is_read() -> None:
 def test_what_is_no_features_is_refused(wrong: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(EncoderError, match="(?s)" + message), np.errstate(over="ignore"):
         load_encoder(wrong).embed(FRAMES)
+
+
+@dataclass
+class Output:
+    last_hidden_state: Any
+    pooled: Any = None
+
+
+class Pair(NamedTuple):
+    features: Any
+    value: Any
+
+
+@pytest.mark.parametrize(
+    ("returned", "output"),
+    [
+        (lambda f: {"other": f[:, :3], "features": f}, "features"),
+        (lambda f: {"a.b": f}, "a.b"),
+        (Output, "last_hidden_state"),
+        (lambda f: Output(f[:, :3], [{"deep": f}, None]), "pooled.0.deep"),
+        (lambda f: Pair(f, f[:, 0]), "features"),
+        (lambda f: (f[:, :3], f), "1"),
+        (lambda f: {"hidden_states": (f[:, :3], f)}, "hidden_states.-1"),
+    ],
+)
+def test_one_part_of_an_output_holds_the_features(returned: Callable[[Any], Any], output: str) -> None:
+    encoder = load_encoder(lambda x: returned(thumbnail(x)), output=output)
+    np.testing.assert_allclose(encoder.embed(FRAMES), thumbnail(FrameSpec().prepare(FRAMES)))
+    assert encoder.output == output
+    assert f"gives {output!r}" in encoder.description
+
+
+def test_the_part_is_an_attribute_and_the_argument_replaces_it() -> None:
+    class Both:
+        output = "features"
+
+        def encode(self, x: Any) -> Any:
+            return {"features": thumbnail(x), "half": thumbnail(x)[:, :10]}
+
+    assert load_encoder(Both()).embed(FRAMES).shape == (10, 20)
+    assert load_encoder(Both(), output="half").embed(FRAMES).shape == (10, 10)
+    assert load_encoder(Both()).cache_key() != load_encoder(Both(), output="half").cache_key()
+
+
+def test_parts_are_named_where_none_is_chosen_or_there_is_no_such() -> None:
+    def several(x: Any) -> Any:
+        return Output(thumbnail(x)[:, None], {"mean": thumbnail(x)})
+
+    with pytest.raises(
+        EncoderError,
+        match=r"(?s)none is chosen.*got: Output of 2: last_hidden_state float32 \[10, 1, 20\], "
+        r"pooled dict of 1: mean float32 \[10, 20\].*--output.*output = 'last_hidden_state'",
+    ):
+        load_encoder(several).embed(FRAMES)
+    with pytest.raises(EncoderError, match=r"(?s)no part 'x'.*one of last_hidden_state, pooled"):
+        load_encoder(several, output="x").embed(FRAMES)
+    with pytest.raises(EncoderError, match=r"(?s)output 'pooled' has no part 'x'.*one of mean"):
+        load_encoder(several, output="pooled.x").embed(FRAMES)
+    with pytest.raises(EncoderError, match=r"(?s)has no part 'x'.*Remove the option `output`"):
+        load_encoder(thumbnail, output="x").embed(FRAMES)
+    with pytest.raises(UsageError, match="Not the name of a part"):
+        load_encoder(thumbnail, output="a\nb")
+
+
+def test_a_layer_named_output_is_no_choice() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.output = torch.nn.Linear(160, 3)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.output(x.mean((1, 2)))
+
+    assert load_encoder(Net()).output is None
 
 
 def test_nan_is_counted_and_located_across_batches() -> None:

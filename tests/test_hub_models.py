@@ -162,8 +162,32 @@ def test_transformers_from_a_folder(vit: Path) -> None:
     # The layer that the checkpoint lacks is drawn, but drawn alike.
     assert encoder.weights_digest == load_encoder(f"hf:{vit}").weights_digest
     assert_conforms(f"hf:{vit}", pool="cls")
+    encoder = load_encoder(f"hf:{vit}", output="hidden_states.0", pool="cls")
+    with pytest.raises(EncoderError, match=r"(?s)no part 'hidden_states'.*one of last_hidden_state"):
+        encoder.embed(FRAMES)
     with pytest.raises(EncoderError, match=r"(?s)no pooling is set.*\[3, 17, 16\]"):
         load_encoder(f"hf:{vit}").embed(FRAMES)
+
+
+def test_a_model_output_as_it_comes() -> None:
+    outputs = pytest.importorskip("transformers.modeling_outputs", exc_type=ImportError)
+
+    class Returns(torch.nn.Module):
+        spec = FrameSpec(color="rgb")
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return outputs.BaseModelOutputWithPooling(
+                last_hidden_state=x[:, 0, ::15], pooler_output=x[:, 0, 0]
+            )
+
+    with pytest.raises(
+        EncoderError,
+        match=r"(?s)BaseModelOutputWithPooling of 2: last_hidden_state float32 \[3, 14, 160\], pooler_output",
+    ):
+        load_encoder(Returns()).embed(FRAMES)
+    assert load_encoder(Returns(), output="pooler_output").embed(FRAMES).shape == (3, 160)
+    assert load_encoder(Returns(), output="last_hidden_state", pool="mean").embed(FRAMES).shape == (3, 160)
+    assert_conforms(Returns(), output="pooler_output")
 
 
 @pytest.mark.parametrize("size", [64, {"shortest_edge": 64}])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import harness
 from atariari_data import load_dataset
@@ -24,6 +25,7 @@ from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec, sample_frames
 from harness.encoders.objects import Request
 from harness.evaluation.embedding import embed
+from harness.evaluation.identity import identity
 from harness.isolation import sandbox
 from harness.isolation.opening import hidden_folders
 from harness.isolation.process import IsolatedEncoder, Limits
@@ -629,6 +631,31 @@ print(sandbox.close_in([], [], [], [], {str(tmp_path)!r}))
     assert f"note='no Landlock ({said}); no seccomp ({said})'" in done.stdout
 
 
+def test_part_of_the_output_and_of_the_weights_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "my_encoder.py"
+    path.write_text(
+        """
+import torch
+class Net(torch.nn.Module):
+    output = "half"
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(160, 4)
+    def forward(self, x):
+        return {"whole": self.layer(x.mean((1, 2))), "half": self.layer(x.mean((1, 2)))[:, :2]}
+""",
+        encoding="utf-8",
+    )
+    layer = torch.nn.Linear(160, 4).state_dict()
+    torch.save({f"module.net.layer.{name}": tensor for name, tensor in layer.items()}, tmp_path / "w.pt")
+    asked = Request(weights=tmp_path / "w.pt")
+    with IsolatedEncoder(str(path), hidden_folders(None), Limits(60, None), asked) as encoder:
+        assert (encoder.output, encoder.weights_part) == ("half", "net.")
+        assert encoder.embed(frames()).shape == (8, 2)
+        said = identity({"pong": encoder}, {"pretraining_data": "none", "code": None, "paper": None})
+    assert (said.output, said.weights_part) == ("half", "net.")
+
+
 def test_what_an_encoder_says_of_itself_is_bounded(start: Start) -> None:
     lies = """
 import harness.isolation.worker as worker
@@ -637,6 +664,8 @@ worker._answer = lambda me, replies, content, *more: tell(me, replies, {**conten
 """
     with pytest.raises(EncoderError, match=r"cannot be read(.|\n)*name 'kkk"):
         start(lies % "'name': 'k' * 5000" + GOOD)
+    with pytest.raises(EncoderError, match=r"cannot be read(.|\n)*output 'ooo"):
+        start(lies % "'output': 'o' * 5000" + GOOD)
     with pytest.raises(EncoderError, match=r"cannot be read(.|\n)*weights_digest 'key'"):
         start(lies % "'weights_digest': 'key'" + GOOD)
     claims = start(lies % "'walls': {'no_network': True, 'no_dataset': True, 'note': 'key'}" + GOOD)

@@ -25,7 +25,7 @@ from harness.splits import SplitRows, open_split
 
 CODE = """
 def encoder(frames):
-    return frames[:, 0, ::15, ::15].reshape(len(frames), -1)
+    return {"frames": frames, "coarse": frames[:, 0, ::15, ::15].reshape(len(frames), -1)}
 """
 
 
@@ -38,7 +38,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(encoder: Path) -> Result:
-    options = {"probes": ["linear"], "limit": 150, "isolate": False, "progress": False}
+    options = {"probes": ["linear"], "limit": 150, "isolate": False, "progress": False, "output": "coarse"}
     return harness.evaluate(encoder, games=["pong"], **options)  # type: ignore[arg-type]
 
 
@@ -67,6 +67,7 @@ def test_a_result_is_reproduced_bit_for_bit_and_cosigned(
     assert compared["pong, predictions of linear, all rows"]["agrees"]
     assert compared["pong, linear, 1k rows: mean score"]["agrees"]
     cosigned = read(path)
+    assert cosigned.signed.encoder.output == "coarse"
     assert [signature.keyid for signature in cosigned.signatures] == [found["cosigned"]]
     assert cosigned.signed == result.signed
 
@@ -203,6 +204,7 @@ def encoder(frames):
 def test_the_command_shows_the_gap(encoder: Path, tmp_path: Path) -> None:
     out = tmp_path / "fresh.json"
     asked = ["evaluate", str(encoder), "--games", "pong", "--fresh-seed", "5", "--limit", "150"]
+    asked += ["--output", "coarse"]
     run = CliRunner().invoke(cli, [*asked, "--no-isolation", "--quiet", "--out", str(out)])
     assert run.exit_code == 0, run.output
     assert "frozen" in run.stdout

@@ -22,6 +22,11 @@ _autocast = click.option(
 )
 _device = click.option("--device", help="Torch device.  [default: the encoder's own, else cpu]")
 _pool = click.option("--pool", help="How to turn feature maps or tokens into vectors: flatten, mean or cls.")
+_output = click.option(
+    "--output",
+    help="Which part of its output holds the features, for an encoder that returns a dict or a ModelOutput: "
+    "last_hidden_state, say.",
+)
 
 
 @click.command()
@@ -36,6 +41,7 @@ _pool = click.option("--pool", help="How to turn feature maps or tokens into vec
 @_device
 @options.batch_size
 @_pool
+@_output
 @_spec
 @_autocast
 @options.limit
@@ -158,6 +164,7 @@ def evaluate(
 @options.weights
 @_device
 @_pool
+@_output
 @_spec
 @_autocast
 @click.option(

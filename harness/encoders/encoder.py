@@ -124,6 +124,9 @@ class LoadedEncoder:
             found.
         parameters: The number of parameters; None if unknown.
         pool: How feature maps or tokens become [n, d]; None if the encoder returns [n, d].
+        output: The part of its output that holds the features, as in `harness.encoders.features.choose`;
+            ``call`` returns that part.
+        weights_part: The prefix in the weights file of the part that was loaded; None for the whole file.
         device: The device that it runs on.
         precision: ``float32``, or the type that autocast uses.
         description: One line on the kind of encoder, its input and its output.
@@ -144,6 +147,8 @@ class LoadedEncoder:
     call: Callable[[Any], Any] = field(repr=False)
     source_kind: str = "file"
     pool: Pool | None = None
+    output: str | None = None
+    weights_part: str | None = None
     device: str = "cpu"
     precision: str = "float32"
     batches: BatchSize = field(default_factory=BatchSize, repr=False, compare=False)
@@ -195,9 +200,9 @@ class LoadedEncoder:
     def cache_key(self) -> str:
         """Return the SHA-256 (hex) of everything known to decide its features.
 
-        That is the digests, spec, pooling and precision, and a rough sketch of the features of a few fixed
-        frames, which change with the libraries. The last digits of features change between runs: the sketch
-        is the same.
+        That is the digests, spec, part of the output, pooling and precision, and a rough sketch of the
+        features of a few fixed frames, which change with the libraries. The last digits of features change
+        between runs: the sketch is the same.
 
         Raises:
             EncoderError: As ``embed``.
@@ -208,6 +213,7 @@ class LoadedEncoder:
             "spec": asdict(self.spec),
             "pool": self.pool,
             "precision": self.precision,
+            **({} if self.output is None else {"output": self.output}),  # keys of other encoders stay
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
         if self.sees == "frames" and not self.per_game:

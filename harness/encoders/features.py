@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -16,6 +18,7 @@ POOLS: tuple[Pool, ...] = get_args(Pool)
 _TOLERANCE = {"float32": (1e-3, 2**-20), "float16": (1.6e-2, 2**-9), "bfloat16": (1.6e-2, 2**-6)}
 """By precision: relative to a column's deviation and to its size (8 units in the last place, 2 if half)."""
 _SINGLE = 10
+_SHOWN = 8  # parts of an output, in a message
 
 
 class Excess(NamedTuple):
@@ -33,6 +36,63 @@ class NoEncoderError(EncoderError, UsageError):
     """There is no such encoder."""
 
     exit_code = 2
+
+
+def choose(output: Any, name: str | None) -> Any:
+    """Return the part of an encoder's output that holds the features.
+
+    Args:
+        output: An array or tensor; or several with names, in a mapping, a dataclass (as transformers'
+            ``ModelOutput`` is) or a named tuple; or a list or tuple of them.
+        name: The name of the part. Dots lead into what is nested, and numbers count the parts of a list or
+            tuple: ``last_hidden_state``, ``vision.pooled``, ``hidden_states.-2``. None for an output that is
+            an array already.
+
+    Raises:
+        EncoderError: There is no such part; or the output has names, and none is chosen.
+    """
+    if name is None:
+        if named := parts_of(output):
+            raise EncoderError(
+                "The encoder returns parts with names, and none is chosen.",
+                got=describe(output),
+                cure="Choose one with output= or --output, or as an attribute of the encoder: "
+                f"output = {next(iter(named))!r}.",
+            )
+        return output
+    if isinstance(output, Mapping) and name in output:
+        return output[name]
+    part, seen = output, ""
+    for step in name.split("."):
+        inside = parts_of(part) or _numbered(part)
+        if step not in inside:
+            raise EncoderError(
+                f"The encoder's output{seen and f' {seen!r}'} has no part {step!r}.",
+                expected="one of " + ", ".join(inside) if inside else "an output with parts",
+                got=describe(part),
+                cure=None if inside else "Remove the option `output`.",
+            )
+        part, seen = inside[step], f"{seen}.{step}".lstrip(".")
+    return part
+
+
+def parts_of(output: Any) -> dict[str, Any]:
+    """Return the parts of an output by name, without those that are None; nothing if they have no names."""
+    if isinstance(output, Mapping):
+        found = {str(name): part for name, part in output.items()}
+    elif is_dataclass(output) and not isinstance(output, type):
+        found = {field.name: getattr(output, field.name) for field in fields(output)}
+    elif isinstance(output, tuple) and hasattr(output, "_asdict"):
+        found = output._asdict()
+    else:
+        return {}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def _numbered(output: Any) -> dict[str, Any]:
+    if not isinstance(output, tuple | list):
+        return {}
+    return {str(i): output[i] for i in (*range(len(output)), *range(-len(output), 0))}
 
 
 def as_features(output: Any, n: int, pool: Pool | None, layout: Layout = "NCHW") -> Features:
@@ -120,6 +180,9 @@ def describe(value: Any) -> str:
     """Describe type, dtype and shape of a value, for a message."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if named := parts_of(value):
+        shown = ", ".join(f"{name} {describe(part)}" for name, part in list(named.items())[:_SHOWN])
+        return f"{type(value).__name__} of {len(named)}: {shown}" + ", ..." * (len(named) > _SHOWN)
     if isinstance(value, tuple | list) and value:
         return f"{type(value).__name__} of {len(value)}: " + ", ".join(describe(v) for v in value[:3])
     return type(value).__name__

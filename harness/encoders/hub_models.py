@@ -33,16 +33,18 @@ class Pretrained(nn.Module):
     Attributes:
         spec: RGB frames in the size that the model was trained on, or the caller's spec.
         description: The library, its version, and which features are used.
+        output: The part of the model's output that holds the features; None if it returns a tensor.
     """
 
     description: str = ""
+    output: str | None = None
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(
         self,
         model: nn.Module,
-        features: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+        features: Callable[[nn.Module, torch.Tensor], Any],
         spec: FrameSpec,
         mean: list[float],
         std: list[float],
@@ -65,8 +67,8 @@ class Pretrained(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Embed float32 [n, 3, height, width] in 0..1."""
+    def forward(self, frames: torch.Tensor) -> Any:
+        """Embed float32 [n, 3, height, width] in 0..1; return what the model does."""
         return self.features(self.model, (frames - self.mean) / self.std)
 
 
@@ -118,7 +120,8 @@ def load_transformers(
 ) -> Pretrained:
     """Load a transformers vision model from the Hub, its cache or a folder, without running code from there.
 
-    The features are ``last_hidden_state``, to which ``pool`` is applied later.
+    The features are ``last_hidden_state``, or another part of the model's output that the caller chooses;
+    ``pool`` is applied later.
 
     Raises:
         EncoderError: No such model, or its preprocessing is unknown, or transformers cannot be imported.
@@ -148,12 +151,13 @@ def load_transformers(
         ) from error
     found = Pretrained(
         model,
-        lambda model, frames: model(pixel_values=frames).last_hidden_state,
+        lambda model, frames: model(pixel_values=frames),
         spec or FrameSpec(color="rgb", size=size),
         mean,
         std,
     )
-    found.description = f"transformers {transformers.__version__} {name}, last_hidden_state"
+    found.description = f"transformers {transformers.__version__} {name}"
+    found.output = "last_hidden_state"
     return found
 
 

@@ -24,12 +24,14 @@ from harness.encoders.encoder import (
     Pool,
     sample_frames,
 )
+from harness.encoders.features import choose
 from harness.encoders.programs import OnnxEncoder
 from harness.encoders.python_files import PythonFile, encoder_errors, find_encoder, is_encoder_class, seeded
 
 CPU_BATCH = 64
 CUDA_BATCH = 4096
 FEATURE_SIZE = 256
+_LONGEST = 100
 _ABOUT_SHAPES = re.compile(
     r"^(RuntimeError|ValueError|IndexError|AssertionError|EinopsError)\b.*"
     r"(shape|size|dimension|channel|broadcast|ax[ie]s\b|matmul|mat1|reshape)",
@@ -44,6 +46,7 @@ class Request:
     Attributes:
         spec: Replaces the encoder's own.
         pool: Replaces the encoder's own.
+        output: Replaces the encoder's own.
         name: Replaces the encoder's own.
         weights: A file with the weights.
         device: None for where the encoder is, or the CPU if it is new.
@@ -55,6 +58,7 @@ class Request:
 
     spec: FrameSpec | None = None
     pool: Pool | None = None
+    output: str | None = None
     name: str | None = None
     weights: Path | None = None
     device: str | None = None
@@ -67,10 +71,16 @@ class Request:
         """Check the caller's options.
 
         Raises:
-            UsageError: No such pooling, an empty batch, or an invalid spec.
+            UsageError: No such pooling, no possible name of an output, an empty batch, or an invalid spec.
         """
         if self.pool is not None and self.pool not in POOLS:
             raise UsageError("No such pooling.", expected="one of " + ", ".join(POOLS), got=repr(self.pool))
+        if self.output is not None and not _is_plain(self.output):
+            raise UsageError(
+                "Not the name of a part of an output.",
+                expected="1 to 100 printable ASCII characters, such as last_hidden_state",
+                got=ascii(self.output),
+            )
         if self.batch_size is not None:
             count("batch_size", self.batch_size)
         if self.spec is not None:
@@ -80,7 +90,7 @@ class Request:
         """Return what a caller chose as JSON values, paths absolute, for another process."""
         weights = None if self.weights is None else str(self.weights.expanduser().resolve())
         spec = None if self.spec is None else asdict(self.spec)
-        chosen = ("pool", "name", "device", "batch_size", "autocast")
+        chosen = ("pool", "output", "name", "device", "batch_size", "autocast")
         return {"weights": weights, "spec": spec, **{name: getattr(self, name) for name in chosen}}
 
     @classmethod
@@ -186,7 +196,8 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
     dtype = floats[0] if floats else torch.float32
     half = (torch.float16 if device.type == "cuda" else torch.bfloat16) if request.autocast else None
     prepare = tm.tensor_maker(spec, device, dtype)
-    call = _careful(tm.caller(module, device, autocast=half), spec, request.home)
+    output = _output_of(module, request)
+    call = _choosing(_careful(tm.caller(module, device, autocast=half), spec, request.home), output)
     part = tm.load_weights(module, request.weights) if request.weights is not None else ""
     tm.materialise(module, call, prepare(sample_frames(spec, 1)))
     if request.home is not None and device.type == "cpu":  # made here: no other code relies on its layout
@@ -201,9 +212,11 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
         weights_digest=_weights_of(module, request),
         parameters=sum(p.numel() for p in module.parameters()),
         pool=_pool_of(module, request),
+        output=output,
+        weights_part=_printable(part) if part else None,
         device=str(device),
         precision=precision,
-        description=f"{_described(module, kind)} on {device}, sees {spec}"
+        description=f"{_described(module, kind)} on {device}, sees {spec}{_gives(output)}"
         + (f", weights of {part.rstrip('.')!r}" if part else ""),
         prepare=prepare,
         call=call,
@@ -215,6 +228,7 @@ def _numpy(thing: Any, function: Callable[[Any], Any], request: Request, kind: s
     spec = _spec_of(thing, request)
     source = request.source or object_digest(thing)
     shown = getattr(thing, "__name__", None) or type(thing).__name__
+    output = _output_of(thing, request)
     return LoadedEncoder(
         name=_name(thing, request),
         spec=spec,
@@ -223,10 +237,11 @@ def _numpy(thing: Any, function: Callable[[Any], Any], request: Request, kind: s
         weights_digest=_weights_of(thing, request),
         parameters=None,
         pool=_pool_of(thing, request),
+        output=output,
         device=thing.device if isinstance(thing, OnnxEncoder) else "cpu",
-        description=f"{_described(thing, f'{kind} {shown}')}, sees {spec}",
+        description=f"{_described(thing, f'{kind} {shown}')}, sees {spec}{_gives(output)}",
         prepare=spec.prepare,
-        call=_careful(_without_gradients(function), spec, request.home),
+        call=_choosing(_careful(_without_gradients(function), spec, request.home), output),
         batches=_batches(request, "cpu"),
     )
 
@@ -268,6 +283,16 @@ def _careful(call: Callable[[Any], Any], spec: FrameSpec, home: PythonFile | Non
                 got=error.got,
                 cure="If it takes other frames, set them: spec = FrameSpec(color='rgb', size=(84, 84)).",
             ) from error.__cause__
+
+    return run
+
+
+def _choosing(call: Callable[[Any], Any], output: str | None) -> Callable[[Any], Any]:
+    """Let an encoder return the part of its output that holds the features."""
+
+    @functools.wraps(call)
+    def run(frames: Any) -> Any:
+        return choose(call(frames), output)
 
     return run
 
@@ -317,6 +342,23 @@ def _pool_of(thing: Any, request: Request) -> Pool | None:
     return pool
 
 
+def _output_of(thing: Any, request: Request) -> str | None:
+    output = request.output or getattr(thing, "output", None)
+    if not isinstance(output, str):  # a torch module may well have a layer of this name
+        return None
+    if not _is_plain(output):
+        raise EncoderError(
+            "The encoder's `output` is not the name of a part of its output.",
+            expected="1 to 100 printable ASCII characters, such as last_hidden_state",
+            got=ascii(output),
+        )
+    return output
+
+
+def _gives(output: str | None) -> str:
+    return "" if output is None else f", gives {output!r}"
+
+
 def _described(thing: Any, otherwise: str) -> str:
     own = getattr(thing, "description", None)
     return own if isinstance(own, str) else otherwise
@@ -330,7 +372,15 @@ def name_of(thing: Any) -> str | None:
 
 def _name(thing: Any, request: Request) -> str:
     name = request.name or name_of(thing) or getattr(thing, "__name__", None) or type(thing).__name__
-    return re.sub(r"[^\x20-\x7e]", "?", name.strip())[:100]
+    return _printable(name.strip())
+
+
+def _printable(text: str) -> str:
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:_LONGEST]
+
+
+def _is_plain(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= _LONGEST and text.isascii() and text.isprintable()
 
 
 def _batches(request: Request, device_type: str) -> BatchSize:

@@ -53,14 +53,14 @@ def load_program(path: Path, spec: FrameSpec | None, device: str | None) -> Any:
 
 
 class OnnxEncoder:
-    """An ONNX model with one input and one output, run by onnxruntime.
+    """An ONNX model with one input, run by onnxruntime.
 
     Attributes:
         spec: The frames that it takes: as given, or gray frames in the type of its input.
         device: ``cpu`` or ``cuda``.
     """
 
-    __slots__ = ("_batch", "_dtype", "_input", "_session", "description", "device", "spec")
+    __slots__ = ("_batch", "_dtype", "_input", "_outputs", "_session", "description", "device", "spec")
 
     def __init__(self, path: Path, spec: FrameSpec | None, device: str) -> None:
         """Start a session, and check that its input takes frames."""
@@ -79,13 +79,14 @@ class OnnxEncoder:
         except Exception as error:
             raise EncoderError(f"{path.name} is not a readable ONNX model.", got=first_line(error)) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(inputs) != 1:
             raise EncoderError(
-                f"{path.name} does not have the inputs and outputs of an encoder.",
-                expected="one input (frames) and one output (features)",
-                got=f"inputs {_names(inputs)}; outputs {_names(outputs)}",
-                cure="Export it with only these two.",
+                f"{path.name} does not have the inputs of an encoder.",
+                expected="one input (frames)",
+                got=f"inputs {_names(inputs)}",
+                cure="Export it with only this one.",
             )
+        self._outputs = [output.name for output in outputs]
         (self._input,) = inputs
         wants_bytes = self._input.type == "tensor(uint8)"
         self.spec = spec or FrameSpec(scale="byte" if wants_bytes else "unit")
@@ -95,17 +96,17 @@ class OnnxEncoder:
         self.device = device
         self.description = f"ONNX model {path.name} by onnxruntime {onnxruntime.__version__}"
 
-    def encode(self, frames: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Run the model; one exported for a fixed batch size gets batches of that size."""
+    def encode(self, frames: npt.NDArray[Any]) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
+        """Run the model; one exported for a fixed batch size gets batches of that size.
 
-        def run(batch: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            (features,) = self._session.run(None, {self._input.name: batch})
-            return np.asarray(features)
-
+        Returns:
+            Its output; several by name.
+        """
         frames = frames.astype(self._dtype, copy=False)
-        if self._batch is None:
-            return run(frames)
-        return np.concatenate([run(part) for part in _parts(frames, self._batch)])[: len(frames)]
+        batches = [frames] if self._batch is None else _parts(frames, self._batch)
+        runs = [self._session.run(None, {self._input.name: batch}) for batch in batches]
+        whole = [np.concatenate(parts)[: len(frames)] for parts in zip(*runs, strict=True)]
+        return whole[0] if len(whole) == 1 else dict(zip(self._outputs, whole, strict=True))
 
     def _check(self, path: Path) -> None:
         wanted = list(self._input.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.encoders.frame_spec import Frames, FrameSpec
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _CONV2D = 4  # axes of its weight
 _CONTAINERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")
+_WRAPPERS = {"module", "_orig_mod"}
 
 
 def resolve_device(device: str) -> torch.device:
@@ -167,17 +167,18 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def load_weights(module: nn.Module, path: Path) -> str:
     """Load the weights of a file into a module; every tensor must match.
 
-    Prefixes of ``DataParallel`` and ``torch.compile`` are removed, in whichever order they were added. If the
-    file holds a larger model and the module is exactly one part of it, that part is taken.
+    What ``DataParallel`` and ``torch.compile`` add to names does not count, wherever it is. If the file holds
+    a larger model and the module is exactly one part of it, that part is taken. If the module is only a shell
+    around the file's model, that is where the weights go.
 
     Returns:
-        The name of the part, such as ``encoder.``; empty if the file is of the module alone.
+        The prefix of the part, such as ``encoder.``; empty if the file is of the module alone.
 
     Raises:
         EncoderError: As ``read_weights``; or names or shapes differ, or several parts match.
     """
     own = module.state_dict()
-    state, part = _part_of(_without_prefixes(read_weights(path), own), own, path)
+    state, part = _named_alike(read_weights(path), own, path)
     try:
         problems = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -198,32 +199,53 @@ def load_weights(module: nn.Module, path: Path) -> str:
     return part
 
 
-def _without_prefixes(state: dict[str, torch.Tensor], own: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    while prefix := next((p for p in _PREFIXES if _is_added(p, state, own)), None):
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
-
-
-def _part_of(
-    state: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor], path: Path
+def _named_alike(
+    state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], path: Path
 ) -> tuple[dict[str, torch.Tensor], str]:
-    """Return the tensors of the only part of a larger model that has the module's names and shapes."""
-    if not own or own.keys() & state.keys():
-        return state, ""
-    first = next(iter(own))
-    parts = {}
-    for prefix in {name[: -len(first)] for name in state if name.endswith(f".{first}")}:
-        part = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-        if part.keys() == own.keys() and all(_fits(part[n], own[n]) for n in own):
-            parts[prefix] = part
-    if len(parts) > 1:
-        raise EncoderError(
-            f"{len(parts)} parts of the model in {path.name} match the encoder.",
-            expected="one",
-            got=", ".join(sorted(parts)),
-            cure="Save the state dict of the part that is meant.",
-        )
-    return next(((part, prefix) for prefix, part in parts.items()), (state, ""))
+    """Return the tensors of a file under the module's names, and the prefix of the part that they are of.
+
+    A name that the module lacks stays as it is. If the names have nothing in common, either the module is
+    the only part of the file's model that has its names and shapes, or all names of the module are those of
+    the file with one prefix.
+
+    Raises:
+        EncoderError: Several parts match.
+    """
+    ours, theirs = _without_wrappers(own), _without_wrappers(state)
+    if ours and not ours.keys() & theirs.keys():
+        fitting = [
+            prefix
+            for prefix in _prefixes(theirs, ours)
+            if {name for name in theirs if name.startswith(prefix)} == {prefix + name for name in ours}
+            and all(_fits(state[theirs[prefix + name]], own[mine]) for name, mine in ours.items())
+        ]
+        if len(fitting) > 1:
+            raise EncoderError(
+                f"{len(fitting)} parts of the model in {path.name} match the encoder.",
+                expected="one",
+                got=", ".join(fitting),
+                cure="Save the state dict of the part that is meant.",
+            )
+        if fitting:
+            return {mine: state[theirs[fitting[0] + name]] for name, mine in ours.items()}, fitting[0]
+        for prefix in _prefixes(ours, theirs):
+            if {prefix + name for name in theirs} == ours.keys():
+                theirs = {prefix + name: given for name, given in theirs.items()}
+                break
+    return {ours.get(name, given): state[given] for name, given in theirs.items()}, ""
+
+
+def _without_wrappers(names: Iterable[str]) -> dict[str, str]:
+    """Return names by what they are without wrappers, or by themselves if two would become the same."""
+    names = list(names)
+    found = {".".join(part for part in name.split(".") if part not in _WRAPPERS): name for name in names}
+    return found if len(found) == len(names) else {name: name for name in names}
+
+
+def _prefixes(longer: Iterable[str], shorter: Iterable[str]) -> list[str]:
+    """Return what can stand before the shorter names to make them longer ones."""
+    first = next(iter(shorter))
+    return sorted({name.removesuffix(first) for name in longer if name.endswith(f".{first}")})
 
 
 def materialise(module: nn.Module, call: Callable[[Any], Any], sample: torch.Tensor) -> None:
@@ -270,12 +292,7 @@ def _of_numpy() -> list[Any]:
     """Return what a pickle of NumPy's scalars and arrays refers to, by its names in NumPy 1 and 2."""
     functions: list[Any] = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
     named = [(f, f"numpy.{core}.multiarray.{f.__name__}") for f in functions for core in ("core", "_core")]
-    return [*named, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bhilqBHILQefd")]
-
-
-def _is_added(prefix: str, state: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    """Whether all names of a state dict begin with a prefix, and none of the module's own."""
-    return all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own)
+    return [*named, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bhilqBHILQefdFDSU")]
 
 
 def _fits(given: torch.Tensor, own: torch.Tensor) -> bool:

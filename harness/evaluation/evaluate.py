@@ -61,6 +61,7 @@ def evaluate(
     device: str | None = None,
     batch_size: int | None = None,
     pool: Pool | None = None,
+    output: str | None = None,
     spec: FrameSpec | Mapping[str, Any] | str | None = None,
     autocast: bool = False,
     name: str | None = None,
@@ -93,6 +94,8 @@ def evaluate(
         device: The torch device of encoder and probes.
         batch_size: The largest number of rows per batch.
         pool: How to turn feature maps or tokens into vectors: ``flatten``, ``mean`` or ``cls``.
+        output: The part of the encoder's output that holds the features, if it returns several:
+            ``last_hidden_state``.
         spec: The input format, overriding the encoder's own: a `FrameSpec`, or text such as
             ``color=rgb,stack=4,size=84x84``.
         autocast: Run a torch module in half precision (float16 on CUDA, bfloat16 elsewhere).
@@ -148,6 +151,7 @@ def evaluate(
         loading=Request(
             spec=None if spec is None else FrameSpec.of(spec),
             pool=pool,
+            output=output,
             name=name,
             weights=None if weights is None else Path(weights),
             device=device,

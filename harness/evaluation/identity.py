@@ -73,5 +73,7 @@ def _identity(encoder: Opened) -> dict[str, Any]:
         "parameters": encoder.parameters,
         "frames": frames if encoder.sees == "frames" else None,
         "pool": encoder.pool,
+        "output": encoder.output,
+        "weights_part": encoder.weights_part,
         "precision": encoder.precision,
     }

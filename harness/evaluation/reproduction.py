@@ -109,6 +109,7 @@ def _as_it_was(signed: Signed) -> dict[str, Any]:
         "fresh_of": signed.dataset.fresh_of,
         "name": signed.encoder.name,
         "pool": signed.encoder.pool,
+        "output": signed.encoder.output,
         "spec": None
         if seen is None
         else FrameSpec(

@@ -53,13 +53,15 @@ _WORDS = {
     "source_kind": "file|files|source|name",
     "weights_digest": _SHA256,
     "pool": "|".join(POOLS),
+    "output": "[\\x20-\\x7e]{1,100}",
+    "weights_part": "[\\x20-\\x7e]{1,100}",
     "device": "[a-z]{1,16}(:[0-9]{1,3})?",
     "precision": "[a-z0-9_]{1,24}",
     "description": "(?s).{0,500}",
     "key": _SHA256,
 }
 """What an encoder may say of itself, and at what length."""
-_MAY_BE_NONE = {"weights_digest", "pool", "parameters"}
+_MAY_BE_NONE = {"weights_digest", "pool", "output", "weights_part", "parameters"}
 _PASSED_ON = ("LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _PASSED_ON_FOR = ("CUDA", "CUBLAS", "CUDNN", "NVIDIA", "OMP_", "MKL_", "KMP_", "OPENBLAS", "PYTORCH", "TORCH")
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -96,9 +98,9 @@ class IsolatedEncoder:
     """The harness's end of an encoder's process, used like a `LoadedEncoder`.
 
     Attributes:
-        name, spec, source_digest, source_kind, weights_digest, parameters, pool, device, precision,
-            description, feature_size: As in `LoadedEncoder`. All are what the process says, but the digest
-            of a single file is checked here.
+        name, spec, source_digest, source_kind, weights_digest, parameters, pool, output, weights_part,
+            device, precision, description, feature_size: As in `LoadedEncoder`. All are what the process
+            says, but the digest of a single file is checked here.
         guards: Which walls stand.
     """
 
@@ -109,6 +111,8 @@ class IsolatedEncoder:
     weights_digest: str | None
     parameters: int | None
     pool: Pool | None
+    output: str | None
+    weights_part: str | None
     device: str
     precision: str
     description: str

@@ -36,6 +36,8 @@ IDENTITY = (
     "weights_digest",
     "parameters",
     "pool",
+    "output",
+    "weights_part",
     "device",
     "precision",
     "description",

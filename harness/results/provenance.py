@@ -144,6 +144,9 @@ class Encoder(Model):
     docstrings, or only a name."""
     weights: Digest | None
     """Digest of its parameters; null if it has none."""
+    weights_part: Text | None
+    """Prefix of the part of a larger model's weights that was loaded, such as ``encoder.``; null for a file
+    of the encoder alone."""
     feature_size: Annotated[int, Field(ge=1, le=10_000_000)]
     """Number of features per frame."""
     parameters: Count | None
@@ -154,6 +157,9 @@ class Encoder(Model):
     """Its input; null for `ram`, whose features are the RAM."""
     pool: Literal["flatten", "mean", "cls"] | None
     """How feature maps or tokens became vectors; null if the encoder returns vectors."""
+    output: Text | None
+    """The part of its output that holds the features, such as ``last_hidden_state``; null if it returns
+    nothing else."""
     precision: Name
     """Floating-point precision: ``float32``, or the type autocast used."""
     pretraining_data: Text
