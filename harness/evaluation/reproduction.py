@@ -12,7 +12,7 @@ from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.evaluate import evaluate
 from harness.probes.probe import ProbeRun, Tolerance
 from harness.probes.registry import load_probe
-from harness.protocol import choose_runs, protocol_digest
+from harness.protocol import choose_runs, game_rules, protocol_digest
 from harness.results.consistency import check
 from harness.results.frame import rows_of
 from harness.results.result import ProbeScores, Result, Signed
@@ -81,14 +81,18 @@ def reproduce(claimed: Result, encoder: str | Path, **options: Any) -> Reproduct
     """
     signed = claimed.signed
     check(signed)
-    rules = protocol_digest(signed.dataset.label_set)
-    if rules != signed.protocol.digest:
-        raise UsageError(
-            "The result was made under other rules than this version has.",
-            expected=f"protocol {signed.protocol.name}, {rules}",
-            got=f"protocol {signed.protocol.name}, {signed.protocol.digest}",
-            cure=f"pip install atariari=={signed.harness.version}",
-        )
+    label_set = signed.dataset.label_set
+    for what, ours_is, theirs_is in (
+        (f"protocol {signed.protocol.name}", protocol_digest(label_set), signed.protocol.digest),
+        *((f"rules of {g}", game_rules(g, label_set), known) for g, known in signed.dataset.rules.items()),
+    ):
+        if ours_is != theirs_is:
+            raise UsageError(
+                "The result was made under other rules than this version has.",
+                expected=f"{what}: {ours_is}",
+                got=f"{what}: {theirs_is}",
+                cure=f"pip install atariari=={signed.harness.version}",
+            )
     ours = evaluate(encoder, **_as_it_was(signed), **options)
     return Reproduction(ours, tuple(_compare(signed, ours.signed)))
 
