@@ -91,7 +91,7 @@ def test_every_method_makes_an_encoder(name: str) -> None:
 
 
 # The PCA is another for every game (tests/test_trivial.py), the RAM sees no frames (tests/test_ram.py).
-@pytest.mark.parametrize("name", [name for name in NAMED if name not in {"pixels-pca", "ram"}])
+@pytest.mark.parametrize("name", [n for n in NAMED if n != "ram" and not n.startswith("pixels-pca")])
 def test_encoders_by_name(name: str) -> None:
     encoder = harness.load_encoder(name)
     assert encoder.name == name

@@ -18,6 +18,7 @@ from atariari_data.games import Condition, game
 from builders.manifest import load_manifest
 from harness import targets
 from harness.encoders.encoder import EncoderError
+from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.trivial import make
 from harness.probes.probe import ProbeRun
 from harness.results import means
@@ -25,6 +26,7 @@ from harness.results.canonical import ResultError
 from harness.results.consistency import check
 from harness.results.result import Signed
 from harness.results.verify import check_manifests
+from harness.splits import open_split
 from harness.trivial import store
 from harness.trivial.encoders import COMPONENTS, ENCODERS, pixels_pca, random_projection
 from tests.package import run_on_package
@@ -76,6 +78,16 @@ def test_a_pca_of_few_or_equal_frames(pixels: Pixels) -> None:
     assert (np.abs(few.weights).sum(axis=0) > 0).sum() == 4, "five frames have rank four"
     assert np.isfinite(few.project(pixels[:50])).all()
     assert not pixels_pca(np.repeat(pixels[:1], 9, axis=0)).project(pixels[:1]).any()
+
+
+def test_a_smaller_pca_has_the_first_components_of_the_large_one(built: str) -> None:
+    training = open_split("pong", "train", limit=80, cache_dir=built)
+    frames = np.concatenate(list(training.batches(FrameSpec())))
+    whole, small = (harness.load_encoder(name) for name in ("pixels-pca", "pixels-pca-16"))
+    assert (small.feature_size, small.name) == (16, "pixels-pca-16")
+    assert len({whole.source_digest, small.source_digest}) == 2
+    features = whole.for_game(training).embed(frames)
+    np.testing.assert_allclose(small.for_game(training).embed(frames), features[:, :16], atol=1e-4)
 
 
 def test_the_projection_keeps_distances_and_is_frozen(pixels: Pixels) -> None:

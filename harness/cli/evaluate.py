@@ -114,7 +114,7 @@ def evaluate(
     \b
     - a Python file that defines an encoder (start from examples/my_encoder.py)
     - a folder that harness train or harness run wrote
-    - a built-in: majority, random-cnn, pixels-pca, random-projection or ram
+    - a built-in: majority, random-cnn, pixels-pca (-16, -64), random-projection or ram
     - a TorchScript, torch.export or ONNX program, or a timm or Hugging Face model: see docs/encoders.md
 
     \b

@@ -29,14 +29,26 @@ class Named(NamedTuple):
     not_isolated: str | None = None
 
 
+_EACH_GAME = "the training frames of each game"
+_FITTED_HERE = "it is fitted here, to the training frames of each game"
+
 NAMED: Final = {
     "majority": Named("harness.methods.untrained:Constant", "features that say nothing"),
     PIXELS_PCA: Named(
         "harness.trivial.encoders:load_pixels_pca",
         "256 principal components of the pixels, of each game's training frames",
-        "the training frames of each game",
-        not_isolated="it is fitted here, to the training frames of each game",
+        _EACH_GAME,
+        not_isolated=_FITTED_HERE,
     ),
+    **{
+        f"{PIXELS_PCA}-{components}": Named(
+            f"harness.trivial.encoders:load_pixels_pca_{components}",
+            f"the first {components} of them",
+            _EACH_GAME,
+            not_isolated=_FITTED_HERE,
+        )
+        for components in (16, 64)
+    },
     RANDOM_PROJECTION: Named(
         "harness.trivial.encoders:random_projection", "256 random linear functions of the pixels"
     ),

@@ -26,6 +26,8 @@ ENCODER_TITLES = {
     "random-projection": "Random projection of the pixels",
     "random-cnn": "Random CNN",
     "pixels-pca": "PCA of the pixels",
+    "pixels-pca-16": "PCA of the pixels, 16 components",
+    "pixels-pca-64": "PCA of the pixels, 64 components",
     "ram": "RAM",
     "supervised": "Supervised CNN",
     "infonce-stdim": "ST-DIM",

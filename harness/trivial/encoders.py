@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -112,38 +113,65 @@ def pixels_pca(pixels: Pixels) -> Projection:
     return Projection(PIXELS_PCA, whole, weights)
 
 
+@dataclass(frozen=True, eq=False)
 class PixelsPCA(LoadedEncoder):
-    """``pixels-pca`` before and after it is fitted to a game."""
+    """``pixels-pca`` before and after it is fitted to a game.
+
+    Attributes:
+        components: The number of features, from the largest variance down.
+    """
+
+    components: int = COMPONENTS
 
     def for_game(self, training: GameRows) -> LoadedEncoder:
         """Return the PCA of a game's training frames."""
         frames = [block.reshape(len(block), -1) for block in training.batches(self.spec)]
-        return replace(self, call=pixels_pca(np.concatenate(frames)).encode)
+        fitted = pixels_pca(np.concatenate(frames))
+        return replace(self, call=lambda batch: fitted.encode(batch)[:, : self.components])
 
 
-def load_pixels_pca() -> LoadedEncoder:
-    """Make the encoder ``pixels-pca``, which is fitted to the training frames of each game."""
+def load_pixels_pca(components: int = COMPONENTS) -> LoadedEncoder:
+    """Make the encoder ``pixels-pca``, which is fitted to the training frames of each game.
+
+    Args:
+        components: The number of features; other than 256 it is part of the name and of the source's digest.
+    """
     digest, kind = object_digest(pixels_pca)
+    name = PIXELS_PCA
+    if components != COMPONENTS:
+        name = f"{PIXELS_PCA}-{components}"
+        digest = hashlib.sha256(f"{digest} {components}".encode()).hexdigest()
 
     def not_fitted(_: Any) -> Any:
         raise EncoderError(
-            f"{PIXELS_PCA} is not fitted to a game yet.",
+            f"{name} is not fitted to a game yet.",
             cure="Use it with `harness evaluate`, which fits it to each game.",
         )
 
     return PixelsPCA(
-        name=PIXELS_PCA,
+        name=name,
+        components=components,
         spec=Projection.spec,
         source_digest=digest,
         source_kind=kind,
         weights_digest=None,
         parameters=None,
-        description=f"PCA of the pixels, {COMPONENTS} components, fitted to the training frames of each game",
+        description=f"PCA of the pixels, {components} components, fitted to the training frames of each game",
         prepare=Projection.spec.prepare,
         call=not_fitted,
         per_game=True,
-        _seen=Seen(width=COMPONENTS),
+        _seen=Seen(width=components),
     )
+
+
+def load_pixels_pca_16() -> LoadedEncoder:
+    """Make the encoder ``pixels-pca-16``."""
+    return load_pixels_pca(16)
+
+
+def load_pixels_pca_64() -> LoadedEncoder:
+    """Make the encoder ``pixels-pca-64``."""
+    return load_pixels_pca(64)
 
 
 def _blocks(pixels: Pixels) -> Iterator[Floats]:
