@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo board test test-slow lint format dist clean help
+.PHONY: demo board docs test test-slow lint format dist clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,6 +21,11 @@ board: $(READY)  ## Make a leaderboard of docs/results and its site, build/board
 	rm -rf build/board
 	$(BIN)/harness leaderboard init build/board --maintainer atariari --results docs/results
 	$(BIN)/harness leaderboard build build/board
+
+docs: $(READY)  ## Build the documentation site, build/docs/index.html; any warning is an error
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[harness,docs]'
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

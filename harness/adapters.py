@@ -90,6 +90,13 @@ def load(source: object, request: Request) -> LoadedEncoder:
     return adapt(source, request)
 
 
+def model_folder(source: str) -> Path | None:
+    """Return the folder of a saved model, ``hf:FOLDER``; None for any other source."""
+    library, _, model = source.partition(":")
+    folder = Path(model).expanduser()
+    return folder.resolve() if library == "hf" and model and folder.is_dir() else None
+
+
 def by_game(source: object) -> dict[str, Path]:
     """Return the run of each game if ``source`` is a folder of runs, one per game; otherwise nothing.
 
@@ -250,8 +257,9 @@ def _from_hub(library: str, model: str, request: Request) -> LoadedEncoder:
     _need_torch()
     home, _, function = LIBRARIES[library].partition(":")
     load = getattr(import_module(home), function)
+    folder = model_folder(f"{library}:{model}")
     with seeded():  # for parts without pretrained weights
-        found = load(model, request.spec, request.pool, request.weights)
-    name = f"{library}:{model}"
+        found = load(str(folder or model), request.spec, request.pool, request.weights)
+    name = f"{library}:{folder.name if folder else model}"
     source = (hashlib.sha256(name.encode()).hexdigest(), "name")
     return adapt(found, replace(request, source=source, name=request.name or name, weights=None))

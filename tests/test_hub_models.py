@@ -13,6 +13,9 @@ from harness.adapters import load_encoder
 from harness.conformance import assert_conforms
 from harness.encoders.encoder import EncoderError, FrameSpec, sample_frames
 from harness.encoders.hub_models import _loading
+from harness.encoders.objects import Request
+from harness.isolation.opening import open_encoder
+from harness.isolation.process import Limits
 
 SPEC = FrameSpec(color="rgb", size=(160, 160))
 FRAMES = sample_frames(SPEC, 3)
@@ -188,6 +191,15 @@ def test_a_model_output_as_it_comes() -> None:
     assert load_encoder(Returns(), output="pooler_output").embed(FRAMES).shape == (3, 160)
     assert load_encoder(Returns(), output="last_hidden_state", pool="mean").embed(FRAMES).shape == (3, 160)
     assert_conforms(Returns(), output="pooler_output")
+
+
+def test_a_saved_model_runs_in_the_sandbox(vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(vit.parent)
+    request = Request(pool="cls")
+    with open_encoder("hf:vit", request, isolate=True, limits=Limits(), cache_dir=None) as (encoder, guards):
+        assert (encoder.name, guards.own_process) == ("hf:vit", True)
+        expected = load_encoder("hf:vit", pool="cls").embed(FRAMES)
+        np.testing.assert_allclose(encoder.embed(FRAMES), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [64, {"shortest_edge": 64}])

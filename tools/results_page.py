@@ -46,8 +46,8 @@ Our numbers differ from the published ones for these reasons:
 - **The probe.** `anand2019` is the published procedure with its sampling errors fixed: it keeps the weights
   with the best validation accuracy and scores every test row once. Like the original, it is not converged and
   depends on the scale of the features. `linear` is converged, so it is higher for almost every encoder, and
-  closest to the ceiling for encoders that preserve the pixels. [probes.md](probes.md) compares both on the
-  same features.
+  closest to the ceiling for encoders that preserve the pixels. [lab_notebook.md](lab_notebook.md) compares
+  both on the same features.
 - **The data.** Our recordings are other random play under the same settings; the original drew new data in
   every run. Here a frame and its label come from the same emulator step; there, the last frame of an episode
   was the first of the next. Here validation rows that also occur in training are removed, and the test

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atariari_data
 from builders.manifest import recording_file
-from harness.adapters import LIBRARIES, load
+from harness.adapters import LIBRARIES, load, model_folder
 from harness.cache import default_dir
 from harness.encoders.encoder import LoadedEncoder
 from harness.encoders.named import NAMED
@@ -37,6 +37,8 @@ def open_encoder(
         return contextlib.nullcontext((load(source, request), Guards(False, False, False, reason)))
     text = str(source)
     if text.partition(":")[0] in LIBRARIES:
+        if folder := model_folder(text):
+            text = f"hf:{folder}"  # the process has another working directory
         load(text, request)  # our own code, with a network: so that its weights are on the disk
     elif Path(text).expanduser().exists():
         text = str(Path(text).expanduser().resolve())

@@ -19,6 +19,7 @@ from typing import Final
 import atariari_data
 import builders
 import harness
+from harness.adapters import model_folder
 from harness.encoders.python_files import PythonFile
 
 _SYSTEM: Final = (
@@ -58,7 +59,7 @@ def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
     """List what the process of an encoder may read.
 
     Args:
-        source: A file, the folder of a run, or a model by name.
+        source: A file, the folder of a run, or a model by name or folder.
         weights: A weights file.
         hidden: Folders that hold answers: the dataset and what was computed from it.
     """
@@ -85,7 +86,7 @@ def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
 def own_files(source: str, weights: Path | None) -> list[Path]:
     """Return an encoder's own files: its folder, or only the Python files of a folder that others share."""
     own = [weights.expanduser()] if weights else []
-    path = Path(source).expanduser().resolve()
+    path = model_folder(source) or Path(source).expanduser().resolve()
     if path.is_dir():
         own.append(path)
     elif path.is_file():

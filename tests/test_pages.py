@@ -1,0 +1,60 @@
+"""The tutorial and the how-to pages, done word for word."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
+NEEDS = {"stable_baselines3": "stable_baselines3", "timm": "timm", "hugging_face": "transformers"}
+STEP = re.compile(
+    r"^(?P<note><!-- not run: .+ -->\n)?```(?:(?P<language>python|sh)\n(?P<code>.*?)^```$"
+    r"|\{literalinclude\} (?P<file>\S+)$)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, in which the commands of our pages are those of this checkout."""
+    programs, folder = tmp_path / "bin", tmp_path / "work"
+    for name, module in (("harness", "-m harness"), ("atariari-data", "-m builders"), ("python", "")):
+        program = programs / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return folder
+
+
+@pytest.mark.usefixtures("git_identity")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_does_what_it_says(page: Path, shell: Path) -> None:
+    if page.stem in NEEDS:
+        pytest.importorskip(NEEDS[page.stem], exc_type=ImportError)
+    space: dict[str, object] = {"__name__": page.stem}
+    for step in STEP.finditer(page.read_text(encoding="utf-8")):
+        code = step["code"]
+        if step["note"]:
+            continue
+        if step["file"]:
+            shutil.copy(page.parent / step["file"], shell)
+        elif step["language"] == "sh":
+            done = subprocess.run(
+                ["sh", "-ec", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+        elif named := re.match(r"# (\w+\.py)\n", code):
+            (shell / named[1]).write_text(code, encoding="utf-8")
+        else:
+            exec(compile(code, page.name, "exec"), space)  # noqa: S102  our own page
