@@ -86,6 +86,23 @@ def test_every_command_and_option_has_help(group: click.Group) -> None:
                 assert parameter.help, f"{name} {parameter.name}"
 
 
+def test_the_readme_is_short_and_reads_anywhere() -> None:
+    """Links are absolute, since the package index shows it alone; what they name is in this repository."""
+    assert README.count("\n") < 120
+    places = {
+        "https://atariari.github.io/atariari/": ROOT / "docs",
+        "https://github.com/atariari/atariari/blob/main/": ROOT,
+        "https://raw.githubusercontent.com/atariari/atariari/main/": ROOT,
+    }
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", README)
+    assert len(links) > 15
+    for link in links:
+        assert link.startswith("https://"), link
+        for start, folder in places.items():
+            if link.startswith(start):
+                assert (folder / link.removeprefix(start).replace(".html", ".md")).exists(), link
+
+
 def test_links_of_the_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):

@@ -19,7 +19,7 @@ from atariari_data.errors import UnknownNameError
 from builders.cli import cli
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DATASET = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "wrapper.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("## Names of games")[1].split("\n## ")[0]
 LISTED = [
@@ -129,8 +129,8 @@ def test_a_name_that_is_not_near_suggests_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", game_names())
-def test_the_readme_names_the_games_without_lives(name: str) -> None:
-    (line,) = (line for line in README.splitlines() if line.startswith("| `lives`"))
+def test_the_columns_name_the_games_without_lives(name: str) -> None:
+    (line,) = (line for line in DATASET.splitlines() if line.startswith("| `lives`"))
     ale = ale_py.ALEInterface()
     path = ale_py.roms.get_rom_path(name)
     assert path is not None
