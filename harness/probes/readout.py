@@ -224,5 +224,5 @@ PROBE: Final = Probe(
         ProbeRun("readout", FEW),
         ProbeRun("readout", "full", "deep", "deep"),
     ),
-    tolerances=((0, Tolerance(0.01, 0.005)), (10_000, Tolerance(0.001, 0.0005))),  # not measured yet
+    tolerances=((0, Tolerance(0.01, 0.005)), (10_000, Tolerance(0.005, 0.0005))),
 )
