@@ -337,9 +337,9 @@ NAME = "encoder__name"
         ({"submitter__principal": "-alice"}, r"principal(.|\n)*match pattern"),
         ({"submitter__principal": "al*"}, r"principal(.|\n)*match pattern"),
         ({"submitter__principal": "alice@ex\u0430mple.org"}, r"principal(.|\n)*match pattern"),
-        ({"submitter__url": "javascript:alert(1)"}, r"url(.|\n)*match pattern"),
-        ({"submitter__url": "http://example.org"}, r"url(.|\n)*match pattern"),
-        ({"submitter__url": 'https://example.org/" onclick="x'}, r"url(.|\n)*match pattern"),
+        ({"encoder__code": "javascript:alert(1)"}, r"code(.|\n)*match pattern"),
+        ({"encoder__paper": "http://example.org"}, r"paper(.|\n)*match pattern"),
+        ({"encoder__code": 'https://example.org/" onclick="x'}, r"code(.|\n)*match pattern"),
     ],
 )
 def test_what_no_run_writes(made: TestBoard, board: Board, changes: dict[str, Any], match: str) -> None:
