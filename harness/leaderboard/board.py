@@ -104,8 +104,11 @@ class KeptGame(Model):
 
     @cached_property
     def columns(self) -> Columns:
-        """Name, categories, ceiling of F1 and of accuracy of each variable, by field."""
-        rows = [(v.name, v.categories, v.ceiling, v.ceiling_accuracy) for v in self.variables]
+        """Name, categories, kind, ceiling of F1 and of accuracy of each variable, by field."""
+        rows = [
+            (v.name, v.categories, "ordered" if v.ordered else "nominal", v.ceiling, v.ceiling_accuracy)
+            for v in self.variables
+        ]
         return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -19,7 +19,7 @@ from harness.leaderboard.made_on import check_made_on
 from harness.leaderboard.names import slug
 from harness.leaderboard.repository import BoardError
 from harness.results.consistency import check
-from harness.results.means import APART
+from harness.results.means import APART, ONE, Floats
 from harness.results.provenance import Encoder
 from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans
 from harness.results.verify import signers_of
@@ -61,11 +61,8 @@ class GameHead:
     half: float | None
 
     @classmethod
-    def of(cls, game: GameScores) -> GameHead:
+    def of(cls, game: GameScores, cells: npt.NDArray[np.int32]) -> GameHead:
         """Take it from a game of a result."""
-        columns = game.scores[0].variables.take(("score", "accuracy", "error", "constant", "ceiling"))
-        rows = zip(*columns, strict=True)
-        cells = np.array([_cell(*row) for row in rows], np.int32)
         outputs = (game.embeddings, game.scores[0].predictions)
         means = tuple(scores.means for scores in game.scores)
         names = tuple(map(intern, game.scores[0].variables.columns["name"]))
@@ -85,19 +82,13 @@ def _half(game: GameScores) -> float | None:
     return round(sum(means) / len(means), 4) if means else None
 
 
-def _cell(
-    score: float | None,
-    accuracy: float | None,
-    error: float | None,
-    constant: float | None,
-    ceiling: float | None,
-) -> int:
-    other = accuracy if accuracy is not None else error
-    if score is None or other is None or score >= _NEARLY_PERFECT or score == ceiling:
-        return NO_CELL
-    if constant is not None and abs(score - constant) <= _NEAR_MAJORITY:
-        return NO_CELL
-    return round(score * 10_000) * _CELL + round(other * 10_000) % _CELL
+def _cells(c: Mapping[str, Floats]) -> npt.NDArray[np.int32]:
+    """Return the cells of rows with these numbers."""
+    score, other = c["score"], np.where(np.isnan(c["accuracy"]), c["error"], c["accuracy"])
+    by_chance = (score >= _NEARLY_PERFECT) | (score == c["ceiling"])
+    by_chance |= np.abs(score - c["constant"]) <= _NEAR_MAJORITY
+    cells = np.rint(score * ONE) * _CELL + np.rint(other * ONE) % _CELL
+    return np.where(by_chance | np.isnan(cells), NO_CELL, cells).astype(np.int32)
 
 
 def score_of(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -124,7 +115,12 @@ class Head:
     @classmethod
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
-        games = {name: GameHead.of(game) for name, game in signed.games.items()}
+        ends = np.cumsum([len(game.scores[0].variables) for game in signed.games.values()])
+        cells = np.split(_cells(signed.rows[0].numbers), ends[:-1])
+        games = {
+            name: GameHead.of(game, of_game)
+            for (name, game), of_game in zip(signed.games.items(), cells, strict=True)
+        }
         return cls(
             signed.digest,
             signed.run_id,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from harness.leaderboard.board import AcceptedProtocol, KeptGame
+from harness.leaderboard.board import AcceptedProtocol
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
 from harness.probes.probe import Metric
 from harness.results.provenance import Dataset
 from harness.results.result import ProbeScores, Signed
-from harness.results.variables import Columns
 
-_KEPT = ("name", "categories", "ceiling", "ceiling_accuracy")
-_ALWAYS = ("score", "raw", "interval", "constant")
-"""What every run of the harness gives: null in none of its results."""
+_KEPT = ("name", "categories", "kind", "ceiling", "ceiling_accuracy")
 _OF_TEST_ROWS = ("constant", "constant_accuracy", "ceiling", "pixels_pca", "random_projection", "random_cnn")
 _TRIVIAL = ("pixels_pca", "random_projection", "random_cnn")
 _KNOWN = {"pixels-pca": _TRIVIAL[0], "random-projection": _TRIVIAL[1], "random-cnn": _TRIVIAL[2]}
@@ -78,11 +75,9 @@ def _check_dataset(dataset: Dataset, protocol: AcceptedProtocol, *, new: bool) -
 
 def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
     """Keep the names of built-in encoders for them."""
-    name = signed.encoder.name
+    name, look = signed.encoder.name, skeleton(signed.encoder.name)
     for built_in, source in protocol.reserved.items():
-        if skeleton(built_in) != skeleton(name):
-            continue
-        if (name, signed.encoder.source) != (built_in, source):
+        if skeleton(built_in) == look and (name, signed.encoder.source) != (built_in, source):
             raise BoardError(
                 f"The name {name!r} is reserved for the built-in encoder {built_in!r}.",
                 expected=f"source {source}",
@@ -90,9 +85,11 @@ def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
                 cure="harness evaluate --name ANOTHER",
             )
     field = _KNOWN.get(name)
+    if field is None or signed.dataset.fresh_seed is not None:
+        return
     for game, scores in ((g, s) for g, each in signed.games.items() for s in each.scores):
-        known = [*protocol.baselines_of.get((game, scores.run), {}).get(field or "", {}).values()]
-        if not known or signed.dataset.fresh_seed is not None:
+        known = [*protocol.baselines_of.get((game, scores.run), {}).get(field, {}).values()]
+        if not known:
             continue
         mean = sum(known) / len(known)
         got = sum(f1 or 0.0 for f1 in scores.variables.columns["score"]) / len(known)
@@ -107,39 +104,24 @@ def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
 def _check_rows(
     name: str, metric: Metric, scores: ProbeScores, protocol: AcceptedProtocol, *, fresh: bool, new: bool
 ) -> None:
-    game = protocol.games[name]
+    columns = scores.variables.columns
     if metric == "f1":
-        kept = game.columns
+        kept, got = protocol.games[name].columns, scores.variables.take(_KEPT)
         if fresh:  # other rows, whose ceilings are not known
-            kept = [*kept[:2], *[[None] * len(kept[0])] * 2]
-        _expect_rows(f"{name}: variables and their ceilings", kept, scores.variables.take(_KEPT))
-        _check_errors(name, scores, game)
-    for field in _ALWAYS:
-        if None in scores.variables.columns[field]:
-            raise BoardError(f"{name}: {field} is null.", expected="a number, as every run gives one")
+            kept = [*kept[:-2], *[[None] * len(kept[0])] * 2]
+        if kept != got:
+            rows = (list(zip(*table, strict=True)) for table in (kept, got))
+            _expect(f"{name}: variables and their ceilings", *rows)
     known = protocol.baselines_of.get((name, scores.run), {})
     without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
-    names = list(map(str, scores.variables.columns["name"]))
     for values in list(known.values())[:1]:  # all are of the same variables
-        if values.keys() != set(names):
-            _expect(f"{name}: variables", sorted(values), sorted(names))
+        if values.keys() != set(columns["name"]):
+            _expect(f"{name}: variables", sorted(values), sorted(columns["name"]))
     for field, values in known.items():
-        if field not in (_OF_TEST_ROWS if fresh else without):
-            expected = [values[variable] for variable in names]
-            _expect_rows(f"{name}: {field}", [names, expected], [names, scores.variables.columns[field]])
-
-
-def _check_errors(name: str, scores: ProbeScores, game: KeptGame) -> None:
-    """Refuse errors of what has no order, and missing errors of what has."""
-    for variable, error in zip(game.variables, scores.variables.columns["error"], strict=True):
-        if (error is None) == variable.ordered:
-            what = "a number" if variable.ordered else "null: its values have no order"
-            raise BoardError(f"{name}.{variable.name}: error does not fit.", expected=what, got=error)
-
-
-def _expect_rows(what: str, expected: Columns, got: Columns) -> None:
-    if expected != got:  # which row it is
-        _expect(what, list(zip(*expected, strict=True)), list(zip(*got, strict=True)))
+        expected = list(map(values.get, columns["name"]))
+        if expected != columns[field] and field not in (_OF_TEST_ROWS if fresh else without):
+            rows = (list(zip(columns["name"], table, strict=True)) for table in (expected, columns[field]))
+            _expect(f"{name}: {field}", *rows)
 
 
 def _expect(what: str, expected: object, got: object) -> None:

@@ -9,7 +9,8 @@ from markupsafe import Markup, escape
 
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, DASH, score
-from harness.results.variables import by_row
+
+_HEAD = ("categories", "score", "interval", "constant", "ceiling")
 
 
 def variable_rows(game: Mapping[str, Any]) -> Markup:
@@ -19,28 +20,27 @@ def variable_rows(game: Mapping[str, Any]) -> Markup:
         game: One game of a result, as dicts and lists.
     """
     rows = []
-    tables = [{row["name"]: row for row in by_row(scores["variables"])} for scores in game["scores"]]
-    for name in dict.fromkeys(name for table in tables for name in table):
-        found = [table.get(name) for table in tables]
-        cells = "".join(map(_cell, found))
-        first = next(row for row in found if row is not None)
-        category = first["categories"][0] if first["categories"] else DASH
-        ends = first["interval"]
+    tables = [scores["variables"] for scores in game["scores"]]
+    found = [dict(zip(t["name"], zip(t["score"], t["note"], strict=True), strict=True)) for t in tables]
+    heads: dict[str, tuple[Any, ...]] = {}
+    for table in reversed(tables):  # the first one counts
+        heads |= zip(table["name"], zip(*(table[field] for field in _HEAD), strict=True), strict=True)
+    for name in dict.fromkeys(name for table in found for name in table):
+        categories, f1, ends, constant, ceiling = heads[name]
+        cells = "".join(_cell(*of_probe.get(name, (None, None))) for of_probe in found)
+        category = categories[0] if categories else DASH
         interval = DASH if ends is None else f"{score(ends[0])} to {score(ends[1])}"
-        marks = {"majority": first["constant"], "ceiling": first["ceiling"]}
         rows.append(
-            f'<tr><th scope="row">{escape(first["name"])}</th>'
+            f'<tr><th scope="row">{escape(name)}</th>'
             f"<td>{escape(CATEGORY_TITLES.get(category, category))}</td>"
-            f"<td>{bar(first['score'], ends, marks)}</td>{cells}"
-            f'<td class="num">{interval}</td><td class="num">{score(first["constant"])}</td>'
-            f'<td class="num">{score(first["ceiling"])}</td></tr>\n'
+            f"<td>{bar(f1, ends, {'majority': constant, 'ceiling': ceiling})}</td>{cells}"
+            f'<td class="num">{interval}</td><td class="num">{score(constant)}</td>'
+            f'<td class="num">{score(ceiling)}</td></tr>\n'
         )
     return Markup("".join(rows))  # noqa: S704  all text is escaped above, the rest is numbers
 
 
-def _cell(variable: Mapping[str, Any] | None) -> str:
-    if variable is None:
-        return f'<td class="num">{DASH}</td>'
-    if variable["note"] is None:
-        return f'<td class="num">{score(variable["score"])}</td>'
-    return f'<td class="num" title="{escape(variable["note"])}">{score(variable["score"])}*</td>'
+def _cell(value: float | None, note: str | None) -> str:
+    if note is None:
+        return f'<td class="num">{score(value)}</td>'
+    return f'<td class="num" title="{escape(note)}">{score(value)}*</td>'

@@ -32,9 +32,10 @@ _LATIN = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0130\u0132-\u0137\u0139-\u013e\u014
 PRINTABLE = rf"[\x20-\x7E{_LATIN}]"
 
 # Numbers that the fast reader accepts and results do not contain: 0.12345, 1.0, 1e-5. Texts may contain them.
-_LONG = re.compile(rb"\.[0-9]{%d}" % (PLACES + 1))
-_WHOLE = (b".0,", b".0}", b".0]")
+_ODD = re.compile(rb"\.(?:[0-9]{%d}|0[],}])" % (PLACES + 1))
 _EXPONENT = re.compile(rb"e-[0-9]")
+_LINE = re.compile(rb'{"(?=(?:accuracy|categories|embeddings)":)')
+"""Where a line of a result file begins."""
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,11})\.[0-9]{0,3}[1-9]")
 
 
@@ -75,9 +76,7 @@ def file_form(signatures: list[dict[str, Any]], payload: bytes) -> bytes:
     line breaks change no text.
     """
     text = b'{"signatures":' + canonical(signatures) + b',"signed":' + payload + b"}\n"
-    for begin in (b'{"accuracy":', b'{"categories":', b'{"embeddings":'):
-        text = text.replace(begin, b"\n" + begin)
-    return text
+    return _LINE.sub(b'\n{"', text)
 
 
 def parse(data: bytes) -> Any:
@@ -86,7 +85,7 @@ def parse(data: bytes) -> Any:
     Raises:
         ResultError: As :func:`parse_strictly`.
     """
-    if any(end in data for end in _WHOLE) or (b"e-" in data and _EXPONENT.search(data)) or _LONG.search(data):
+    if _ODD.search(data) or (b"e-" in data and _EXPONENT.search(data)):
         return parse_strictly(data)
     try:
         return orjson.loads(data)

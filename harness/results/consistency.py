@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -10,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.named import RAM
-from harness.probes.probe import NOT_CONVERGED, ProbeRun
-from harness.results.canonical import ResultError
-from harness.results.means import METRICS, ONE, TRIVIAL, Floats, all_means, best_trivial, normalised
+from harness.probes.probe import NOT_CONVERGED
+from harness.results.canonical import PLACES, ResultError
+from harness.results.means import AVERAGED, ONE, TRIVIAL, Floats, all_means, best_trivial, normalised
 from harness.results.provenance import split_of
-from harness.results.result import GameScores, Probe, ProbeScores, Signed
+from harness.results.result import Probe, Signed
 from harness.results.variables import Columns, Rows
 
 _ROUNDING = 0.0002
@@ -33,8 +32,8 @@ _CONVERGED = -3.3
 _NOT_CONVERGED = 0
 """The same for a fit that says that it did not converge."""
 
-_ALWAYS = (*METRICS, "raw", "interval")
-"""Columns that every run fills."""
+_ALWAYS = {"score": "score", "constant": "constant", "raw": "raw", "interval": "low"}
+"""Columns that every run fills, and where their numbers are."""
 _HEAD = ("name", "categories", "kind", "unit", "period", "n", "ceiling", "ceiling_accuracy")
 """Columns that are the same under every probe with one metric and test split."""
 
@@ -54,13 +53,15 @@ def check(signed: Signed) -> None:
     if len(set(probes)) != len(probes):
         raise ResultError("Duplicate probe.", got=probes)
     _check_seeds(signed)
-    plain = signed.plain
-    rows = signed.rows
     for name, game in signed.games.items():
-        _check_game(signed, name, game, probes)
-    numbers = rows.numbers()
-    _check_rows(rows, numbers, signed)
-    means, suite = all_means(plain["games"], signed.dataset.suite_games, plain["probes"], numbers)
+        expect(f"{name}: probes", probes, [scores.run for scores in game.scores])
+    heads: dict[tuple[str, ...], Columns] = {}
+    for number, (probe, rows) in enumerate(zip(signed.probes, signed.rows, strict=True)):
+        _check_variables(signed, probe, rows, heads)
+        _check_rows(signed, number, rows)
+    plain = signed.plain
+    columns = {key: np.concatenate([rows.numbers[key] for rows in signed.rows]) for key in AVERAGED}
+    means, suite = all_means(plain["games"], signed.dataset.suite_games, plain["probes"], columns)
     for name, game in plain["games"].items():
         for mean, scores in zip(means[name], game["scores"], strict=True):
             expect(f"{name}: means", mean, scores["means"])
@@ -139,170 +140,63 @@ def _check_seeds(signed: Signed) -> None:
         expect(f"seeds.{name}", own.get(name), signed.seeds.get(name))
 
 
-def _check_game(signed: Signed, name: str, game: GameScores, probes: Sequence[ProbeRun]) -> None:
-    """Check that a game has the same variables under every probe."""
-    expect(f"{name}: probes", probes, [scores.run for scores in game.scores])
-    heads: dict[tuple[str, str, str], Columns] = {}
-    for probe, scores in zip(signed.probes, game.scores, strict=True):
-        head = scores.variables.take(_HEAD)
-        alike = (probe.metric, probe.fitted_on, probe.scored_on)
-        first = heads.setdefault(alike, head)
+def _check_variables(signed: Signed, probe: Probe, rows: Rows, heads: dict[tuple[str, ...], Columns]) -> None:
+    """Check that each game has the same variables as under earlier probes with this metric and these rows."""
+    used = {split_of(probe.fitted_on, "train"), split_of(probe.scored_on, "test")}
+    for game, table in rows.tables.items():
+        head = table.take(_HEAD)
+        first = heads.setdefault((game, probe.metric, probe.fitted_on, probe.scored_on), head)
         if head != first:
             one, other = (list(zip(*columns, strict=True)) for columns in (first, head))
-            expect(f"{name}: variables of every probe", one, other)
-        _check_head(signed, name, probe, scores)
-        _check_fits(name, probe, scores, signed.dataset.splits[name][split_of(probe.fitted_on, "train")].rows)
-        _check_floors(name, probe, scores)
-
-
-def _check_head(signed: Signed, game: str, probe: Probe, scores: ProbeScores) -> None:
-    """Check what the variables of a probe are, and on how many rows they are scored."""
-    names, categories, kinds, periods, sizes, errors = scores.variables.take(
-        ("name", "categories", "kind", "period", "n", "error")
-    )
-    if len(set(names)) != len(names):
-        raise ResultError(f"{game}: duplicate variable.")
-    known = signed.dataset.splits[game].get(split_of(probe.scored_on, "test"))
-    if known is None:
-        raise ResultError(f"{game}: the splits of deep states are missing.", got=probe.run)
-    rows = known.rows if signed.dry_run_rows is None else min(known.rows, signed.dry_run_rows)
-    for name, members, kind, period, n, error in zip(
-        names, categories, kinds, periods, sizes, errors, strict=True
-    ):
-        where = f"{game}.{name}: "
-        if (n != rows) if probe.metric == "f1" else not 1 <= n <= rows:
-            expected = rows if probe.metric == "f1" else f"1 to {rows}"
-            raise ResultError(where + "n is not the number of test rows.", expected=expected, got=n)
-        if len(set(members)) != len(members):
-            raise ResultError(where + "duplicate category.", got=members)
-        if (kind == "circular") != (period is not None):
-            raise ResultError(where + "only what is circular has a period.", got=(kind, period))
-        if (error is None) != (kind == "nominal"):
-            expected = "null: its values have no order" if kind == "nominal" else "a number"
-            raise ResultError(where + "wrong error.", expected=expected, got=error)
-
-
-def _check_floors(game: str, probe: Probe, scores: ProbeScores) -> None:
-    """Check that trivial scores are there, or a reason why not."""
-    columns = scores.variables.take(TRIVIAL if probe.metric == "explained" else TRIVIAL[:2])
-    n = 0 if scores.trivial_reason is None else len(columns[0])
-    if any(column.count(None) != n for column in columns):
-        raise ResultError(
-            f"{game}: `trivial_reason` must be given if, and only if, all trivial scores are null.",
-            got=scores.trivial_reason,
-        )
-
-
-def _check_fits(game: str, probe: Probe, scores: ProbeScores, train_rows: int) -> None:
-    """Check that the probe's settings allow what each fit says of itself."""
-    strengths, epochs = probe.settings.get("strengths_log10"), probe.settings.get("epochs")
-    nominal = probe.settings.get("nominal_strengths_log10")
-    most_epochs = epochs if isinstance(epochs, int | float) else None
-    columns = scores.variables.take(
-        ("name", "kind", "classes", "strength_log10", "gradient_log10", "epochs", "note")
-    )
-    under = f" under {probe.run}: "
-    grids = {
-        is_nominal: (allowed, set(allowed) if isinstance(allowed, list) else None)
-        for is_nominal, allowed in ((True, strengths if nominal is None else nominal), (False, strengths))
-    }
-    for name, kind, classes, strength, gradient, ran, note in zip(*columns, strict=True):
-        where = f"{game}.{name}{under}"
-        allowed, grid = grids[kind == "nominal"]
-        if probe.metric == "explained" and (scores.fits > 1 or kind != "nominal" or strength is None):
-            if gradient is not None or (strength is not None and strength not in (grid or ())):
-                raise ResultError(where + "the strength is not on the grid.", expected=allowed, got=strength)
-            continue
-        if not 1 <= classes <= (min(train_rows, _VALUES) if probe.metric == "f1" else train_rows):
-            raise ResultError(where + "impossible number of classes.", got=classes)
-        if (grid is None or classes == 1) and (strength, gradient) != (None, None):
-            raise ResultError(where + "strength and gradient must be null.", got=(strength, gradient))
-        if grid is not None and classes > 1:
-            most = _NOT_CONVERGED if NOT_CONVERGED in (note or "") else _CONVERGED
-            if strength not in grid:
-                raise ResultError(where + "the strength is not on the grid.", expected=allowed, got=strength)
-            if gradient is None or gradient > most:
-                expected = f"gradient_log10 of at most {most}"
-                raise ResultError(where + "the fit did not converge.", expected=expected, got=gradient)
-        if (ran is None) != (most_epochs is None) or (most_epochs and not 1 <= ran <= most_epochs):
-            expected = "null" if most_epochs is None else f"1 to {most_epochs:.0f}"
-            raise ResultError(where + "impossible number of epochs.", expected=expected, got=ran)
+            expect(f"{game}: variables of every probe", one, other)
+        if len(set(head[0])) != len(head[0]):
+            raise ResultError(f"{game}: duplicate variable.")
+        if used - set(signed.dataset.splits[game]):
+            raise ResultError(f"{game}: the splits of deep states are missing.", got=probe.run)
 
 
 def _refuse(
-    rows: Rows, bad: _Flags, what: str, got: str, expected: Floats | None = None, to: Floats | None = None
+    rows: Rows, bad: _Flags, what: str, got: str, expected: object = None, to: Floats | None = None
 ) -> None:
     """Refuse the result if any row is bad, and name the first one.
 
     Args:
-        rows: All rows of the result.
+        rows: The rows.
         bad: bool [rows].
         what: What is wrong with a bad row.
         got: The field with the wrong value.
-        expected: The right value or the lower limit, by row.
+        expected: The right value or the lower limit, by row; or what is right in any row.
         to: The upper limit, by row.
     """
     if not bad.any():
         return
     at = int(bad.argmax())
-    least = None if expected is None else f"{expected[at]:.4f}"
-    raise ResultError(
-        f"{rows.where(at)}: {what}",
-        expected=least if to is None else f"{least} to {to[at]:.4f}",
-        got=rows.column(got)[at],
-    )
+    if isinstance(expected, np.ndarray):
+        limits = [f"{round(limit[at], PLACES):.12g}" for limit in (expected, to) if limit is not None]
+        expected = " to ".join(limits)
+    raise ResultError(f"{rows.where(at)}: {what}", expected=expected, got=rows.column(got)[at])
 
 
-def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
-    """Check that the numbers of each row can come from one set of predictions."""
-    refuse = partial(_refuse, rows)
-    f1, accuracy = c["score"], c["accuracy"]
-    for field in _ALWAYS:
-        missing = np.array([value is None for value in rows.column(field)])
-        refuse(missing, f"{field} is null; every run computes it.", field)
-    frozen = signed.dry_run_rows is None and signed.dataset.fresh_seed is None
-    is_f1 = _of_rows(signed, lambda probe, _: probe.metric == "f1")
-    for field in ("accuracy", "constant_accuracy"):
-        missing = np.array([value is None for value in rows.column(field)])
-        refuse(is_f1 & missing, f"{field} is null; every run computes it.", field)
-    for field in ("ceiling", "ceiling_accuracy"):
-        missing = np.array([value is None for value in rows.column(field)])
-        what = f"{field} is known for the frozen test split" if frozen else f"{field} is unknown here"
-        refuse(is_f1 & (missing if frozen else ~missing), f"{what}.", field)
-    outside = ~np.isnan(c["low"]) & ~((c["low"] <= f1) & (f1 <= c["high"]))
-    refuse(outside, "interval does not contain the score.", "interval", f1)
-    for metric in ("accuracy", "constant_accuracy", "ceiling_accuracy"):
-        odd = is_f1 & ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
-        refuse(odd, f"{metric} is not a fraction of n rows.", metric)
-    majority = _least_f1(c["constant_accuracy"])
-    refuse(
-        is_f1 & ~(np.abs(majority - c["constant"]) <= _ROUNDING),
-        "constant does not follow from constant_accuracy.",
-        "constant",
-        majority,
-    )
-    least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
-    beyond = is_f1 & ~((f1 >= least - _ROUNDING) & (f1 <= most + _ROUNDING))
-    refuse(beyond, "no predictions with this accuracy have this f1.", "score", least, most)
-    if signed.encoder.frames is not None and signed.encoder.frames.stack == 1:
-        refuse(
-            is_f1 & (accuracy > c["ceiling_accuracy"] + _CEILING_SLACK),
-            "accuracy exceeds that of any function of a single frame.",
-            "accuracy",
-            np.zeros_like(accuracy),
-            c["ceiling_accuracy"],
-        )
-    wrong = 1 - accuracy
-    refuse(
-        is_f1 & ((c["error"] < wrong - _ROUNDING) | (c["error"] > _FURTHEST * (wrong + _ROUNDING))),
-        f"error contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}.",
-        "error",
-        wrong,
-        _FURTHEST * wrong,
-    )
-    refuse(is_f1 & (c["raw"] != f1), "raw is not the score.", "raw", f1)
-    refuse(is_f1 & ~np.isnan(c["constant_error"]), "constant_error is not known of F1.", "constant_error")
-    _check_explained(rows, c, ~is_f1, _of_rows(signed, lambda _, scores: scores.fits == 1))
+def _check_rows(signed: Signed, number: int, rows: Rows) -> None:
+    """Check that the numbers of each row under a probe can come from one set of predictions."""
+    probe, c, refuse = signed.probes[number], rows.numbers, partial(_refuse, rows)
+    scores = [game.scores[number] for game in signed.games.values()]
+    nominal = np.array([kind == "nominal" for kind in rows.column("kind")])
+    alone = rows.spread([each.fits == 1 for each in scores])
+    _check_head(signed, probe, rows, nominal)
+    without = rows.spread([each.trivial_reason is not None for each in scores])
+    for field in TRIVIAL if probe.metric == "explained" else TRIVIAL[:2]:
+        what = "`trivial_reason` must be given if, and only if, all trivial scores are null."
+        refuse(np.isnan(c[field]) != without, what, field)
+    _check_fits(signed, probe, rows, nominal, alone)
+    for field, numbers in _ALWAYS.items():
+        refuse(np.isnan(c[numbers]), f"{field} is null; every run computes it.", field)
+    outside = ~((c["low"] <= c["score"]) & (c["score"] <= c["high"]))
+    refuse(outside, "interval does not contain the score.", "interval", c["score"])
+    if probe.metric == "f1":
+        _check_f1(signed, rows)
+    else:
+        _check_explained(rows, alone)
     best = best_trivial(c)
     refuse(_differ(best, c["trivial"]), "trivial contradicts the other scores.", "trivial", best)
     relative = normalised(c["score"], best, c["ceiling"])
@@ -310,37 +204,115 @@ def _check_rows(rows: Rows, c: Mapping[str, Floats], signed: Signed) -> None:
     refuse(bad, "normalised contradicts the other scores.", "normalised", relative)
 
 
-def _of_rows(signed: Signed, holds: Callable[[Probe, ProbeScores], bool]) -> _Flags:
-    """Return for each row whether something holds of its probe and game."""
-    return np.concatenate(
-        [
-            np.full(len(scores.variables), holds(probe, scores))
-            for game in signed.games.values()
-            for probe, scores in zip(signed.probes, game.scores, strict=True)
-        ]
+def _check_head(signed: Signed, probe: Probe, rows: Rows, nominal: _Flags) -> None:
+    """Check what the variables of a probe are, and on how many rows they are scored."""
+    c, refuse = rows.numbers, partial(_refuse, rows)
+    known = [splits[split_of(probe.scored_on, "test")].rows for splits in signed.dataset.splits.values()]
+    most = rows.spread([min(n, signed.dry_run_rows or n) for n in known])
+    least = most if probe.metric == "f1" else np.ones_like(most)
+    refuse((c["n"] < least) | (c["n"] > most), "n is not the number of test rows.", "n", least, most)
+    twice = np.array([len(names) > 1 and len(set(names)) < len(names) for names in rows.column("categories")])
+    refuse(twice, "duplicate category.", "categories")
+    circular = np.array([kind == "circular" for kind in rows.column("kind")])
+    refuse(circular == np.isnan(c["period"]), "only what is circular has a period.", "period")
+    what = "wrong error: it is null if, and only if, the values have no order."
+    refuse(nominal != np.isnan(c["error"]), what, "error")
+
+
+def _check_fits(signed: Signed, probe: Probe, rows: Rows, nominal: _Flags, alone: _Flags) -> None:
+    """Check that the probe's settings allow what each fit says of itself."""
+    c, is_f1 = rows.numbers, probe.metric == "f1"
+
+    def refuse(bad: _Flags, what: str, field: str, expected: object) -> None:
+        _refuse(rows, bad, f"{what} under {probe.run}.", field, expected)
+
+    strength, gradient, classes, epochs = (
+        c[field] for field in ("strength_log10", "gradient_log10", "classes", "epochs")
     )
+    no_strength, no_gradient = np.isnan(strength), np.isnan(gradient)
+    grid = probe.settings.get("strengths_log10")
+    nominal_grid = probe.settings.get("nominal_strengths_log10", grid)
+    has_grid = np.where(nominal, isinstance(nominal_grid, list), isinstance(grid, list))
+    on_grid = np.where(nominal, _among(strength, nominal_grid), _among(strength, grid))
+    classifies = is_f1 | (nominal & alone & ~no_strength)
+    known = [splits[split_of(probe.fitted_on, "train")].rows for splits in signed.dataset.splits.values()]
+    most = rows.spread([min(n, _VALUES) if is_f1 else n for n in known])
+    bad = classifies & ((classes < 1) | (classes > most))
+    refuse(bad, "impossible number of classes", "classes", most)
+    chosen = classifies & has_grid & (classes > 1)
+    bad = classifies & ~chosen & ~(no_strength & no_gradient)
+    refuse(bad, "strength and gradient must be null", "strength_log10", None)
+    bad = np.where(no_strength, chosen, ~on_grid) | (~classifies & ~no_gradient)
+    what = "the strength is not on the grid, or a gradient is of no single fit,"
+    refuse(bad, what, "strength_log10", f"one of {grid} (nominal: {nominal_grid})")
+    stopped = np.array([NOT_CONVERGED in (note or "") for note in rows.column("note")])
+    most = np.where(stopped, _NOT_CONVERGED, _CONVERGED)
+    refuse(chosen & ~(gradient <= most), "the fit did not converge", "gradient_log10", most)
+    limit = probe.settings.get("epochs")
+    bad = ~((epochs >= 1) & (epochs <= limit)) if isinstance(limit, int | float) else ~np.isnan(epochs)
+    refuse(bad, "impossible number of epochs", "epochs", limit)
 
 
-def _check_explained(rows: Rows, c: Mapping[str, Floats], here: _Flags, alone: _Flags) -> None:
+def _among(values: Floats, grid: object) -> _Flags:
+    return np.isin(values, [s for s in grid if isinstance(s, int | float)] if isinstance(grid, list) else [])
+
+
+def _check_f1(signed: Signed, rows: Rows) -> None:
+    """Check the rows whose score is weighted F1."""
+    c, refuse = rows.numbers, partial(_refuse, rows)
+    f1, accuracy = c["score"], c["accuracy"]
+    for field in ("accuracy", "constant_accuracy"):
+        refuse(np.isnan(c[field]), f"{field} is null; every run computes it.", field)
+    frozen = signed.dry_run_rows is None and signed.dataset.fresh_seed is None
+    for field in ("ceiling", "ceiling_accuracy"):
+        what = f"{field} is known for the frozen test split." if frozen else f"{field} is unknown here."
+        refuse(np.isnan(c[field]) == frozen, what, field)
+    for metric in ("accuracy", "constant_accuracy", "ceiling_accuracy"):
+        odd = ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
+        refuse(odd, f"{metric} is not a fraction of n rows.", metric)
+    majority = _least_f1(c["constant_accuracy"])
+    odd = ~(np.abs(majority - c["constant"]) <= _ROUNDING)
+    refuse(odd, "constant does not follow from constant_accuracy.", "constant", majority)
+    least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
+    beyond = ~((f1 >= least - _ROUNDING) & (f1 <= most + _ROUNDING))
+    refuse(beyond, "no predictions with this accuracy have this f1.", "score", least, most)
+    if signed.encoder.frames is not None and signed.encoder.frames.stack == 1:
+        refuse(
+            accuracy > c["ceiling_accuracy"] + _CEILING_SLACK,
+            "accuracy exceeds that of any function of a single frame.",
+            "accuracy",
+            np.zeros_like(accuracy),
+            c["ceiling_accuracy"],
+        )
+    wrong = 1 - accuracy
+    refuse(
+        (c["error"] < wrong - _ROUNDING) | (c["error"] > _FURTHEST * (wrong + _ROUNDING)),
+        f"error contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}.",
+        "error",
+        wrong,
+        _FURTHEST * wrong,
+    )
+    refuse(c["raw"] != f1, "raw is not the score.", "raw", f1)
+    refuse(~np.isnan(c["constant_error"]), "constant_error is not known of F1.", "constant_error")
+
+
+def _check_explained(rows: Rows, alone: _Flags) -> None:
     """Check the rows whose score is the share of what a constant leaves unknown.
 
     Args:
-        rows: All rows of the result.
-        c: Their numbers.
-        here: bool [rows], whether a row has such a score.
-        alone: bool [rows], whether it is the score of one fit, and not a mean.
+        rows: The rows.
+        alone: bool [rows], whether a score is that of one fit, and not a mean.
     """
-    refuse = partial(_refuse, rows)
-    refuse(here & (c["constant"] != 0), "the score of a constant is not 0.", "constant")
+    c, refuse = rows.numbers, partial(_refuse, rows)
+    refuse(c["constant"] != 0, "the score of a constant is not 0.", "constant")
     cut = np.clip(c["raw"], 0, 1)
-    refuse(here & (c["score"] < cut - _ROUNDING), "score is less than raw, cut off at 0 and 1.", "score", cut)
-    refuse(here & alone & (np.abs(c["score"] - cut) > _ROUNDING), "score is not raw, cut off.", "score", cut)
-    nominal = here & ~np.isnan(c["accuracy"])
+    refuse(c["score"] < cut - _ROUNDING, "score is less than raw, cut off at 0 and 1.", "score", cut)
+    refuse(alone & (np.abs(c["score"] - cut) > _ROUNDING), "score is not raw, cut off.", "score", cut)
+    numbers = np.isnan(c["accuracy"])
     unknown = 1 - c["constant_accuracy"]
     off = np.abs((c["raw"] - 1) * unknown + (1 - c["accuracy"]))
-    refuse(nominal & alone & ~(off <= _ROUNDING), "raw does not follow from the accuracies.", "raw")
-    refuse(here & (c["raw"] > 1), "raw is more than 1.", "raw")
-    numbers = here & np.isnan(c["accuracy"])
+    refuse(~numbers & alone & ~(off <= _ROUNDING), "raw does not follow from the accuracies.", "raw")
+    refuse(c["raw"] > 1, "raw is more than 1.", "raw")
     refuse(numbers & ~(c["error"] >= 0), "error is null or negative.", "error")
     refuse(numbers & ~(c["constant_error"] >= 0), "constant_error is null or negative.", "constant_error")
 

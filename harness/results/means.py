@@ -12,7 +12,8 @@ arrays with NaN for missing numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -36,8 +37,10 @@ ONE = 10_000
 LEAST_ROOM = 100
 """Smallest distance of trivial encoder and ceiling for a normalised score, in ten-thousandths."""
 
-_AVERAGED = (*METRICS, *BOUNDS)
-_PRINTED = (*_AVERAGED, "normalised")
+AVERAGED = (*METRICS, *BOUNDS)
+"""Columns whose means a result has."""
+
+_PRINTED = (*AVERAGED, "normalised")
 
 Row = Mapping[str, Any]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -46,7 +49,8 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 
 def columns_of(tables: Sequence[Mapping[str, Sequence[Any]]], keys: Sequence[str]) -> dict[str, Floats]:
     """Return the named columns of all tables stacked, each float64 [rows]."""
-    return {key: np.array([value for table in tables for value in table[key]], np.float64) for key in keys}
+    values = chain.from_iterable(table[key] for key in keys for table in tables)
+    return dict(zip(keys, np.array(list(values), np.float64).reshape(len(keys), -1), strict=True))
 
 
 def best_trivial(columns: Mapping[str, Floats]) -> Floats:
@@ -95,23 +99,21 @@ def _divided(dividend: Floats, divisor: npt.NDArray[Any]) -> Floats:
 
 def fill(signed: dict[str, Any]) -> None:
     """Add everything computed from the scores to the signed part of a result, given as dicts and lists."""
-    games = signed["games"]
-    tables = [scores["variables"] for game in games.values() for scores in game["scores"]]
+    games, probes = signed["games"], signed["probes"]
+    parts = _parts(games, probes)
+    tables = [scores["variables"] for _, _, scores in parts]
     columns = columns_of(tables, ("score", "constant", "ceiling", *TRIVIAL))
-    best = best_trivial(columns)
-    relative = normalised(columns["score"], best, columns["ceiling"])
-    means, signed["suite"] = all_means(
-        games, signed["dataset"]["suite_games"], signed["probes"], {**columns, "trivial": best}
-    )
+    columns["trivial"] = best_trivial(columns)
+    relative = normalised(columns["score"], columns["trivial"], columns["ceiling"])
+    means, signed["suite"] = all_means(games, signed["dataset"]["suite_games"], probes, columns)
     first = 0
-    for name, game in games.items():
-        for scores, mean in zip(game["scores"], means[name], strict=True):
-            part = slice(first, first := first + len(scores["variables"]["name"]))
-            scores["variables"] |= {
-                "trivial": _plain(best[part]),
-                "normalised": _plain(relative[part]),
-            }
-            scores["means"] = mean
+    for number, name, scores in parts:
+        part = slice(first, first := first + len(scores["variables"]["name"]))
+        scores["variables"] |= {
+            "trivial": _plain(columns["trivial"][part]),
+            "normalised": _plain(relative[part]),
+        }
+        scores["means"] = means[name][number]
 
 
 def all_means(
@@ -123,87 +125,81 @@ def all_means(
         games: As in a result.
         suite: All games of the suite.
         probes: As in a result.
-        columns: The numbers to average, as returned by `columns_of`.
+        columns: The numbers to average, as returned by `columns_of`: of all games under the first probe, then
+            under the next one.
 
     Returns:
         The ``means`` of each game's ``scores``, by game; and ``suite``, whose means are null if a game is
         missing.
     """
-    parts = [(name, n, s["variables"]) for name, game in games.items() for n, s in enumerate(game["scores"])]
-    keys: list[tuple[int, str]] = []
-    rows: list[int] = []
-    sizes: list[int] = []
-    first = 0
-    for part, (_, _, variables) in enumerate(parts):
-        members: dict[str, list[int]] = {}
-        for number, categories in enumerate(variables["categories"], first):
-            for category in categories:
-                members.setdefault(category, []).append(number)
-        for category in sorted(members):
-            keys.append((part, category))
-            rows += members[category]
-            sizes.append(len(members[category]))
-        first += len(variables["categories"])
-    part_of = np.array([part for part, _ in keys], np.int64)
-    values = np.stack([columns[key] for key in _AVERAGED], axis=1)
-    of_categories = grouped(values[rows], np.repeat(np.arange(len(keys)), sizes), len(keys))
+    parts = _parts(games, probes)
+    members = [scores["variables"]["categories"] for _, _, scores in parts]
+    names = list(chain.from_iterable(members))
+    rows = np.repeat(np.arange(len(names)), list(map(len, names)))
+    part_of = np.repeat(np.arange(len(parts)), list(map(len, members)))[rows]
+    keys, groups = _numbered(zip(part_of.tolist(), chain.from_iterable(names), strict=True))
+    values = np.stack([columns[key] for key in AVERAGED], axis=1)
+    of_categories = grouped(values[rows], groups, len(keys))
     counts = np.array([category not in APART for _, category in keys], np.bool_)
-    of_parts = grouped(of_categories[counts], part_of[counts], len(parts))
-    found = _means(of_parts, part_of, keys, _printed(of_categories), sizes)
+    of_parts = grouped(of_categories[counts], np.array([p for p, _ in keys], np.int64)[counts], len(parts))
     means: dict[str, list[dict[str, Any]]] = {}
-    for (name, _, variables), mean in zip(parts, found, strict=True):
-        means.setdefault(name, []).append({**mean, "reason": _reason(mean, variables)})
+    found = _means(of_parts, keys, of_categories, groups)
+    for (_, name, scores), mean in zip(parts, found, strict=True):
+        means.setdefault(name, []).append({**mean, "reason": _reason(mean, scores["variables"])})
 
-    probe_of = np.array([number for _, number, _ in parts], np.int64)
-    keys = [(int(probe_of[part]), category) for part, category in keys]
-    return means, _suite_means(of_parts, probe_of, of_categories, keys, means, suite, probes)
-
-
-def _suite_means(
-    of_games: Floats,
-    probe_of: Numbers,
-    of_categories: Floats,
-    keys: Sequence[tuple[int, str]],
-    means: Mapping[str, Sequence[Row]],
-    suite: Sequence[str],
-    probes: Sequence[Row],
-) -> list[dict[str, Any]]:
-    """Return the means of the suite from the means of games and of their categories."""
-    both = sorted(set(keys))
-    place = {key: number for number, key in enumerate(both)}
-    groups = np.array([place[key] for key in keys], np.int64)
-    found = _means(
-        grouped(of_games, probe_of, len(probes)),
-        np.array([number for number, _ in both], np.int64),
-        both,
-        _printed(grouped(of_categories, groups, len(both))),
-        np.bincount(groups, minlength=len(both)).tolist(),
-    )
-    return [
-        _of_probe(probe, number, mean, means, suite)
+    probe_of = np.array([number for number, _, _ in parts], np.int64)
+    both, groups = _numbered((parts[part][0], category) for part, category in keys)
+    of_probes = grouped(of_parts, probe_of, len(probes))
+    found = _means(of_probes, both, grouped(of_categories, groups, len(both)), groups)
+    return means, [
+        _of_suite(probe, mean, {name: of_game[number] for name, of_game in means.items()}, suite)
         for number, (probe, mean) in enumerate(zip(probes, found, strict=True))
     ]
 
 
+def _parts(games: Mapping[str, Any], probes: Sequence[Row]) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return the scores of all games under the first probe, then under the next one, with probe and game."""
+    of_games = (game["scores"] for game in games.values())
+    return [
+        (number, name, scores)
+        for number, (_, *found) in enumerate(zip(probes, *of_games, strict=True))
+        for name, scores in zip(games, found, strict=True)
+    ]
+
+
+def _numbered(keys: Iterable[tuple[int, str]]) -> tuple[list[tuple[int, str]], Numbers]:
+    """Return the different keys, sorted, and the number of each given key among them."""
+    keys = list(keys)
+    found = sorted(set(keys))
+    numbers = {key: number for number, key in enumerate(found)}
+    return found, np.array([numbers[key] for key in keys], np.int64)
+
+
 def _means(
-    values: Floats,
-    part_of: Numbers,
-    keys: Sequence[tuple[int, str]],
-    below: Sequence[Any],
-    sizes: Sequence[int],
+    values: Floats, keys: Sequence[tuple[int, str]], below: Floats, groups: Numbers
 ) -> list[dict[str, Any]]:
-    """Combine means with the categories below them, without a reason."""
+    """Combine means with those of their categories, without a reason.
+
+    Args:
+        values: The means.
+        keys: Of each category, the number of the mean that it belongs to, and its name.
+        below: The means of the categories.
+        groups: The category of each row that they are means over.
+    """
     categories: list[list[dict[str, Any]]] = [[] for _ in values]
-    for part, (_, name), row, count in zip(part_of.tolist(), keys, below, sizes, strict=True):
-        categories[part].append({**row, "category": name, "count": count})
-    return [{**row, "categories": c} for row, c in zip(_printed(values), categories, strict=True)]
+    sizes = np.bincount(groups, minlength=len(keys)).tolist()
+    of_each = _printed(below, category=[name for _, name in keys], count=sizes)
+    for (number, _), mean in zip(keys, of_each, strict=True):
+        categories[number].append(mean)
+    return _printed(values, categories=categories)
 
 
-def _printed(values: Floats) -> list[dict[str, Any]]:
-    """Return rows of means as dicts, with normalised scores."""
-    score, trivial, ceiling = (values[:, _AVERAGED.index(key)] for key in ("score", *BOUNDS))
-    table = _plain(np.column_stack([values, normalised(score, trivial, ceiling)]))
-    return [dict(zip(_PRINTED, row, strict=True)) for row in table]
+def _printed(values: Floats, **more: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return rows of means as dicts, with normalised scores and further fields."""
+    score, trivial, ceiling = (values[:, AVERAGED.index(key)] for key in ("score", *BOUNDS))
+    numbers = _plain(np.vstack([values.T, normalised(score, trivial, ceiling)]))
+    columns = {**dict(zip(_PRINTED, numbers, strict=True)), **more}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _plain(values: Floats) -> list[Any]:
@@ -224,15 +220,13 @@ def _reason(mean: Row, variables: Mapping[str, Sequence[Any]]) -> str | None:
     return "no score for " + ", ".join(missing) if missing else "no variable counts in a category"
 
 
-def _of_probe(
-    probe: Row, number: int, mean: dict[str, Any], games: Mapping[str, Sequence[Row]], suite: Sequence[str]
+def _of_suite(
+    probe: Row, mean: dict[str, Any], games: Mapping[str, Row], suite: Sequence[str]
 ) -> dict[str, Any]:
     """Return the suite's means under a probe; null, with a reason, if a game is missing."""
     nothing = dict.fromkeys(_PRINTED)
     absent = [name for name in suite if name not in games]
-    without = [
-        name for name, means in games.items() if any(means[number][metric] is None for metric in METRICS)
-    ]
+    without = [name for name, means in games.items() if any(means[metric] is None for metric in METRICS)]
     reasons = [
         *([f"not evaluated: {', '.join(absent)}"] if absent else []),
         *([f"no mean for {', '.join(without)}"] if without else []),

@@ -258,9 +258,12 @@ class Signed(Model):
         return self.encoder.frames is None and self.unranked_reason == IS_BOUND
 
     @cached_property
-    def rows(self) -> Rows:
-        """All variables of all games under all probes, as columns."""
-        return Rows([(name, scores.variables) for name, game in self.games.items() for scores in game.scores])
+    def rows(self) -> list[Rows]:
+        """The variables of all games under each probe."""
+        games = self.games.items()
+        return [
+            Rows({name: game.scores[n].variables for name, game in games}) for n in range(len(self.probes))
+        ]
 
     @cached_property
     def payload(self) -> bytes:

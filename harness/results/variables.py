@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Annotated, Any, Self, TypeAlias, get_type_hints, overload
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import (
     Field,
     GetCoreSchemaHandler,
@@ -32,17 +34,22 @@ NUMBERS = (
     "accuracy",
     "ceiling",
     "ceiling_accuracy",
+    "classes",
     "constant",
     "constant_accuracy",
     "constant_error",
+    "epochs",
     "error",
+    "gradient_log10",
     "n",
     "normalised",
+    "period",
     "pixels_pca",
     "random_cnn",
     "random_projection",
     "raw",
     "score",
+    "strength_log10",
     "trivial",
 )
 """The numeric columns."""
@@ -175,11 +182,6 @@ class Table(Sequence[VariableScores]):
         return cls(columns)
 
 
-def by_row(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return the rows of a table."""
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
 def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return rows as columns, with sorted keys.
 
@@ -194,26 +196,31 @@ def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 @dataclass(frozen=True)
 class Rows:
-    """The variables of all games under all probes, stacked.
+    """The variables of all games under one probe, stacked.
 
     Attributes:
-        tables: Pairs of a game's name and its variables.
+        tables: The variables by game.
     """
 
-    tables: Sequence[tuple[str, Table]]
+    tables: Mapping[str, Table]
 
     def column(self, key: str) -> list[Any]:
         """Return the values of one field."""
-        return list(chain.from_iterable(table.columns[key] for _, table in self.tables))
+        return list(chain.from_iterable(table.columns[key] for table in self.tables.values()))
 
-    def numbers(self) -> dict[str, Floats]:
-        """Return the columns in `NUMBERS` and the intervals' ends, float64 [rows], NaN for null."""
-        found = columns_of([table.columns for _, table in self.tables], NUMBERS)
+    @cached_property
+    def numbers(self) -> Mapping[str, Floats]:
+        """`NUMBERS`, and ``low`` and ``high`` of the intervals: float64 [rows], NaN for null."""
+        found = columns_of([table.columns for table in self.tables.values()], NUMBERS)
         ends = [interval or (np.nan, np.nan) for interval in self.column("interval")]
         found["low"], found["high"] = np.array(ends, np.float64).T
         return found
 
+    def spread(self, values: Sequence[float]) -> npt.NDArray[Any]:
+        """Return a number or flag of each game for each of its rows, [rows]."""
+        return np.repeat(values, [len(table) for table in self.tables.values()])
+
     def where(self, at: int) -> str:
         """Return a row as ``game.variable``."""
-        places = [f"{game}.{name}" for game, table in self.tables for name in table.columns["name"]]
+        places = [f"{game}.{name}" for game, table in self.tables.items() for name in table.columns["name"]]
         return places[at]
