@@ -26,7 +26,6 @@ import datasets.builder
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.exceptions import DatasetGenerationError
-from tqdm.auto import tqdm
 
 import atariari_data
 from atariari_data.checks import count
@@ -46,6 +45,7 @@ from builders.manifest import (
     version_of,
 )
 from builders.policies import Policy, random_agent
+from builders.progress import is_wanted, progress_bar, without_bars_of_datasets
 from builders.recording import LEFT_OUT
 
 CODE = ("atariari", "digest", "emulator", "frames", "lane", "png", "recording", "replay")
@@ -274,15 +274,10 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         # Ctrl-C reaches every foreground process: the workers ignore it, and this process ends them.
         deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
         done = Parallel(self._processes, return_as="generator_unordered", **deaf)(jobs)
-        bar = tqdm(
-            done,
-            total=len(todo),
-            desc=f"Replaying {self.config.name}",
-            unit="lane",
-            disable=not datasets.is_progress_bar_enabled(),
-        )
-        for _ in bar:
-            pass
+        name = f"Replaying {self.config.name}"
+        with progress_bar(len(todo), name, "lane", shown=is_wanted()) as bar:
+            for _ in done:
+                bar.update()
         return folders
 
     def _stage_dir(self) -> Path:
@@ -307,7 +302,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     self._check_readable()
                 except DataError as error:
                     self._forget(info, error)
-            with _lenient_locks():
+            with _lenient_locks(), without_bars_of_datasets():
                 super().download_and_prepare(*args, **kwargs)
             with contextlib.suppress(OSError):
                 shutil.rmtree(self._stage_dir(), ignore_errors=True)

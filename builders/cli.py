@@ -134,7 +134,10 @@ def list_games(as_json: bool) -> None:
             )
         )
     columns = ("game", "title", "train", "validation", "test", "episodes", "deep", "probed", "variables")
-    _print(columns, rows, as_json=as_json)
+    if as_json:
+        _print(columns, rows, as_json=True)
+    else:  # titles are hardly more than the names, and the numbers fill 80 columns
+        print_table((columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows])
 
 
 @cli.command()
@@ -277,13 +280,12 @@ def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: b
     Go-Explore does (arXiv 1901.10995). Run the same command again to resume. Writes GAME-SEED.parquet (every
     state with the actions that lead to it), a table of what was reached over time, and a picture of it.
     """  # noqa: D301  click's mark for lines to leave as they are
-    from tqdm.auto import tqdm
-
     from builders.explore import explore as explore_game
+    from builders.progress import progress_bar
     from builders.search import STATE_BYTES, Reached
 
     say(f"Keeps up to {memory:g} GB of emulator states, about {memory * 1e9 / STATE_BYTES:,.0f} cells.")
-    with tqdm(total=steps, unit="step", desc=game(name).name, disable=quiet) as bar:
+    with progress_bar(steps, f"Searching {game(name).name}", "step", shown=not quiet) as bar:
 
         def progress(reached: Reached) -> None:
             bar.update(reached.steps - bar.n)

@@ -10,16 +10,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod, RenderableType
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from atariari_data.errors import AtariariError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 
-_WIDE = 10_000
+_WIDTH = 80  # of what is no terminal
+_LEAST = 30  # columns of a text that is wrapped beside others
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result or the error as JSON.")
 label_set_option = click.option(
@@ -89,17 +94,85 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def print_text(text: str) -> None:
+    """Print lines, wrapped as `print_table` does."""
+    _print([Text(text)], _console())
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table with numbers aligned right; in a pipe, columns have their full width."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    """Print a table as wide as the terminal, or 80 columns where there is none, numbers aligned right.
+
+    If it is too wide, its longest columns of text are written below each row, with their names.
+    """
+    console = _console()
     cells = [[_cell(value) for value in row] for row in rows]
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for i, name in enumerate(columns):
-        number = all(_is_number(row[i]) for row in cells) and bool(cells)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    numbers = [_are_numbers([row[i] for row in cells]) for i in range(len(columns))]
+    widths = [
+        max(cell_len(line) for text in texts for line in text.split("\n"))
+        for texts in zip(columns, *cells, strict=True)
+    ]
+    layout = _Layout.of(widths, numbers, console.width)
+    found: list[RenderableType] = [Text(title, "italic")] if title else []
+    if any(columns[i] for i in layout.beside):
+        found.append(layout.line(columns, numbers, "bold"))
     for row in cells:
-        table.add_row(*row)
-    console.print(table)
+        found.append(layout.line(row, numbers))
+        found += [
+            Padding(Text(f"{columns[i]}: {row[i]}"), (0, 0, 0, 4))
+            for i in layout.below
+            if row[i] not in ("", "-")
+        ]
+    _print(found, console)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns stand side by side at which widths, and which are written below each row."""
+
+    beside: dict[int, int]
+    below: list[int]
+    gap: int
+
+    @classmethod
+    def of(cls, widths: Sequence[int], numbers: Sequence[bool], room: int) -> _Layout:
+        beside, below, gap = dict(enumerate(widths)), [], 2
+        if sum(beside.values()) + gap * (len(beside) - 1) > room:
+            gap = 1
+        while (over := sum(beside.values()) + gap * (len(beside) - 1) - room) > 0:
+            text = [i for i in beside if i and not numbers[i]]
+            if len(text) == 1 and beside[text[0]] - over >= _LEAST:
+                beside[text[0]] -= over
+                break
+            if not text:
+                break
+            below.append(max(text, key=lambda i: widths[i]))
+            del beside[below[-1]]
+        for i in sorted(below, reverse=True):  # the last that fits may be wrapped beside the others
+            left = room - sum(beside.values()) - 2 * len(beside)
+            if left >= _LEAST:
+                beside[i], gap = left, 2
+                below.remove(i)
+        return cls(dict(sorted(beside.items())), sorted(below), gap)
+
+    def line(self, cells: Sequence[str], numbers: Sequence[bool], style: str = "") -> Table:
+        line = Table.grid(padding=(0, self.gap, 0, 0), pad_edge=False)
+        for i, width in self.beside.items():
+            justify: JustifyMethod = "right" if numbers[i] else "left"
+            line.add_column(justify=justify, width=width, overflow="fold", style=style)
+        line.add_row(*(Text(cells[i]) for i in self.beside))
+        return line
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+
+
+def _print(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print without the spaces that fill lines up."""
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    click.echo("\n".join(line.rstrip() for line in capture.get().split("\n")), nl=False)
 
 
 def _cell(value: object) -> str:
@@ -110,5 +183,9 @@ def _cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _are_numbers(cells: Sequence[str]) -> bool:
+    return any(cell not in ("", "-") for cell in cells) and all(map(_is_number, cells))
+
+
 def _is_number(cell: str) -> bool:
-    return cell == "-" or cell.replace(",", "").replace(".", "", 1).removeprefix("-").isdigit()
+    return cell in ("", "-") or cell.replace(",", "").replace(".", "", 1).removeprefix("-").isdigit()

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm.auto import tqdm
 
 from atariari_data.dataset import NAME
 from atariari_data.errors import DataError, MissingExtraError, UsageError
@@ -28,6 +27,7 @@ from builders.card import write_card
 from builders.files import new_file
 from builders.manifest import PRETRAIN, frozen_config, game_of_config, version_of
 from builders.png import from_png
+from builders.progress import progress_bar
 from builders.verify import split_digest_of
 
 _GROUP_ROWS = 1000
@@ -129,14 +129,15 @@ def _write_split(config: str, split: str, data: Any, to: Path, *, progress: bool
     schema = data.features.arrow_schema
     schema = schema.with_metadata({**schema.metadata, _METADATA: _mark(config, split)})
     rows = data.with_format("arrow")
-    starts = range(0, len(rows), _GROUP_ROWS)
     with new_file(parquet_file(config, split, to)) as part:
-        with pq.ParquetWriter(part, schema, compression="zstd", write_page_index=True) as writer:
-            for start in tqdm(
-                starts, desc=f"Exporting {config}, {split}", unit="k rows", disable=not progress
-            ):
+        with (
+            pq.ParquetWriter(part, schema, compression="zstd", write_page_index=True) as writer,
+            progress_bar(len(rows), f"Exporting {config}, {split}", "row", shown=progress) as bar,
+        ):
+            for start in range(0, len(rows), _GROUP_ROWS):
                 table = rows[start : start + _GROUP_ROWS]
                 writer.write_table(pa.Table.from_arrays(table.columns, schema=schema))
+                bar.update(len(table))
         split_digest_of(config, split, tables(part), cure="Run the export again.")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from atariari_data.errors import UsageError
 from builders.content import Content, config_of, few_rows, statistics_of
@@ -31,6 +30,7 @@ from builders.manifest import (
     load_manifest,
     load_recording,
 )
+from builders.progress import progress_bar
 from builders.record import PRETRAIN as PRETRAIN_PROTOCOL
 from builders.record import PROBE, Protocol, record
 from builders.recording import PROBE_SPLITS
@@ -62,7 +62,7 @@ def record_game(
     label_sets: dict[str, dict[str, Statistics]] = {}
     played_by = ""
     for name, protocol in zip(names, protocols, strict=True):
-        with tqdm(total=protocol.rows, desc=f"Recording {name}", unit="row", disable=not progress) as bar:
+        with progress_bar(protocol.rows, f"Recording {name}", "row", shown=progress) as bar:
             recording, content = record(game, name, protocol, num_proc=num_proc, progress=bar.update)
         contents.append(recording.to_bytes())
         configs[name] = config_of(recording, content)
@@ -110,7 +110,7 @@ def record_deep_game(
     archives = []
     for seed in (LEARN_SEED, TEST_SEED):
         name = f"Searching {game}, seed {seed}"
-        with tqdm(total=steps, desc=name, unit="step", disable=not progress) as bar:
+        with progress_bar(steps, name, "step", shown=progress) as bar:
             archives.append(
                 searched(
                     game,
@@ -123,7 +123,7 @@ def record_deep_game(
             )
     random = [replayed_content(name, num_proc=num_proc) for name in (game, game + PRETRAIN)]
     seen = {frame for content in random for frame in content.frame}
-    with tqdm(total=sum(rows.values()), desc=f"Recording {config}", unit="row", disable=not progress) as bar:
+    with progress_bar(sum(rows.values()), f"Recording {config}", "row", shown=progress) as bar:
         learn, test = archives
         recording, content, refused = record_deep(config, learn, test, seen, rows=rows, progress=bar.update)
     statistics = statistics_of(game, content, PROBE_SPLITS.index("test"))

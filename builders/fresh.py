@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import datasets
-from tqdm.auto import tqdm
-
 from atariari_data.errors import UsageError
 from builders.content import config_of
 from builders.digest import bytes_digest
 from builders.lane import Source
 from builders.manifest import DEEP, PRETRAIN
 from builders.policies import Policy
+from builders.progress import is_wanted, progress_bar
 from builders.record import LANES, MIN_EPISODE_ROWS, PROBE, record
 from builders.record import PRETRAIN as PRETRAIN_PROTOCOL
 
@@ -88,12 +86,7 @@ def record_fresh(game: str, config: str, wanted: Fresh, policy: Policy, *, num_p
         )
     if wanted.unsplit:
         protocol = replace(protocol, splits=("train",), cuts=())
-    with tqdm(
-        total=protocol.rows,
-        desc=f"Recording {config}",
-        unit="row",
-        disable=not datasets.is_progress_bar_enabled(),
-    ) as bar:
+    with progress_bar(protocol.rows, f"Recording {config}", "row", shown=is_wanted()) as bar:
         recording, content = record(
             game, config, protocol, policy=policy, num_proc=num_proc, lanes=lanes, progress=bar.update
         )

@@ -360,7 +360,8 @@ def test_the_command_writes_a_signed_result_that_verifies(tmp_path: Path) -> Non
     ):
         assert text in done.stdout
     assert "dry run" in done.stderr
-    assert "frame/s" in done.stderr
+    assert "All games: 100 % of the whole" in done.stderr
+    assert "\r" not in done.stderr
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
     assert verify(out).signed_by[0].keyid.startswith("SHA256:")
     assert _harness("verify", out, cwd=tmp_path).returncode == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from atariari_data.errors import UsageError
 from builders.console import json_option, label_set_option, print_json, say
 from harness.cli import options
 
@@ -30,7 +31,7 @@ _output = click.option(
 
 
 @click.command()
-@click.argument("encoder")
+@click.argument("encoders", metavar="ENCODER...", nargs=-1, required=True)
 @options.games
 @options.probes
 @options.train_sizes
@@ -92,7 +93,7 @@ _output = click.option(
 @options.quiet
 @json_option
 def evaluate(
-    encoder: str,
+    encoders: tuple[str, ...],
     games: str | None,
     probes: tuple[str, ...],
     train_sizes: str | None,
@@ -107,7 +108,7 @@ def evaluate(
     fresh_of: Path | None,
     **others: Any,
 ) -> None:
-    """Evaluate ENCODER and write a signed result.
+    """Evaluate ENCODER and write a signed result; several are compared with the first.
 
     ENCODER is one of:
 
@@ -120,15 +121,23 @@ def evaluate(
     \b
     harness evaluate my_encoder.py --games pong,breakout
     harness evaluate my_encoder.py --games pong --limit 500    # does it run at all?
+    harness evaluate my_encoder.py other.py --games pong       # both, and how they differ
     harness evaluate my_encoder.py --games pong --probe readout --probe linear
     harness evaluate my_encoder.py --games pong --train-sizes 100,1000,10000,all
     """  # noqa: D301  click keeps the lines after this mark
     from harness.cli.output import check_key, check_writable, default_out, sign_saved, write_result
-    from harness.cli.tables import metric_note, print_gaps, print_result
+    from harness.cli.tables import metric_note, print_comparison, print_gaps, print_result
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
+    from harness.results.comparison import compare
     from harness.results.result_file import read
 
+    if len(encoders) > 1 and (out is not None or fresh_seed is not None or others["name"] is not None):
+        raise UsageError(
+            "--out, --name and --fresh-seed are of one encoder.",
+            got=", ".join(encoders),
+            cure="Evaluate each alone.",
+        )
     check_writable(out)
     check_key(key)
     others |= {
@@ -141,22 +150,35 @@ def evaluate(
         "progress": not quiet,
     }
     tested = None if fresh_of is None else read(fresh_of).signed.digest
-    public = None if fresh_seed is None else run_evaluation(encoder, **others)
-    result = run_evaluation(encoder, fresh_seed=fresh_seed, fresh_of=tested, **others)
-    path = write_result(result, out or default_out(result))
+    paths, told = [], []
+    for encoder in encoders:
+        public = None if fresh_seed is None else run_evaluation(encoder, **others)
+        result = run_evaluation(encoder, fresh_seed=fresh_seed, fresh_of=tested, **others)
+        path = write_result(result, out or default_out(result))
+        paths.append(path)
+        if as_json:
+            signed = sign_saved(result, path, key)
+            more = {} if public is None else {"gaps": gaps(public, result)}
+            told.append({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain, **more})
+            continue
+        if len(encoders) > 1:
+            click.echo(f"\n{result.signed.encoder.name}")
+        print_result(result)
+        if public is not None:
+            print_gaps(public, result)
+        if encoder == encoders[-1]:
+            say(metric_note(result))
+        if result.signed.unranked_reason:
+            say(f"Not ranked: {result.signed.unranked_reason}.")
+        click.echo(f"\n{path}")
+        sign_saved(result, path, key)
+    comparisons = [compare(paths[0], path) for path in paths[1:]]
     if as_json:
-        signed = sign_saved(result, path, key)
-        more = {} if public is None else {"gaps": gaps(public, result)}
-        print_json({"path": str(path), "signed": bool(signed.signatures), **result.signed.plain, **more})
+        both = {"results": told, "comparisons": [each.as_dict() for each in comparisons]}
+        print_json(both if comparisons else told[0])
         return
-    print_result(result)
-    if public is not None:
-        print_gaps(public, result)
-    say(metric_note(result))
-    if result.signed.unranked_reason:
-        say(f"Not ranked: {result.signed.unranked_reason}.")
-    click.echo(f"\n{path}")
-    sign_saved(result, path, key)
+    for comparison in comparisons:
+        print_comparison(comparison)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from builders.console import print_table, say
+from builders.console import print_table, print_text, say
 from harness.evaluation.fresh import gaps
 from harness.evaluation.reproduction import Reproduction
 from harness.probes.probe import METRICS, ProbeRun
@@ -62,7 +62,7 @@ def print_result(result: Result) -> None:
                 score = suite.means.score
                 mean = f"no suite mean: {suite.means.reason}" if score is None else f"suite mean {score:.3f}"
                 lines.append(f"{_title(signed, suite.run)}: {mean[:400]}")
-        print_table(("\n".join(lines),), [])
+        print_text("\n".join(lines))
 
 
 def print_gaps(public: Result, fresh: Result) -> None:
@@ -109,7 +109,7 @@ def print_comparison(comparison: Comparison) -> None:
         differ, unclear, noise = (verdicts.count(v) for v in ("differs", "unclear", "noise"))
         verb = "differs" if differ == 1 else "differ"
         lines.append(f"{run}: {differ} of {len(verdicts)} variables {verb}, {unclear} unclear, {noise} noise")
-    print_table(("\n" + "\n".join(lines),), [])
+    print_text("\n" + "\n".join(lines))
     for line in (*comparison.statements, MULTIPLICITY):
         say(line)
 

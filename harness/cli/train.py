@@ -311,8 +311,8 @@ def methods(*, as_json: bool) -> None:
         print_json([{"name": n, "options": own, "summary": text} for n, own, text in rows])
         return
     print_table(
-        ("method", "--set", "what it is"),
-        [(n, " ".join(f"{k}={v}" for k, v in own.items()) or "-", text) for n, own, text in rows],
+        ("method", "what it is"),
+        [(n, " --set ".join([text, *(f"{k}={v}" for k, v in own.items())])) for n, own, text in rows],
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
-from tqdm.auto import tqdm
 
 from atariari_data.checks import count, positive
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
@@ -25,8 +24,9 @@ from harness.encoders.features import Pool
 from harness.encoders.named import NAMED, RAM
 from harness.encoders.objects import Request
 from harness.evaluation import environment
-from harness.evaluation.game import EvaluatedGame, Options, evaluate_game
+from harness.evaluation.game import EvaluatedGame, Options, evaluate_game, fits
 from harness.evaluation.identity import Opened, identity, weakest
+from harness.evaluation.progress import Progress, Stage
 from harness.isolation.opening import open_encoder
 from harness.isolation.process import TIMEOUT, Guards, Limits
 from harness.probes.probe import STATES, TrainRows
@@ -225,18 +225,23 @@ def _embed_and_probe(
     sources: Sequence[tuple[object, Sequence[str]]], manifests: Mapping[str, Manifest], options: Options
 ) -> _Done:
     started, begin = datetime.now(UTC), time.monotonic()
-    rows = sum(
-        _rows(split.rows, options.limit)
+    work: dict[str, dict[Stage, int]] = {
+        g: {
+            "embedding": sum(
+                _rows(split.rows, options.limit)
+                for states in STATES
+                if states == "play" or any(run.is_deep for run in options.runs)
+                for split in splits_of(g, states).values()
+            ),
+            "probing": len(fits(options.runs)),
+        }
         for g in manifests
-        for states in STATES
-        if states == "play" or any(run.is_deep for run in options.runs)
-        for split in splits_of(g, states).values()
-    )
+    }
     games: dict[str, EvaluatedGame] = {}
     encoders: dict[str, Opened] = {}
     stood = []
     with ExitStack() as stack:
-        bar: tqdm[Any] | None = None
+        progress: Progress | None = None
         for source, its_games in sources:
             opened = open_encoder(
                 source,
@@ -246,15 +251,13 @@ def _embed_and_probe(
                 cache_dir=options.cache_dir,
             )
             with opened as (loaded, guards):
-                if bar is None:  # not before an encoder that cannot be loaded says so
-                    bar = stack.enter_context(
-                        tqdm(total=rows, unit="frame", desc="Embedding", disable=not options.progress)
-                    )
+                if progress is None:  # not before an encoder that cannot be loaded says so
+                    progress = stack.enter_context(Progress(work, shown=options.progress))
                 if not options.isolate and isinstance(source, str | Path) and source not in NAMED:
                     options = replace(options, cache=Cache(None))  # nothing shows which files it reads
                 key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
                 for g in its_games:
-                    games[g] = evaluate_game(loaded, key, manifests[g], options, bar)
+                    games[g] = evaluate_game(loaded, key, manifests[g], options, progress)
                     encoders[g] = loaded
                 stood.append(guards)
     return _Done(games, encoders, stood, started, time.monotonic() - begin)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
-from tqdm.auto import tqdm
 
 from builders.manifest import DEEP, Manifest
 from harness.cache import Cache
@@ -18,6 +17,7 @@ from harness.evaluation import environment
 from harness.evaluation.embedding import embed
 from harness.evaluation.fresh import record_test
 from harness.evaluation.identity import Opened
+from harness.evaluation.progress import STAGES, Progress
 from harness.evaluation.scoring import ProbeData, ProbeScore, score
 from harness.isolation.process import Limits
 from harness.probes.probe import STATES, ProbeRun
@@ -78,7 +78,7 @@ class EvaluatedGame:
 
 
 def evaluate_game(
-    encoder: Opened, key: str, manifest: Manifest, options: Options, bar: tqdm[Any]
+    encoder: Opened, key: str, manifest: Manifest, options: Options, progress: Progress
 ) -> EvaluatedGame:
     """Embed and probe one game, or return what an earlier run kept.
 
@@ -87,7 +87,7 @@ def evaluate_game(
         key: The key under which its features are kept.
         manifest: The game's manifest.
         options: What the evaluation is asked for.
-        bar: The progress bar, in rows.
+        progress: Is told how far it is.
 
     Raises:
         EncoderError: The encoder fails, or returns something other than finite [n, d].
@@ -96,22 +96,28 @@ def evaluate_game(
     rows, splits = _open_splits(manifest, options)
     done = _kept(encoder, key, manifest, options)
     if all(kept is not None for kept in done.values()):
-        bar.update(sum(map(len, rows.values())))
+        for stage in STAGES:
+            progress.skip(manifest.game, stage)
     else:
-        bar.set_description(f"Embedding {manifest.game}")
+        progress.begin(manifest.game, "embedding")
         known_as = {
             str(s): f"{key}-{split.digest.removeprefix('blake3:')[:32]}-{options.limit}-{FRAMES}"
             for s, split in splits.items()
         }
-        features = _embed(encoder, known_as, rows, options, bar)
+        features = _embed(encoder, known_as, rows, options, manifest.game, progress)
         digest = blake3()
         for s in rows:
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
         data = ProbeData(
             manifest, options.label_set, rows, features, encoder.device, dry=options.limit is not None
         )
-        for runs in _sharing([run for run, kept in done.items() if kept is None]):
-            for run, (scores, predicted) in zip(runs, _score(data, runs, options), strict=True):
+        groups = fits([run for run, kept in done.items() if kept is None])
+        progress.skip(manifest.game, "probing", len(fits(options.runs)) - len(groups))
+        progress.begin(manifest.game, "probing")
+        for runs in groups:
+            scored_runs = score(data, runs, lambda _: progress.advance(0))
+            progress.advance()
+            for run, (scores, predicted) in zip(runs, scored_runs, strict=True):
                 done[run] = new = Scored(f"blake3:{digest.hexdigest()}", scores, predicted)
                 _keep(encoder, key, manifest, run, options, new)
     scored = {run: kept for run, kept in done.items() if kept is not None}
@@ -123,7 +129,7 @@ def evaluate_game(
     )
 
 
-def _sharing(runs: Sequence[ProbeRun]) -> list[list[ProbeRun]]:
+def fits(runs: Sequence[ProbeRun]) -> list[list[ProbeRun]]:
     """Return the runs in groups that share their fits."""
     groups: dict[ProbeRun, list[ProbeRun]] = {}
     for run in runs:
@@ -227,27 +233,18 @@ def _beside_others(scores: ProbeScore, manifest: Manifest, options: Options) -> 
     return replace(scores, variables=variables, trivial_reason=known.reason)
 
 
-def _score(data: ProbeData, runs: Sequence[ProbeRun], options: Options) -> list[tuple[ProbeScore, Predicted]]:
-    with tqdm(
-        unit="variable",
-        desc=f"Probing {data.manifest.game}: {'; '.join(map(str, runs))}",
-        leave=False,
-        disable=not options.progress,
-    ) as bar:
-        return score(data, runs, lambda _: bar.update())
-
-
 def _embed(
     encoder: Opened,
     known_as: dict[str, str],
     rows: dict[str, SplitRows],
     options: Options,
-    bar: tqdm[Any],
+    game: str,
+    progress: Progress,
 ) -> dict[str, npt.NDArray[np.float32]]:
     kept = {s: _cache(encoder, options).features(known_as[s]) for s in rows}
     found = {s: features for s, features in kept.items() if features is not None}
     missing = {s: rows[s] for s in rows if s not in found}
-    bar.update(sum(len(rows[s]) for s in found))
+    progress.skip(game, "embedding", sum(len(rows[s]) for s in found))
     if not missing:
         return found
     part = "-".join([*(known_as[s] for s in missing), "part"])
@@ -255,7 +252,7 @@ def _embed(
     new = embed(
         encoder.for_game(rows["train"]),
         missing,
-        bar.update,
+        progress.advance,
         done=_cache(encoder, options).features(part),
         keep=lambda features: _cache(encoder, options).keep_features(part, features),
     )

@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
 from atariari_data.dataset import load_dataset
 from atariari_data.errors import DataError, UsageError
 from builders.files import new_file
 from builders.manifest import PRETRAIN, load_manifest
+from builders.progress import progress_bar
 from harness.cache import default_dir
 from harness.encoders.frame_spec import SCREEN, FrameSpec
 from harness.splits import open_split
@@ -125,7 +125,7 @@ def _decode(
     spec = FrameSpec(size=shape[1:])
     with (
         _appearing(path) as part,
-        tqdm(total=shape[0], unit="frame", desc=f"Decoding {split}", disable=not progress) as bar,
+        progress_bar(shape[0], f"Decoding {split}", "frame", shown=progress) as bar,
     ):
         frames = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
         start = 0

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 from atariari_data.errors import UnknownNameError, UsageError
 from builders.manifest import PLAY_VERSION, PRETRAIN, load_manifest, recorded_games
+from builders.progress import progress_bar
 from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
 from harness.methods.learner import Learner, read_batches
@@ -136,7 +137,9 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, a
     clock = _Clock(learner.seconds, budget.max_minutes)
     with (
         Trackers(out, learner.step, f"{settings.method}-{settings.game}", around.trackers) as trackers,
-        tqdm(total=steps, initial=learner.step, unit="step", disable=not around.progress) as bar,
+        progress_bar(
+            steps, f"Training {settings.game}", "step", shown=around.progress, initial=learner.step
+        ) as bar,
     ):
         log = _Log(learner, trackers, bar, clock)
         batches = _batches(learner, rows[0], sample, an_epoch)
