@@ -42,8 +42,13 @@ format: $(READY)  ## Fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-dist: $(READY)  ## Build the wheel
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+# The same bytes from the same commit: files are dated by it, and the build tools are those of constraints.txt.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+dist: $(READY)  ## Build the wheel and the source distribution, the same bytes every time, and check them
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dist,harness]'
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:  ## Remove the environment and all build outputs
 	rm -rf $(VENV) build dist

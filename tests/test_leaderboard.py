@@ -15,7 +15,7 @@ import yaml
 from atariari_data.errors import AtariariError, UsageError
 from harness.leaderboard.board import check_place, parse_signers, path_of, read_board
 from harness.leaderboard.change import Finding
-from harness.leaderboard.create import create
+from harness.leaderboard.create import GATE, create
 from harness.leaderboard.entry import tier
 from harness.leaderboard.gate import Verdict, verify
 from harness.leaderboard.names import skeleton
@@ -93,7 +93,9 @@ def test_the_workflow_runs_nothing_of_a_submission(tmp_path: Path) -> None:
                 assert "${{" not in step["run"]  # what is expanded there could carry a shell's text
                 for line in step["run"].splitlines():
                     assert re.match(r"(python|gate/bin/python) -I -m (venv|pip|harness) ", line), line
-    assert re.fullmatch(r"atariari\[leaderboard\]==\S+\n", workflow["env"]["HARNESS"])
+    assert re.fullmatch(r"(\S+==[\w.]+\n)+", workflow["env"]["HARNESS"])
+    assert [line.partition("==")[0] for line in workflow["env"]["HARNESS"].splitlines()] == list(GATE)
+    assert text.count("-m pip install --no-deps --requirement") == 2
 
 
 def test_each_line_of_the_threat_model_has_its_tests() -> None:

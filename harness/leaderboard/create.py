@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
@@ -39,6 +40,31 @@ _FILES = {
     ".github/workflows/leaderboard.yml": "workflow.yml",
     "tests/test_leaderboard.py": "test_leaderboard.txt",
 }
+GATE: Final = (
+    "atariari",
+    "annotated-types",
+    "blake3",
+    "cffi",
+    "click",
+    "cryptography",
+    "jinja2",
+    "markupsafe",
+    "numpy",
+    "orjson",
+    "pycparser",
+    "pydantic",
+    "pydantic-core",
+    "rich",
+    "tqdm",
+    "typing-extensions",
+    "typing-inspection",
+    "wrapt",
+)
+"""What the gate imports, and what that needs.
+
+A board's workflow installs these without their dependencies. The others that ``atariari`` has, such as the
+emulator and ``datasets``, the gate never imports, and an extra cannot leave them out.
+"""
 
 
 def create(
@@ -94,7 +120,12 @@ def _write_files(
     rules = parse_rules(json.dumps(values).encode())
     template = resources.files("harness.leaderboard").joinpath("new")
     owners = " ".join(name if "@" in name else f"@{name}" for name in maintainers) or "@YOUR-ACCOUNT"
-    words = {"@TITLE@": title, "@VERSION@": _version(), "@OWNERS@": owners}
+    words = {
+        "@TITLE@": title,
+        "@OWNERS@": owners,
+        "@PYTHON@": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "@HARNESS@": "\n    ".join(f"{name}=={_version(name)}" for name in GATE),
+    }
     for name, source in _FILES.items():
         text = template.joinpath(source).read_text(encoding="utf-8")
         for key, value in words.items():
@@ -301,9 +332,9 @@ def draw_frames(folder: Path, games: Sequence[str]) -> None:
         path.write_bytes(stream.getvalue())
 
 
-def _version() -> str:
+def _version(package: str) -> str:
     try:
-        return version("atariari")
+        return version(package)
     except PackageNotFoundError:
         return "0"
 
