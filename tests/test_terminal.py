@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,15 @@ def test_two_encoders_are_evaluated_and_compared(tmp_path: Path, monkeypatch: py
     assert len(list(Path("results").glob("*.json"))) == 2
     refused = CliRunner().invoke(cli, [*asked, "--out", "one.json"])
     assert (refused.exit_code, "are of one encoder" in refused.stderr) == (2, True)
+
+
+def test_init_writes_the_example(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    file = tmp_path / "mine.py"
+    run(cli, "init", str(file))
+    assert file.read_bytes() == (root / "examples" / "my_encoder.py").read_bytes()
+    again = CliRunner().invoke(cli, ["init", str(file)])
+    assert again.exit_code == 2, again.output
+    assert CliRunner().invoke(cli, ["init", str(tmp_path / "mine.txt")]).exit_code == 2
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["shared-data"] == {"examples/my_encoder.py": "share/atariari/my_encoder.py"}

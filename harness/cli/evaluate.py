@@ -182,6 +182,30 @@ def evaluate(
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def init(file: Path) -> None:
+    """Write an example encoder to FILE, to start from.
+
+    \b
+    harness init my_encoder.py
+    harness check my_encoder.py
+    """  # noqa: D301  click keeps the lines after this mark
+    from importlib.metadata import distribution
+
+    from builders.files import new_file
+
+    if file.suffix != ".py":
+        raise UsageError("An encoder is a Python file.", expected="a name that ends in .py", got=str(file))
+    installed = [f for f in distribution("atariari").files or [] if f.name == "my_encoder.py"]
+    checkout = Path(__file__).parents[2] / "examples" / "my_encoder.py"
+    example = Path(str(installed[0].locate())) if installed else checkout
+    with new_file(file) as part:
+        part.write_bytes(example.read_bytes())
+    click.echo(str(file))
+    say(f"Next: harness check {file}")
+
+
+@click.command()
 @click.argument("encoder")
 @options.weights
 @_device

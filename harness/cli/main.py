@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from builders.console import Commands
 from harness import missing_extra
-from harness.cli.evaluate import cache, check, evaluate, trivial
+from harness.cli.evaluate import cache, check, evaluate, init, trivial
 from harness.cli.leaderboard import leaderboard, submit
 from harness.cli.report import report
 from harness.cli.reproduce import reproduce
@@ -20,7 +20,7 @@ from harness.cli.result import compare, keygen, sign, verify
 from harness.cli.train import methods, run, train
 
 SECTIONS: Final = {
-    "Evaluate": (evaluate, check, compare, report),
+    "Evaluate": (init, check, evaluate, compare, report),
     "Train": (train, run, methods),
     "Sign and verify": (keygen, sign, verify, reproduce),
     "Leaderboard": (submit, leaderboard),
