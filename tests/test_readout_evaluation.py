@@ -23,6 +23,7 @@ from harness.protocol import DRAWS, few_draws
 from harness.results import predictions_file
 from harness.results.canonical import ResultError
 from harness.results.consistency import check
+from harness.results.means import fill
 from harness.results.result import Signed
 from harness.results.result_file import read, write
 from harness.results.verify import check_manifests
@@ -68,6 +69,14 @@ def test_the_scores_stand_side_by_side_and_follow(result: harness.Result, tmp_pa
             found = predicted.score(v, "explained", variable.target, bootstrap)
             assert variable.score == pytest.approx(found.score, abs=6e-5)
             assert variable.constant == 0
+
+
+def test_the_ceiling_of_few_rows_is_their_own(result: harness.Result) -> None:
+    plain = copy.deepcopy(result.signed.plain)
+    for scores, ceiling in zip(plain["games"]["pong"]["scores"], (0.9, 0.9, 0.95, 0.9), strict=True):
+        scores["variables"]["ceiling"] = [ceiling] * len(scores["variables"]["name"])
+    fill(plain)
+    check(Signed.model_validate(plain))
 
 
 def test_motion_is_shown_but_is_not_part_of_a_mean() -> None:

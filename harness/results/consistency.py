@@ -34,8 +34,10 @@ _NOT_CONVERGED = 0
 
 _ALWAYS = {"score": "score", "constant": "constant", "raw": "raw", "interval": "low"}
 """Columns that every run fills, and where their numbers are."""
-_HEAD = ("name", "categories", "kind", "unit", "period", "n", "ceiling", "ceiling_accuracy")
+_HEAD = ("name", "categories", "kind", "unit", "period", "n")
 """Columns that are the same under every probe with one metric and test split."""
+_CEILINGS = ("ceiling", "ceiling_accuracy")
+"""The same of F1. A readout's ceiling follows from the constant of its training rows, as its score does."""
 
 _Flags = npt.NDArray[np.bool_]
 
@@ -144,7 +146,7 @@ def _check_variables(signed: Signed, probe: Probe, rows: Rows, heads: dict[tuple
     """Check that each game has the same variables as under earlier probes with this metric and these rows."""
     used = {split_of(probe.fitted_on, "train"), split_of(probe.scored_on, "test")}
     for game, table in rows.tables.items():
-        head = table.take(_HEAD)
+        head = table.take((*_HEAD, *_CEILINGS) if probe.metric == "f1" else _HEAD)
         first = heads.setdefault((game, probe.metric, probe.fitted_on, probe.scored_on), head)
         if head != first:
             one, other = (list(zip(*columns, strict=True)) for columns in (first, head))
