@@ -71,6 +71,8 @@ class Lines(tqdm):  # type: ignore[type-arg]
 
     def refresh(self, *_: Any, **__: Any) -> None:
         """Print a line if it is time."""
+        if self.disable:
+            return
         now = self._time()  # type: ignore[attr-defined]
         if self._printed is None:
             self._printed = now

@@ -62,7 +62,7 @@ def test_what_they_contain(dist: Path) -> None:
     with zipfile.ZipFile(wheel) as package:
         tops = {name.partition("/")[0] for name in package.namelist()}
         metadata = package.read(next(n for n in package.namelist() if n.endswith("METADATA"))).decode()
-    assert {name for name in tops if not name.endswith(".dist-info")} == {
+    assert {name for name in tops if not name.endswith((".dist-info", ".data"))} == {
         "atariari_data",
         "builders",
         "harness",

@@ -226,7 +226,7 @@ def run(
         encoder = str(folder)
     context.invoke(
         evaluate,
-        encoder=encoder,
+        encoders=(encoder,),
         games=games[0],
         probes=probes,
         out=result,
