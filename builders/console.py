@@ -112,6 +112,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         for texts in zip(columns, *cells, strict=True)
     ]
     layout = _Layout.of(widths, numbers, console.width)
+    console.width = max(console.width, layout.width)  # a path in the first column is never broken
     found: list[RenderableType] = [Text(title, "italic")] if title else []
     if any(columns[i] for i in layout.beside):
         found.append(layout.line(columns, numbers, "bold"))
@@ -153,6 +154,11 @@ class _Layout:
                 beside[i], gap = left, 2
                 below.remove(i)
         return cls(dict(sorted(beside.items())), sorted(below), gap)
+
+    @property
+    def width(self) -> int:
+        """Columns that a line needs."""
+        return sum(self.beside.values()) + self.gap * (len(self.beside) - 1)
 
     def line(self, cells: Sequence[str], numbers: Sequence[bool], style: str = "") -> Table:
         line = Table.grid(padding=(0, self.gap, 0, 0), pad_edge=False)

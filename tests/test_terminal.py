@@ -57,6 +57,19 @@ def test_a_table_that_is_too_wide_loses_nothing(capsys: pytest.CaptureFixture[st
     assert (shown.count("x"), shown.count("y")) == (71, 70)
 
 
+def test_a_path_and_its_size_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/" + "folder/" * 20 + "pong.png"
+    print_table(("file", "bytes"), [(path, 33_541)])
+    assert capsys.readouterr().out.splitlines()[1].split() == [path, "33,541"]
+
+
+def test_a_hidden_bar_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Lines(total=3, disable=True) as bar:
+        bar.set_postfix_str("room 1")
+        bar.update()
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_log_file_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
     now = [0.0]
