@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.leaderboard import site
 from tests.boards import TestBoard
 from tests.browser import AUDIT, errors, needs_browser, show
 from tests.test_site import make_site
@@ -140,6 +141,21 @@ def test_a_row_of_some_games_is_ranked_on_these(driver: Any, root: Path) -> None
     wide = [float(bar.get_attribute("width")) / 100 for bar in bars]
     assert wide == pytest.approx([float(value) for value in both[:-1]], abs=0.001)
     assert errors(driver) == []
+
+
+@pytest.mark.usefixtures("git_identity")
+def test_where_nobody_has_every_game_the_shared_ones_rank(driver: Any, tmp_path: Path) -> None:
+    made = TestBoard.new(tmp_path)
+    for seed in (1, 2):
+        made.place(made.result(seed, games=("pong",)))
+    site.build(made.verify(), made.folder / "site")
+    show(driver, made.folder / "site" / "index.html", 1300)
+    assert driver.find_element("id", "games").get_attribute("value") == "shared"
+    assert sorted(column(driver, "#")) == ["1", "2"]
+    assert "games=" not in driver.current_url
+    choose(driver, "games", "all 2")
+    assert column(driver, "#") == ["\u2013", "\u2013"]
+    assert "games=all" in driver.current_url
 
 
 def test_the_address_says_what_is_chosen(driver: Any, root: Path) -> None:

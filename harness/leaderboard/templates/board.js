@@ -64,6 +64,9 @@
   let shape = "";
 
   const shared = () => games.filter((name) => bodies[0].rows.length && rows.every((row) => row.parentElement !== bodies[0] || at(row, name, state.score) !== null));
+  // Where nobody has every game, the ranking begins with those that all have.
+  const whole = rows.some((row) => row.parentElement === bodies[0] && games.every((name) => at(row, name, 0) !== null));
+  const first = whole || !shared().length ? "all" : "shared";
   const rounded = (value) => Math.round(value * 1e4) / 1e4;
   const sumOf = (value) => { // over the chosen games; null if one is missing
     const found = chosen.map((name) => value(name) ?? null);
@@ -211,7 +214,7 @@
     const said = new URLSearchParams();
     for (const [key, id] of Object.entries(fields)) if (get(id).value) said.set(key, get(id).value);
     if (state.score) said.set("score", data.scores[state.score]);
-    if (state.games !== "all") said.set("games", state.games === "own" ? [...state.own].join(" ") : state.games);
+    if (state.games !== first) said.set("games", state.games === "own" ? [...state.own].join(" ") : state.games);
     if (state.columns !== "scores") said.set("columns", state.columns);
     if (state.sort !== "main" || !state.down) said.set("sort", (state.down ? "-" : "") + state.sort);
     history.replaceState(null, "", said.toString() ? `#${said}` : location.pathname + location.search);
@@ -220,7 +223,7 @@
     const said = new URLSearchParams(location.hash.slice(1));
     for (const [key, id] of Object.entries(fields)) if (said.has(key)) get(id).value = said.get(key);
     state.score = Math.max(0, data.scores.indexOf(said.get("score")));
-    const asked = said.get("games") ?? "all";
+    const asked = said.get("games") ?? first;
     const known = asked.split(" ").filter((name) => gameTitles.has(name));
     if (["all", "shared", ...Object.keys(data.suites)].includes(asked)) state.games = asked;
     else if (known.length === 1) state.games = known[0];
