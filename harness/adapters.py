@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest, files_digest
@@ -20,6 +20,9 @@ from harness.encoders.named import make as make_named
 from harness.encoders.objects import Request, adapt, name_of
 from harness.encoders.programs import PROGRAM_SUFFIXES, OnnxEncoder, load_program
 from harness.encoders.python_files import PythonFile, find_encoder, import_file, imports_late, seeded
+
+if TYPE_CHECKING:
+    from harness.methods.run import Config
 
 LIBRARIES: Final = {
     "timm": "harness.encoders.hub_models:load_timm",
@@ -120,12 +123,12 @@ def trained_on(source: object, runs: Mapping[str, Path]) -> str:
     """
     if isinstance(source, str) and source in NAMED:
         return NAMED[source].trained_on
-    if isinstance(source, str | Path) and (folder := Path(source).expanduser()).is_dir():
-        from harness.methods.by_game import described
-        from harness.methods.run import read_config
+    configs = _configs_of(source, runs)
+    if not configs:
+        return "not declared"
+    from harness.methods.by_game import described
 
-        return described([read_config(run) for run in runs.values() or (folder,)])
-    return "not declared"
+    return described(configs)
 
 
 def paper_of(source: object, runs: Mapping[str, Path]) -> str | None:
@@ -135,15 +138,21 @@ def paper_of(source: object, runs: Mapping[str, Path]) -> str | None:
         source: What `load_encoder` takes.
         runs: What `by_game` returns.
     """
-    if not isinstance(source, str | Path) or source in NAMED:
-        return None
-    folder = next(iter(runs.values()), Path(source).expanduser())
-    if not folder.is_dir():
+    configs = _configs_of(source, runs)
+    if not configs:
         return None
     from harness.methods import PAPERS
+
+    return PAPERS.get(configs[0].settings.method)
+
+
+def _configs_of(source: object, runs: Mapping[str, Path]) -> list[Config]:
+    """Return the settings of a run, or of a run for each game; nothing for any other source."""
+    if not isinstance(source, str | Path) or source in NAMED or not Path(source).expanduser().is_dir():
+        return []
     from harness.methods.run import read_config
 
-    return PAPERS.get(read_config(folder).settings.method)
+    return [read_config(run) for run in runs.values() or (Path(source).expanduser(),)]
 
 
 def _from_text(source: str, request: Request) -> LoadedEncoder:

@@ -97,7 +97,7 @@ def test_workflows_that_publish_name_actions_by_hash(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("jq") and shutil.which("ssh-keygen")), reason="needs jq and ssh-keygen")
 def test_the_installed_wheel_does_what_the_readme_says(dist: Path, tmp_path: Path) -> None:
-    """Of this environment only the libraries are there: nothing of the checkout can be imported."""
+    """The checkout cannot be imported there; all but the libraries comes from the wheel."""
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     python = venv / "bin" / "python"

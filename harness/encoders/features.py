@@ -238,6 +238,5 @@ def sketch(features: Features, precision: str) -> npt.NDArray[np.int64]:
     rows = np.asarray(features, np.float64)
     length = np.maximum(np.sqrt(np.square(rows).sum(axis=1)), np.finfo(np.float32).tiny)
     direction = rows @ np.random.default_rng(0).standard_normal(rows.shape[1]) / length
-    return np.rint(np.stack([np.log(length), direction]) * (1e3 if precision == "float32" else 10)).astype(
-        np.int64
-    )
+    scale = 1e3 if precision == "float32" else 10
+    return np.rint(np.stack([np.log(length), direction]) * scale).astype(np.int64)

@@ -21,12 +21,14 @@ class Named(NamedTuple):
         summary: A short description.
         trained_on: A description of its training data.
         not_isolated: Why it never runs in a process of its own; None if it does.
+        arguments: What the function is called with.
     """
 
     home: str
     summary: str
     trained_on: str = "none"
     not_isolated: str | None = None
+    arguments: tuple[Any, ...] = ()
 
 
 _EACH_GAME = "the training frames of each game"
@@ -42,10 +44,11 @@ NAMED: Final = {
     ),
     **{
         f"{PIXELS_PCA}-{components}": Named(
-            f"harness.trivial.encoders:load_pixels_pca_{components}",
+            "harness.trivial.encoders:load_pixels_pca",
             f"the first {components} of them",
             _EACH_GAME,
             not_isolated=_FITTED_HERE,
+            arguments=(components,),
         )
         for components in (16, 64)
     },
@@ -68,5 +71,5 @@ def make(name: str) -> Any:
         ModuleNotFoundError: It needs a package that is not installed.
     """
     module, _, function = NAMED[name].home.partition(":")
-    factory: Callable[[], Any] = getattr(import_module(module), function)
-    return factory()
+    factory: Callable[..., Any] = getattr(import_module(module), function)
+    return factory(*NAMED[name].arguments)

@@ -164,16 +164,6 @@ def load_pixels_pca(components: int = COMPONENTS) -> LoadedEncoder:
     )
 
 
-def load_pixels_pca_16() -> LoadedEncoder:
-    """Make the encoder ``pixels-pca-16``."""
-    return load_pixels_pca(16)
-
-
-def load_pixels_pca_64() -> LoadedEncoder:
-    """Make the encoder ``pixels-pca-64``."""
-    return load_pixels_pca(64)
-
-
 def _blocks(pixels: Pixels) -> Iterator[Floats]:
     """Yield float32 [b, p] in 0..1."""
     for start in range(0, len(pixels), _BLOCK):

@@ -1,7 +1,6 @@
 "use strict";
 (() => {
   // Sorting, filtering and the choice of score, games and columns; without it the page still shows the ranking.
-  const suites = { paper: (n) => `the ${n} of the 2019 paper`, atari100k: (n) => `the ${n} of Atari 100k` };
   const headButton = (th, act) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -258,11 +257,12 @@
 
   for (const th of head.cells) if (th.dataset.sort) headButton(th, () => choose(th));
   read();
+  const suiteTitles = { paper: "the 2019 paper", atari100k: "Atari 100k" };
   const option = (value, text) => get("games").append(new Option(text, value));
   option("all", `all ${games.length}`);
   const common = shared();
   if (common.length && common.length < games.length) option("shared", `the ${common.length === 1 ? "one" : common.length} that every encoder has`);
-  for (const [name, of] of Object.entries(data.suites)) option(name, suites[name] ? suites[name](of.length) : `${name} (${of.length})`);
+  for (const [name, of] of Object.entries(data.suites)) option(name, `the ${of.length} of ${suiteTitles[name] ?? name}`);
   option("own", "a choice of games…");
   for (const [name, title] of data.games) option(name, title);
   for (const [name, title] of data.games) {
