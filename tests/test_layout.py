@@ -28,6 +28,7 @@ ROAD = (
     "conformance",
     "pages",
     "report",
+    "exports",
     "leaderboard",
     "cli",
     "__main__",

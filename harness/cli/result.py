@@ -1,4 +1,4 @@
-"""Commands for result files: ``harness compare``, ``verify``, ``sign`` and ``keygen``."""
+"""Commands for result files: ``harness compare``, ``export``, ``verify``, ``sign`` and ``keygen``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from builders.console import json_option, print_json, say
+from builders.files import new_file
 from harness.cli import options
+from harness.exports import DATASET, FORMATS
+
+_allowed_signers = click.option(
+    "--allowed-signers",
+    type=click.Path(path_type=Path),
+    help="File of people and their keys, as for `ssh-keygen -Y verify`; `harness keygen` prints its lines.",
+)
 
 
 @click.command()
@@ -33,11 +41,65 @@ def compare(a: Path, b: Path, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="Format to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: standard output]")
+@click.option("--replace", is_flag=True, help="Overwrite an existing file.")
+@click.option("--url", help="Where others can read RESULT, to be named by formats that have a place for it.")
 @click.option(
-    "--allowed-signers",
-    type=click.Path(path_type=Path),
-    help="File of people and their keys, as for `ssh-keygen -Y verify`; `harness keygen` prints its lines.",
+    "--dataset",
+    default=DATASET,
+    show_default=True,
+    metavar="ORG/NAME",
+    help="The dataset on the Hugging Face Hub, for hf-eval-results.",
 )
+@click.option("--key", help="SSH private key that signs an in-toto attestation.  [default: your own]")
+@_allowed_signers
+@json_option
+def export(
+    result: Path,
+    form: str,
+    out: Path | None,
+    *,
+    replace: bool,
+    url: str | None,
+    dataset: str,
+    key: str | None,
+    allowed_signers: Path | None,
+    as_json: bool,
+) -> None:
+    """Write RESULT in the format of another tool, after verifying it.
+
+    \b
+    csv              a row for each game, probe and variable
+    every-eval-ever  a record of Every Eval Ever, schema 0.3
+    hf-eval-results  .eval_results/*.yaml of a model on the Hugging Face Hub
+    in-toto          an attestation (test-result v0.1) in a DSSE envelope, signed
+    model-card       a section for a model card, in Markdown
+
+    \b
+    harness export result.json --format csv --out scores.csv
+    harness export result.json --format in-toto --key my_key --out result.intoto.json
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from harness.cli.output import ask_passphrase
+    from harness.exports.export import Options
+    from harness.exports.export import export as run
+
+    chosen = Options(url=url, dataset=dataset, key=key, ask=ask_passphrase)
+    text = run(result, form, chosen, signers=allowed_signers)
+    if out is not None:
+        with new_file(out, replace=replace) as part:
+            part.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"format": form, **({"content": text} if out is None else {"path": str(out)})})
+    elif out is None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(out)
+
+
+@click.command()
+@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_allowed_signers
 @json_option
 def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None:
     """Verify the signatures of RESULT and the consistency of its numbers.

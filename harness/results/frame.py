@@ -97,21 +97,31 @@ def to_frame(*results: Result | str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_csv(path: Path, *results: Result | str | os.PathLike[str], replace: bool = False) -> Path:
-    """Write the rows of :func:`to_frame` as CSV, atomically; null values become empty fields.
-
-    Texts that a spreadsheet would read as a formula are prefixed with an apostrophe.
+    """Write :func:`csv_text` to a file, atomically.
 
     Raises:
         ResultError: A file is not a result.
         UsageError: The file exists and ``replace`` is false.
         DataError: The file cannot be written.
     """
+    text = csv_text(*results)
+    with new_file(path, replace=replace) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def csv_text(*results: Result | str | os.PathLike[str]) -> str:
+    """Return the rows of :func:`to_frame` as CSV; null values become empty fields.
+
+    Texts that a spreadsheet would read as a formula are prefixed with an apostrophe.
+
+    Raises:
+        ResultError: A file is not a result.
+    """
     found = to_frame(*results)
     text = found.select_dtypes(include=["object", "str"]).columns
     found[text] = found[text].map(harmless)
-    with new_file(path, replace=replace) as part:
-        found.to_csv(part, index=False, lineterminator="\n")
-    return path
+    return str(found.to_csv(index=False, lineterminator="\n"))
 
 
 def harmless(value: object) -> object:

@@ -89,13 +89,23 @@ def verify(
         ResultError: The file cannot be read or its numbers are inconsistent.
         SignatureError: The result is unsigned, a signature is invalid, or the submitter did not sign.
     """
+    return read_verified(path, signers, at=at)[1]
+
+
+def read_verified(
+    path: str | os.PathLike[str],
+    signers: str | os.PathLike[str] | None = None,
+    *,
+    at: datetime | None = None,
+) -> tuple[Result, Report]:
+    """Verify a result file as :func:`verify` does, and return the result, too."""
     result = read(path)
     known = None if signers is None else allowed_signers.read(signers)
     report = check_signatures(result, known, at=at)
     check(result.signed)
     known_dataset = check_manifests(result.signed)
     missing = without_trivial(result.signed) if known_dataset else ()
-    return replace(report, dataset_known=known_dataset, without_trivial=missing)
+    return result, replace(report, dataset_known=known_dataset, without_trivial=missing)
 
 
 def check_signatures(

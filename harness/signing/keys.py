@@ -159,6 +159,55 @@ def sign(
     return verify(signature, message, namespace), signature
 
 
+def sign_bare(
+    message: bytes, key: str | os.PathLike[str] | None = None, *, ask: AskPassphrase | None = None
+) -> tuple[PublicKey, bytes]:
+    """Sign ``message`` itself, without OpenSSH's frame and namespace, for tools that do not know these.
+
+    The message must say what it is for, as the frame would, so that the signature counts for nothing else.
+
+    Args:
+        message: Any bytes.
+        key: File of a private key. Default: the user's own key.
+        ask: Called with a prompt to get the key's passphrase.
+
+    Returns:
+        The public key and the signature: ed25519, or RSA with PKCS #1 v1.5 and SHA-512.
+
+    Raises:
+        SignatureError: There is no key, it is held by an agent or a security key, which sign within the frame
+            only, or as for `sign`.
+    """
+    if (key := key or default_key()) is None:
+        raise SignatureError("You have no SSH key.", cure="harness keygen creates one.")
+    if str(key).startswith(_LITERALS) or (data := _read(Path(key))).startswith(_PUBLIC):
+        raise _in_no_file(key)
+    try:
+        private = _load(data, None)
+    except TypeError:  # raised by cryptography if the key has a passphrase
+        private = _unlock(Path(key), data, ask)
+    except UnsupportedAlgorithm as error:  # a security key
+        raise _in_no_file(key) from error
+    public = _public_of(private)
+    public.check()
+    return public, _sign_bytes(message, private)
+
+
+def _in_no_file(key: str | os.PathLike[str]) -> SignatureError:
+    return SignatureError(
+        "An agent or a security key cannot sign this.",
+        expected="the file of a private key",
+        got=str(key)[:60],
+        cure="harness keygen PATH creates one; then use --key PATH.",
+    )
+
+
+def _unlock(path: Path, data: bytes, ask: AskPassphrase | None) -> Ed25519PrivateKey | rsa.RSAPrivateKey:
+    if ask is None:
+        raise _locked(path)
+    return _load(data, ask(f"Passphrase for {path}").encode())
+
+
 def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | None) -> str:
     data = _read(path)
     if data.startswith(_PUBLIC):
@@ -168,9 +217,7 @@ def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | 
     except TypeError:  # raised by cryptography if the key has a passphrase
         if (public := _in_agent(path)) is not None:
             return _with_agent(message, namespace, public)
-        if ask is None:
-            raise _locked(path) from None
-        private = _load(data, ask(f"Passphrase for {path}").encode())
+        private = _unlock(path, data, ask)
     except UnsupportedAlgorithm:  # a security key: only ssh-keygen can talk to the device
         return _with_ssh_keygen(message, namespace, path)
     return _sign(message, namespace, private)
@@ -195,12 +242,14 @@ def _locked(path: Path) -> SignatureError:
 def _sign(message: bytes, namespace: str, private: Ed25519PrivateKey | rsa.RSAPrivateKey) -> str:
     public = _public_of(private)
     public.check()
-    data = to_sign(message, namespace)
-    if isinstance(private, Ed25519PrivateKey):
-        raw = private.sign(data)
-    else:
-        raw = private.sign(data, padding.PKCS1v15(), SHA512())
+    raw = _sign_bytes(to_sign(message, namespace), private)
     return armour(public, signature_blob(public.kind, raw), namespace)
+
+
+def _sign_bytes(data: bytes, private: Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
+    if isinstance(private, Ed25519PrivateKey):
+        return private.sign(data)
+    return private.sign(data, padding.PKCS1v15(), SHA512())
 
 
 def _load(data: bytes, password: bytes | None) -> Ed25519PrivateKey | rsa.RSAPrivateKey:
