@@ -1,0 +1,98 @@
+"""Work spread over processes: outcomes, errors, lost workers, and what a worker prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from atariari_data.errors import UsageError
+from builders.spread import ClusterError, Engine, Outcome, Task, spread
+
+ROOT = Path(__file__).parents[1]
+
+
+def work(number: int, folder: str) -> int:
+    """Return the square, or fail as the number says."""
+    logging.getLogger("harness.here").info("working on %d", number)
+    if number == 1:
+        raise UsageError("One is refused.", cure="Take two.")
+    if number == 2:
+        raise ValueError("two is odd")
+    if number == 3:
+        end_once(folder)
+    return number**2
+
+
+def end_once(folder: str) -> None:
+    """End the process at once, the first time."""
+    mark = Path(folder, "ended")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_task_that_fails_or_loses_its_worker_costs_no_other(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("builders").setLevel(logging.INFO)
+    tasks = [Task(f"g{number}", (number, str(tmp_path))) for number in range(5)]
+    found: list[Outcome[int]] = sorted(spread(work, tasks, Engine(2)), key=lambda o: o.number)
+    assert [outcome.made for outcome in found] == [0, None, None, 9, 16]
+    assert [outcome.name for outcome in found] == ["g0", "g1", "g2", "g3", "g4"]
+    with pytest.raises(UsageError, match="One is refused"):
+        found[1].get()
+    assert "ValueError: two is odd" in str(found[2].error)
+    assert found[4].get() == 16
+    assert not any(outcome.worker.endswith(f":{os.getpid()}") for outcome in found)
+    told = capfd.readouterr().err
+    assert re.search(r"\[g4 on \S+:\d+\] working on 4\n", told)
+    assert 'raise ValueError("two is odd")' in told
+    assert "A worker was lost" in caplog.text
+    assert "Done again: g3" in caplog.text
+
+
+def test_work_that_ends_every_worker_is_given_up() -> None:
+    with pytest.raises(ClusterError, match="lost 3 times: a, b not done"):
+        list(spread(end, [Task("a", (0,)), Task("b", (1,))], Engine(2)))
+
+
+@pytest.mark.parametrize("cluster", ["dask", "dask://host", "slurm://host:1", "", "ray://host:port"])
+def test_what_is_no_cluster_is_refused(cluster: str) -> None:
+    with pytest.raises(UsageError, match="dask://HOST:PORT"):
+        Engine(2, cluster)
+
+
+def test_one_process_alone_stays_here() -> None:
+    assert not Engine().spreads(24)
+    assert not Engine(8).spreads(1)
+    assert Engine(8).spreads(2)
+    assert Engine(cluster="ray").spreads(1)
+    assert (Engine(8).left_for_each(2), Engine(2).left_for_each(24), Engine(8, "ray").left_for_each(1)) == (
+        4,
+        1,
+        1,
+    )
+    with pytest.raises(UsageError, match="jobs"):
+        Engine(0)
+
+
+def test_no_engine_is_installed_unless_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    engines = re.compile(r"(dask|distributed|ray)\b")
+    extras = project["optional-dependencies"]
+    assert not any(engines.match(needed) for needed in project["dependencies"])
+    assert {name for name, needed in extras.items() if any(map(engines.match, needed))} == {"dask", "ray"}
+    own = {
+        name for needed in extras.values() for one in needed for name in re.findall(r"atariari\[(.+)\]", one)
+    }
+    assert not own & {"dask", "ray"}
