@@ -10,6 +10,7 @@ from atariari_data.games import game
 from builders.digest import bytes_digest
 from builders.files import new_file
 from builders.manifest import DATASET_VERSION, frozen_config, game_of_config, load_manifest, recorded_configs
+from builders.shards import is_complete
 
 _MARK = re.compile(r"\n<!-- atariari ([0-9a-f]{64}) -->\n\Z")
 
@@ -73,7 +74,18 @@ _GAME = """
 {variables}
 """
 
-_TAIL = """
+CITATION = """\
+@inproceedings{anand2019unsupervised,
+  title = {Unsupervised State Representation Learning in Atari},
+  author = {Anand, Ankesh and Racah, Evan and Ozair, Sherjil and Bengio, Yoshua and
+            C{\\^o}t{\\'e}, Marc-Alexandre and Hjelm, R Devon},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2019},
+  eprint = {1906.08226},
+  archivePrefix = {arXiv}
+}"""
+
+_TAIL = f"""
 ## Statistics
 
 The entropy is over all rows of the game's probing config. A variable is probed if its entropy is at least
@@ -88,15 +100,7 @@ owners; this dataset contains no ROM.
 ## Citation
 
 ```bibtex
-@inproceedings{anand2019unsupervised,
-  title = {Unsupervised State Representation Learning in Atari},
-  author = {Anand, Ankesh and Racah, Evan and Ozair, Sherjil and Bengio, Yoshua and
-            C{\\^o}t{\\'e}, Marc-Alexandre and Hjelm, R Devon},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2019},
-  eprint = {1906.08226},
-  archivePrefix = {arXiv}
-}
+{CITATION}
 ```
 """
 
@@ -135,7 +139,7 @@ def configs_in(folder: Path) -> list[str]:
     return [
         config
         for config in recorded_configs()
-        if all((folder / config / f"{s}.parquet").is_file() for s in frozen_config(config).splits)
+        if all(is_complete(config, split, folder) for split in frozen_config(config).splits)
     ]
 
 
@@ -172,7 +176,7 @@ def _yaml(configs: list[str]) -> str:
             {
                 "config_name": config,
                 "data_files": [
-                    {"split": split, "path": f"{config}/{split}.parquet"}
+                    {"split": split, "path": f"{config}/{split}-*.parquet"}
                     for split in frozen_config(config).splits
                 ],
             }

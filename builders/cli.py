@@ -305,6 +305,21 @@ def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: b
 @click.option(
     "--to", "target", required=True, help="Folder, or hf://datasets/ORG/NAME for the Hugging Face Hub."
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("parquet", "minari")),
+    default="parquet",
+    show_default=True,
+    help="Parquet for stock `datasets`, or trajectories for Minari (extra `minari`).",
+)
+@click.option(
+    "--files-per-split",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Parquet files of each split: as many streaming workers can share it.",
+)
 @_processes
 @_cache_dir
 @json_option
@@ -312,28 +327,41 @@ def export(
     configs: tuple[str, ...],
     everything: bool,
     target: str,
+    form: str,
+    files_per_split: int,
     num_proc: int,
     cache_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Write configs as Parquet with a dataset card, for stock `datasets` and the Hugging Face Hub.
+    """Write configs for other tools: as Parquet with a dataset card, or as Minari datasets.
 
     \b
     atariari-data export pong pong_pretrain --to copy
     atariari-data export --all --to hf://datasets/ORG/NAME
+    atariari-data export pong --format minari --to minari
 
-    The copy can be read with datasets.load_dataset("copy", "pong"), without this package. An interrupted
-    export resumes when it is run again. Other files are never overwritten.
+    The first can be read with datasets.load_dataset("copy", "pong"), without this package, and has Croissant
+    metadata. The last, with MINARI_DATASETS_PATH=minari, with minari.load_dataset("atariari/pong/train-v1").
+    An interrupted export resumes when it is run again. Other files are never overwritten.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders import hub
     from builders.export import export as export_configs
+    from builders.trajectories import export_trajectories
 
     chosen = _chosen(configs, everything)
     repo_id = hub.repository(target) if target.startswith("hf://") else None
+    if form == "minari":
+        if repo_id:
+            raise UsageError("Minari datasets are written to a folder only.", got=target)
+        folders = export_trajectories(chosen, Path(target), cache_dir=cache_dir, num_proc=num_proc)
+        _print(("folder",), [(str(folder),) for folder in folders], as_json=as_json)
+        return
     if repo_id:
         hub.check_access(repo_id)
     folder = hub.staging(repo_id) if repo_id else Path(target)
-    files = export_configs(chosen, folder, cache_dir=cache_dir, num_proc=num_proc)
+    files = export_configs(
+        chosen, folder, files_per_split=files_per_split, cache_dir=cache_dir, num_proc=num_proc
+    )
     if repo_id:
         say(f"Uploaded to {hub.upload(folder, repo_id)}")
     _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)

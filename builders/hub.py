@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.errors import DataError, UsageError
-from builders.card import is_ours
+from builders import card, croissant
 
 SCHEME = "hf://datasets/"
-_CARD = "README.md"
+_GENERATED = {"README.md": card.is_ours, croissant.FILE: croissant.is_ours}
+"""What every export writes anew, with the functions that know an unedited one."""
 
 
 def repository(target: str) -> str:
@@ -79,16 +80,16 @@ def upload(folder: Path, repo_id: str, api: Any = None) -> str:
         more = sorted(name for name in there - set(ours) if name.endswith(".parquet"))
         if more:
             raise UsageError(
-                f"{repo_id} has configs that are not in this export and would vanish from the card.",
+                f"{repo_id} has Parquet files that are not in this export.",
                 got=", ".join(more),
-                cure="Export those configs as well, or upload to another repository.",
+                cure="Export their configs as well, in as many files, or upload to another repository.",
             )
         for remote in api.get_paths_info(repo_id, sorted(there & set(ours)), repo_type="dataset"):
             if _same(ours[remote.path], remote):
                 continue
-            if remote.path == _CARD:
-                old = Path(api.hf_hub_download(repo_id, _CARD, repo_type="dataset")).read_bytes()
-                if is_ours(old) or _is_empty(old):
+            if remote.path in _GENERATED:
+                old = Path(api.hf_hub_download(repo_id, remote.path, repo_type="dataset")).read_bytes()
+                if _GENERATED[remote.path](old) or _is_empty(old):
                     continue
             raise UsageError(
                 f"{repo_id} has a different {remote.path}; nothing is overwritten.",

@@ -1,22 +1,29 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from PIL import Image
 
 from atariari_data.errors import DataError, UsageError
 from builders import hub
 from builders.card import is_ours, write_card
-from builders.export import export, parquet_file, verify_copy
+from builders.croissant import write_croissant
+from builders.export import SHARDS, export, verify_copy
 from builders.manifest import load_manifest
+from builders.shards import shard, shards
 
 SPLITS = load_manifest("pong").configs["pong"].splits
 
@@ -31,18 +38,20 @@ def copy(built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_stock_datasets_reads_it(copy: Path, tmp_path: Path) -> None:
     code = f"""
-import datasets, json, sys
+import datasets, json, sys, torch
 data = datasets.load_dataset({str(copy)!r}, "pong", cache_dir={str(tmp_path)!r})
 row = data["test"][3]
 features = data["test"].features
 streamed = datasets.load_dataset({str(copy)!r}, "pong", split="test", streaming=True)
 rows = list(streamed)
+workers = torch.utils.data.DataLoader(streamed.select_columns("step"), batch_size=None, num_workers=2)
 ours = [m for m in sys.modules if m.partition(".")[0] in ("atariari_data", "builders", "harness")]
 print(json.dumps({{
     "rows": {{name: split.num_rows for name, split in data.items()}},
     "frame": repr(features["frame"]),
     "labels": row["labels"], "ram": row["ram"], "size": row["frame"].size, "mode": row["frame"].mode,
     "streamed": len(rows), "same": rows[3]["frame"].tobytes() == row["frame"].tobytes(),
+    "files": streamed.num_shards, "shared": sum(1 for _ in workers),
     "last": [rows[-1]["action"], rows[-1]["is_last"]],
     "types": [features["ram"].feature.dtype]
     + [features[name].dtype for name in ("episode", "action", "reward", "is_first", "lives")],
@@ -61,6 +70,7 @@ print(json.dumps({{
     assert found["types"] == ["uint8", "int32", "uint8", "float32", "bool", "uint8"]
     assert found["labels"]["ball_x"] == found["ram"][49]
     assert (found["streamed"], found["same"]) == (SPLITS["test"].rows, True)
+    assert (found["files"], found["shared"]) == (SHARDS, SPLITS["test"].rows)
     assert found["last"] == [None, True]
 
 
@@ -69,11 +79,8 @@ def test_the_copy_has_the_manifest_s_digests(copy: Path) -> None:
 
 
 def test_a_changed_copy_does_not(copy: Path, tmp_path: Path) -> None:
-    for split in SPLITS:
-        target = parquet_file("pong", split, tmp_path)
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(parquet_file("pong", split, copy).read_bytes())
-    file = parquet_file("pong", "validation", tmp_path)
+    shutil.copytree(copy / "pong", tmp_path / "pong")
+    file = shards("pong", "validation", tmp_path)[3]
     table = pq.read_table(file)
     pq.write_table(table.slice(1), file)
     with pytest.raises(DataError, match="pong, validation, episode"):
@@ -82,29 +89,54 @@ def test_a_changed_copy_does_not(copy: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         verify_copy("pong", tmp_path)
     file.unlink()
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="not complete"):
         verify_copy("pong", tmp_path)
 
 
 def test_what_is_finished_is_kept_and_nothing_else_overwritten(
     built: str, copy: Path, tmp_path: Path
 ) -> None:
-    kept = parquet_file("pong", "train", tmp_path)
-    kept.parent.mkdir()
-    kept.write_bytes(parquet_file("pong", "train", copy).read_bytes())
-    before = kept.stat().st_mtime_ns
-    files = export(["pong"], tmp_path, cache_dir=built, progress=False)
-    assert kept.stat().st_mtime_ns == before
-    assert files == [parquet_file("pong", s, tmp_path) for s in SPLITS]
+    (tmp_path / "pong").mkdir()
+    for file in (*shards("pong", "train", copy), shards("pong", "validation", copy)[2]):
+        shutil.copy(file, tmp_path / "pong")
+    kept = shards("pong", "train", tmp_path)
+    before = [file.stat().st_mtime_ns for file in kept]
+    files = export(["pong"], tmp_path, files_per_split=2, cache_dir=built, progress=False)
+    assert [file.stat().st_mtime_ns for file in kept] == before
+    counts = {"train": SHARDS, "validation": SHARDS, "test": 2}  # what was begun is finished as it was
+    assert files == [shard("pong", s, i, n, tmp_path) for s, n in counts.items() for i in range(n)]
+    assert sorted((tmp_path / "pong").iterdir()) == sorted(files), "nothing half-written stays"
     assert verify_copy("pong", tmp_path)
-    parquet_file("pong", "test", tmp_path).write_bytes(files[0].read_bytes())
+    files[-1].write_bytes(files[0].read_bytes())
     with pytest.raises(UsageError, match="already exists, and is not pong, test"):
         export(["pong"], tmp_path, cache_dir=built, progress=False)
-    assert sorted(p.name for p in (tmp_path / "pong").iterdir()) == [
-        "test.parquet",
-        "train.parquet",
-        "validation.parquet",
-    ], "nothing half-written stays"
+    shutil.copy(shards("pong", "test", copy)[0], tmp_path / "pong")
+    files[-1].unlink()
+    with pytest.raises(UsageError, match="two exports of test"):
+        export(["pong"], tmp_path, cache_dir=built, progress=False)
+
+
+def test_programs_read_the_metadata(copy: Path, tmp_path: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    found = mlcroissant.Dataset(jsonld=copy / "croissant.json")
+    assert not found.metadata.ctx.issues.errors
+    (warning,) = found.metadata.ctx.issues.warnings
+    assert "datePublished" in warning
+    assert {record_set.uuid for record_set in found.metadata.record_sets} == {f"pong/{s}" for s in SPLITS}
+    rows = pa.concat_tables(map(pq.read_table, shards("pong", "validation", copy))).to_pylist()
+    records = list(found.records("pong/validation"))
+    assert len(records) == SPLITS["validation"].rows
+    for record, row in ((records[0], rows[0]), (records[-1], rows[-1])):
+        found = {name.removeprefix("pong/validation/"): value for name, value in record.items()}
+        pixels = np.asarray(found.pop("frame").convert("RGB"))
+        assert (pixels == np.asarray(Image.open(io.BytesIO(row["frame"]["bytes"])).convert("RGB"))).all()
+        assert list(found.pop("labels").values()) == list(row["labels"].values())
+        assert found == {name: row[name] for name in found}
+        assert set(found) == set(row) - {"frame", "labels"}
+    changed = json.loads((copy / "croissant.json").read_text(encoding="utf-8")) | {"name": "Mine"}
+    (tmp_path / "croissant.json").write_text(json.dumps(changed), encoding="utf-8")
+    with pytest.raises(UsageError, match="was edited since"):
+        write_croissant(tmp_path)
 
 
 def test_the_card(copy: Path, tmp_path: Path) -> None:
@@ -168,14 +200,16 @@ class Hub:
 def test_upload_and_upload_again(copy: Path, tmp_path: Path) -> None:
     api = Hub({".gitattributes": b"", "README.md": b"---\nlicense: mit\n---\n"}, tmp_path)
     assert hub.upload(copy, "org/name", api).endswith("/datasets/org/name")
-    assert api.files["pong/train.parquet"] == parquet_file("pong", "train", copy).read_bytes()
+    file = shards("pong", "train", copy)[0]
+    assert api.files[f"pong/{file.name}"] == file.read_bytes()
     assert is_ours(api.files["README.md"])
     hub.upload(copy, "org/name", api)
 
 
 def test_upload_overwrites_nothing_of_others(copy: Path, tmp_path: Path) -> None:
     for files, match in (
-        ({"pong/test.parquet": b"other"}, "a different pong/test.parquet"),
+        ({"pong/test-00000-of-00008.parquet": b"other"}, "a different pong/test-00000-of-00008.parquet"),
+        ({"croissant.json": b"{}"}, "a different croissant.json"),
         ({"README.md": b"# Mine\n"}, "a different README.md"),
         ({"breakout/test.parquet": b""}, "breakout/test.parquet"),
     ):

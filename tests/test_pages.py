@@ -13,7 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
-NEEDS = {"stable_baselines3": "stable_baselines3", "timm": "timm", "hugging_face": "transformers"}
+NEEDS = {
+    "export_data": ("minari", "mlcroissant"),
+    "hugging_face": ("transformers",),
+    "stable_baselines3": ("stable_baselines3",),
+    "timm": ("timm",),
+}
 STEP = re.compile(
     r"^(?P<note><!-- not run: .+ -->\n)?```(?:(?P<language>python|sh)\n(?P<code>.*?)^```$"
     r"|\{literalinclude\} (?P<file>\S+)$)",
@@ -40,8 +45,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("git_identity")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_does_what_it_says(page: Path, shell: Path) -> None:
-    if page.stem in NEEDS:
-        pytest.importorskip(NEEDS[page.stem], exc_type=ImportError)
+    for package in NEEDS.get(page.stem, ()):
+        pytest.importorskip(package, exc_type=ImportError)
     space: dict[str, object] = {"__name__": page.stem}
     for step in STEP.finditer(page.read_text(encoding="utf-8")):
         code = step["code"]
