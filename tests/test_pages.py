@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
@@ -26,20 +29,31 @@ STEP = re.compile(
 )
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the programs of our pages, which are those of this checkout."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    (folder / "python").chmod(0o755)
+    with warm.programs(folder):
+        yield folder
+
+
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, in which the commands of our pages are those of this checkout."""
-    programs, folder = tmp_path / "bin", tmp_path / "work"
-    for name, module in (("harness", "-m harness"), ("atariari-data", "-m builders"), ("python", "")):
-        program = programs / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n', encoding="utf-8")
-        program.chmod(0o755)
-    folder.mkdir()
-    monkeypatch.chdir(folder)
+def shell(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return folder
+    return tmp_path
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_command_that_fails_fails() -> None:
+    for command, code in (("harness verify nothing.json", 2), ("atariari-data verify pong --copy .", 1)):
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert "rror: " in done.stderr
 
 
 @pytest.mark.usefixtures("git_identity")
