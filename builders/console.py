@@ -22,11 +22,18 @@ from rich.text import Text
 
 from atariari_data.errors import AtariariError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
+from builders.spread import LOCAL
 
 _WIDTH = 80  # of what is no terminal
 _LEAST = 30  # columns of a text that is wrapped beside others
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result or the error as JSON.")
+cluster_option = click.option(
+    "--cluster",
+    default=LOCAL,
+    show_default=True,
+    help="Where to work: local, dask://HOST:PORT, ray or ray://HOST:PORT (docs/scaling.md).",
+)
 label_set_option = click.option(
     "--label-set",
     type=click.Choice(LABEL_SETS),

@@ -1,8 +1,10 @@
-"""Write files atomically, without overwriting others."""
+"""Write files and folders atomically, without overwriting others."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,9 +41,36 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
     except OSError as error:
         if path.exists() and not replace:
             raise _is_there(path) from error
-        raise DataError(
-            f"{path} cannot be written: {error}", cure="Choose a writable place with enough space."
-        ) from error
+        raise _not_written(path, error) from error
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that is renamed to ``path`` on success and deleted on failure.
+
+    If another process has made ``path`` meanwhile, that one stays: both must have the same content. No lock
+    is needed, so that a shared disk may have none.
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        yield part
+        with contextlib.suppress(OSError):  # fails where the folder exists and has files in it
+            part.rename(path)
+        if not path.is_dir():
+            raise _not_written(path, "it could not be renamed")
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _not_written(path: Path, error: object) -> DataError:
+    return DataError(f"{path} cannot be written: {error}", cure="Choose a writable place with enough space.")
 
 
 def _is_there(path: Path) -> UsageError:

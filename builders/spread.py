@@ -18,10 +18,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from atariari_data.checks import count
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UsageError
+from builders.package import source_digest
 
 Made = TypeVar("Made")
 
@@ -148,9 +151,9 @@ def spread(function: Callable[..., Made], tasks: Sequence[Task], engine: Engine)
             with _ENGINES[engine.cluster.partition(":")[0]](engine, len(left), avoid) as parallel:
                 from joblib import delayed
 
-                level, home = _log.getEffectiveLevel(), _worker()
+                sender = _Sender(_log.getEffectiveLevel(), _worker(), source_digest())
                 calls = [
-                    delayed(_work)(function, number, task.name, level, home, *task.arguments)
+                    delayed(_work)(function, number, task.name, sender, *task.arguments)
                     for number, task in left.items()
                 ]
                 for outcome in parallel(calls):
@@ -176,16 +179,36 @@ def spread(function: Callable[..., Made], tasks: Sequence[Task], engine: Engine)
             _log.warning("A worker was lost (%s). Done again: %s.", _first_line(error), names)
 
 
+@dataclass(frozen=True)
+class _Sender:
+    """Who spreads work: the level of its log, its name as a worker, and the digest of its packages."""
+
+    level: int
+    worker: str
+    package: str
+
+
+def _check_package(wanted: str) -> None:
+    if wanted != source_digest():
+        raise DataError(
+            f"The worker on {platform.node()} has another version of atariari.",
+            expected=wanted,
+            got=source_digest(),
+            cure=f"pip install atariari=={version('atariari')} on all machines.",
+        )
+
+
 def _work(
-    function: Callable[..., Made], number: int, name: str, level: int, home: str, *arguments: Any
+    function: Callable[..., Made], number: int, name: str, sender: _Sender, *arguments: Any
 ) -> Outcome[Made]:
     """Do a task in a worker, one at a time in each process: encoders and progress are of a process."""
     worker = _worker()
     with _one_at_a_time, contextlib.ExitStack() as stack:
-        if worker != home:
-            stack.enter_context(_telling(f"{name} on {worker}", level))
+        if worker != sender.worker:
+            stack.enter_context(_telling(f"{name} on {worker}", sender.level))
         stack.enter_context(_without_cluster())
         try:
+            _check_package(sender.package)
             return Outcome(number, name, worker, function(*arguments), None)
         except AtariariError as error:
             return Outcome(number, name, worker, None, error)
@@ -197,16 +220,24 @@ def _work(
 
 @contextlib.contextmanager
 def _without_cluster() -> Iterator[None]:
-    """Keep what runs in parallel inside a task on its machine: Dask's backend would spread it, too."""
+    """Work as in a process of one's own.
+
+    What runs in parallel inside a task stays on its machine: Dask's backend would spread it, too. Modules do
+    not come from the folder that Dask adds for uploads: its locks there would pass for files of an encoder.
+    """
     import datasets
     from joblib import parallel_config
 
-    shown = datasets.is_progress_bar_enabled()
+    shown, path = datasets.is_progress_bar_enabled(), list(sys.path)
     datasets.disable_progress_bars()
+    with contextlib.suppress(KeyError, ValueError):  # no Dask here, or not in one of its workers
+        scratch = Path(sys.modules["distributed"].get_worker().local_directory)
+        sys.path[:] = [place for place in path if Path(place) not in (scratch, scratch.parent)]
     try:
         with parallel_config("loky", n_jobs=1):
             yield
     finally:
+        sys.path[:] = path
         if shown:
             datasets.enable_progress_bars()
 

@@ -25,7 +25,7 @@ from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec, sample_frames
 from harness.encoders.objects import Request
 from harness.evaluation.embedding import embed
-from harness.evaluation.identity import identity
+from harness.evaluation.identity import Identity, identity
 from harness.isolation import sandbox
 from harness.isolation.opening import hidden_folders
 from harness.isolation.process import IsolatedEncoder, Limits
@@ -652,7 +652,8 @@ class Net(torch.nn.Module):
     with IsolatedEncoder(str(path), hidden_folders(None), Limits(60, None), asked) as encoder:
         assert (encoder.output, encoder.weights_part) == ("half", "net.")
         assert encoder.embed(frames()).shape == (8, 2)
-        said = identity({"pong": encoder}, {"pretraining_data": "none", "code": None, "paper": None})
+        declared = {"pretraining_data": "none", "code": None, "paper": None}
+        said = identity({"pong": Identity.of(encoder)}, declared, several=False)
     assert (said.output, said.weights_part) == ("half", "net.")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from atariari_data.errors import UsageError
-from builders.console import json_option, label_set_option, print_json, say
+from builders.console import cluster_option, json_option, label_set_option, print_json, say
 from harness.cli import options
 
 _spec = click.option(
@@ -69,7 +69,8 @@ _output = click.option(
 )
 @options.submitter
 @options.key
-@options.num_proc
+@options.jobs
+@cluster_option
 @click.option(
     "--no-cache", is_flag=True, help="Do not read or write the cache of features and finished games."
 )
@@ -244,7 +245,8 @@ def check(encoder: str, spec: str | None, as_json: bool, **others: Any) -> None:
 @options.probes
 @options.train_sizes
 @options.device
-@options.num_proc
+@options.jobs
+@cluster_option
 @click.option("--no-cache", is_flag=True, help="Do not read or write the cache of features.")
 @options.quiet
 @json_option

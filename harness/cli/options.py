@@ -27,7 +27,12 @@ def _silence(context: click.Context, _: click.Parameter, quiet: bool) -> bool:
 
 quiet = click.option("--quiet", is_flag=True, callback=_silence, help="Hide progress.")
 device = click.option("--device", default="cpu", show_default=True, help="Torch device.")
-num_proc = click.option("--num-proc", type=click.IntRange(min=1), help="Processes that build the dataset.")
+jobs = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes that work at the same time, each on a game; where games are fewer, on the lanes of one.  "
+    "[default: 1, or all of a cluster]",
+)
 games = click.option("--games", help="Comma-separated names of games or suites (all, paper).  [default: all]")
 probes = click.option(
     "--probe",

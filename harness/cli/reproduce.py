@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from builders.console import json_option, print_json, say
+from builders.console import cluster_option, json_option, print_json, say
 from harness.cli import options
 
 
@@ -17,7 +17,8 @@ from harness.cli import options
 @options.weights
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
 @options.batch_size
-@options.num_proc
+@options.jobs
+@cluster_option
 @click.option("--key", help="SSH key to co-sign RESULT with if it is reproduced.")
 @options.quiet
 @json_option

@@ -11,12 +11,14 @@ import click
 
 from atariari_data.errors import AtariariError, UsageError
 from atariari_data.games import game
-from builders.console import json_option, label_set_option, print_json, print_table, say
+from builders.console import cluster_option, json_option, label_set_option, print_json, print_table, say
+from builders.spread import Engine
 from harness.cli import options as shared
 from harness.methods import METHODS
 
 if TYPE_CHECKING:
     from harness.methods.table import Row
+    from harness.methods.train import Unit
 
 _method = click.option("--method", required=True, help="Method to train; see `harness methods`.")
 _methods = click.option("--method", required=True, help="Comma-separated methods; see `harness methods`.")
@@ -104,7 +106,7 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         help="Seconds between saved states.",
     ),
-    shared.num_proc,
+    shared.jobs,
     shared.quiet,
     json_option,
 )
@@ -165,6 +167,7 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
     "[default for several methods, games or seeds: results]",
 )
 @shared.limit
+@cluster_option
 @shared.submitter
 @shared.key
 @click.pass_context
@@ -181,6 +184,7 @@ def run(
     result: Path | None,
     results: Path | None,
     limit: int | None,
+    cluster: str,
     submitter: str | None,
     key: str | None,
     as_json: bool,
@@ -198,11 +202,13 @@ def run(
     from harness.cli.evaluate import evaluate
     from harness.cli.output import check_writable
     from harness.methods.table import parse_seeds, plan
+    from harness.methods.train import train as run_training
+    from harness.methods.train import train_spread
 
     methods, games = shared.items(method) or [], _chosen(game_names, label_set)
     rows = plan(methods, parse_seeds(seeds))
     common = {"device": options["device"], "limit": limit, "label_set": label_set}
-    common |= {"num_proc": options["num_proc"]}
+    common |= {"jobs": options["jobs"], "cluster": cluster}
     if len(rows) > 1 or len(games) > 1 or results is not None:
         if result is not None:
             raise UsageError(
@@ -221,7 +227,13 @@ def run(
     check_writable(result)
     encoder = method
     if method in METHODS:
-        folder, _ = _train(method=method, game_name=games[0], seed=rows[0].seed or 0, out=out, **options)
+        unit = _unit(method=method, game_name=games[0], seed=rows[0].seed or 0, out=out, **options)
+        engine, folder = Engine(options["jobs"], cluster), unit.out
+        if engine.spreads(1):
+            for outcome in train_spread([unit], engine, progress=not options["quiet"]):
+                outcome.get()
+        else:
+            run_training(unit.settings, folder, unit.budget, unit.surroundings)
         say(f"Trained: {folder}")
         encoder = str(folder)
     context.invoke(
@@ -268,13 +280,18 @@ def _fill(
         if row.trains:
             folder = folders.runs / row.name
             for name in games:
-                _train(method=row.method, game_name=name, seed=row.seed, out=folder / name, **options)
+                if engine.is_local:
+                    _train(method=row.method, game_name=name, seed=row.seed, out=folder / name, **options)
             encoder = str(folder)
         made = evaluate(encoder, games, **evaluation)
         sign_saved(made, write_result(made, path), key)
         say(f"{path}, {time.monotonic() - start:,.0f} s: {summary(made.signed)}")
 
     check_key(key)
+    engine = Engine(evaluation["jobs"], evaluation["cluster"])
+    if engine.spreads(2):
+        todo = [row for row in rows if row.trains and not (folders.results / f"{row.name}.json").exists()]
+        _train_rows(todo, games, folders, engine, options)
     runs = choose_runs(evaluation["probes"])
     wanted = Wanted(games, runs, evaluation["label_set"], evaluation["limit"])
     done, failed = fill(rows, folders.results, wanted, make)
@@ -287,6 +304,22 @@ def _fill(
             f"{len(failed)} of {len(rows)} results failed: {', '.join(failed)}.",
             cure="Fix the cause and run the command again; finished results are kept.",
         )
+
+
+def _train_rows(
+    rows: Sequence[Row], games: Sequence[str], folders: _Folders, engine: Engine, options: dict[str, Any]
+) -> None:
+    """Train for each row and game in a worker; what fails is told, and fails its row later."""
+    from harness.methods.train import train_spread
+
+    units = [
+        _unit(method=row.method, game_name=name, seed=row.seed, out=folders.runs / row.name / name, **options)
+        for row in rows
+        for name in games
+    ]
+    for outcome in train_spread(units, engine, progress=not options["quiet"]):
+        if outcome.error is not None:
+            say(f"{outcome.name}: failed on {outcome.worker}. {outcome.error}")
 
 
 @click.command()
@@ -316,7 +349,15 @@ def methods(*, as_json: bool) -> None:
     )
 
 
-def _train(
+def _train(**options: Any) -> tuple[Path, Any]:
+    """Train as the options of a command line say."""
+    from harness.methods.train import train as run_training
+
+    unit = _unit(**options)
+    return unit.out, run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
+
+
+def _unit(
     *,
     method: str,
     game_name: str,
@@ -330,15 +371,14 @@ def _train(
     mixed_precision: bool | None,
     track: tuple[str, ...],
     save_seconds: float,
-    num_proc: int | None,
+    jobs: int | None,
     quiet: bool,
     **others: Any,
-) -> tuple[Path, Any]:
-    """Turn the options of a command line into settings, and train."""
+) -> Unit:
+    """Turn the options of a command line into what is trained."""
     from harness.methods import load_method
     from harness.methods.run import Budget, Settings, make
-    from harness.methods.train import Surroundings
-    from harness.methods.train import train as run_training
+    from harness.methods.train import Surroundings, Unit
 
     load_method(method)
     settings = make(
@@ -352,8 +392,8 @@ def _train(
     )
     budget = make(Budget, epochs=epochs, steps=steps, max_minutes=max_minutes)
     folder = out or Path("runs") / f"{settings.game}-{method}-{settings.seed}"
-    around = Surroundings(device, save_seconds, track, None, num_proc, progress=not quiet)
-    return folder, run_training(settings, folder, budget, around)
+    around = Surroundings(device, save_seconds, track, None, jobs, progress=not quiet)
+    return Unit(settings, folder, budget, around)
 
 
 def _chosen(names: str, label_set: str) -> list[str]:

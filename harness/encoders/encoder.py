@@ -224,6 +224,11 @@ class LoadedEncoder:
         """Whether features may be kept under the key: an object holds what decides them."""
         return True
 
+    def reads_only(self, source: str) -> bool:
+        """Whether it has read no file but its own: unknown, as nothing watches it."""
+        del source
+        return False
+
     def _try_batch(self, batch: Frames, start: int) -> Features | None:
         """Return the features of a batch, or None after making batches smaller."""
         rows = len(batch)

@@ -6,33 +6,15 @@ import base64
 import hashlib
 import os
 import platform
+import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
-import atariari_data
-import builders
-import harness
+from builders.package import source_digest
 from harness.results.provenance import Environment, Harness
 
 PACKAGES = ("ale-py", "datasets", "numpy", "pillow", "pyarrow", "scikit-learn", "torch", "zlib-ng")
-
-
-@cache
-def source_digest(pattern: str = "*") -> str:
-    """Digest the source of the three packages.
-
-    Args:
-        pattern: A pattern for file names. By default all files, including annotations, recordings, manifests
-            and stored scores; ``*.py`` is the code alone.
-    """
-    digest = hashlib.sha256()
-    for package in (atariari_data, builders, harness):
-        root = Path(str(package.__file__)).parent
-        for file in sorted(p for p in root.rglob(pattern) if p.is_file() and "__pycache__" not in p.parts):
-            digest.update(f"{root.name}/{file.relative_to(root).as_posix()}\n".encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return f"sha256:{digest.hexdigest()}"
 
 
 @cache
@@ -65,15 +47,25 @@ def describe(device: str) -> Environment:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    affinity = getattr(os, "sched_getaffinity", None)
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         cpu=_cpu(),
-        cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
+        cores=_cores(),
         device=device,
         packages=versions,
     )
+
+
+def machine() -> str:
+    """Return what a result calls this machine: its name, processor and cores."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "?", platform.node())[:64] or "unnamed"
+    return f"{name}, {_cpu()[:100]}, {_cores()} cores"
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _cpu() -> str:

@@ -8,27 +8,27 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from blake3 import blake3
 
 from atariari_data.checks import count, positive
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import Manifest, load_manifest
+from builders.spread import LOCAL, Engine
 from harness.adapters import by_game, paper_of, trained_on
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
-from harness.encoders.named import NAMED, RAM
+from harness.encoders.named import RAM
 from harness.encoders.objects import Request
 from harness.evaluation import environment
-from harness.evaluation.game import EvaluatedGame, Options, evaluate_game, fits
-from harness.evaluation.identity import Opened, identity, weakest
+from harness.evaluation.game import Options, fits
+from harness.evaluation.identity import identity, weakest
 from harness.evaluation.progress import Progress, Stage
-from harness.isolation.opening import open_encoder
-from harness.isolation.process import TIMEOUT, Guards, Limits
+from harness.evaluation.units import Evaluated, Source, evaluate_elsewhere, evaluate_games
+from harness.isolation.process import TIMEOUT, Limits
 from harness.probes.probe import STATES, TrainRows
 from harness.probes.registry import load_probe
 from harness.protocol import (
@@ -48,7 +48,7 @@ from harness.protocol import (
     unranked_reason,
 )
 from harness.results.declared import check_declared
-from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Isolation, Protocol
+from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Environment, Isolation, Protocol
 from harness.results.result import Probe, Result, Signed
 from harness.results.result_file import build_or_keep
 
@@ -76,7 +76,8 @@ def evaluate(
     paper: str | None = None,
     submitter: dict[str, str | None] | None = None,
     cache_dir: str | None = None,
-    num_proc: int | None = None,
+    jobs: int | None = None,
+    cluster: str = LOCAL,
     use_cache: bool = True,
     isolate: bool = True,
     timeout: float = TIMEOUT,
@@ -116,7 +117,10 @@ def evaluate(
         paper: The https address of the paper that describes it. By default that of the method of a run.
         submitter: The ``principal`` and ``name`` of the person who submits the result.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
-        num_proc: The number of processes that build the dataset.
+        jobs: How many processes work at the same time, each on a game; where there are more of them than
+            games, the rest helps to build these. By default one here, and all that a cluster has. With
+            several, a comma-separated ``device`` such as ``cuda:0,cuda:1`` gives each its own.
+        cluster: Where games are evaluated: ``local``, ``dask://HOST:PORT``, ``ray`` or ``ray://HOST:PORT``.
         use_cache: Keep features and finished games, and reuse those of earlier runs.
         isolate: Run an encoder that comes from a file in a separate process. A Python object always runs in
             this one. ``result.signed.isolation`` records which guards were active.
@@ -133,14 +137,16 @@ def evaluate(
         UnknownNameError: No such game, label set or probe.
         UsageError: A training size is not a number of rows, or larger than a game's training split.
         DataError: As `atariari_data.load_dataset`.
-        MissingExtraError: The extra ``harness`` is not installed.
+        MissingExtraError: The extra ``harness`` is not installed, or that of the cluster.
+        ClusterError: The cluster cannot be reached, or loses its workers again and again.
     """
     _need_extra()
+    engine = Engine(jobs or (len(device.split(",")) if device and "," in device else None), cluster)
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
     if fresh_of is not None and fresh_seed is None:
         raise UsageError("Only a run on a fresh test split tests another result.", cure="--fresh-seed")
-    for what, value, least in (("limit", limit, 2), ("fresh_seed", fresh_seed, 0), ("num_proc", num_proc, 1)):
+    for what, value, least in (("limit", limit, 2), ("fresh_seed", fresh_seed, 0)):
         if value is not None:
             count(what, value, least)
     runs = choose_runs(probes, train_sizes)
@@ -168,35 +174,33 @@ def evaluate(
         paper=paper,
         submitter=submitter,
         cache_dir=cache_dir,
-        num_proc=num_proc,
+        num_proc=None,
         cache=Cache(default_dir() if use_cache else None),
         isolate=isolate,
         limits=Limits(timeout, memory_limit),
         progress=progress,
     )
-    return _evaluate(encoder, games, options)
+    return _evaluate(encoder, games, options, engine)
 
 
 @dataclass(frozen=True)
 class _Done:
-    """The evaluated games, and the encoders that embedded them.
+    """The evaluated games.
 
     Attributes:
-        games: The scores and predictions of each game.
-        encoders: The encoder of each game; one for all, or one for each.
-        stood: The guards around each encoder.
+        games: Each game, with the encoder that embedded it.
+        several: Whether each has an encoder of its own.
         started: When the evaluation began.
         elapsed: How long it took, in seconds.
     """
 
-    games: dict[str, EvaluatedGame]
-    encoders: dict[str, Opened]
-    stood: list[Guards]
+    games: dict[str, Evaluated]
+    several: bool
     started: datetime
     elapsed: float
 
 
-def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) -> Result:
+def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, engine: Engine) -> Result:
     own = by_game(encoder)
     chosen = choose_games(games or list(own) or None, options.label_set)
     sources = _sources(encoder, own, chosen)
@@ -213,18 +217,27 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options) ->
         sees_ram=isinstance(encoder, str) and encoder == RAM,
     )
     manifests = {g: load_manifest(g) for g in chosen}
-    options = replace(options, runs=possible_runs(options.runs, chosen))
+    options = replace(
+        options, runs=possible_runs(options.runs, chosen), num_proc=engine.left_for_each(len(chosen))
+    )
     if options.limit is None:
         check_sizes(options.runs, list(manifests.values()))
-    done = _embed_and_probe(sources, manifests, options)
-    predictions = {g: game.predictions for g, game in done.games.items()}
+    started, begin = datetime.now(UTC), time.monotonic()
+    spreads = engine.spreads(len(chosen))
+    found = (
+        evaluate_elsewhere(sources, options, engine)
+        if spreads
+        else _evaluate_here(sources, manifests, options)
+    )
+    done = _Done({g: found[g] for g in chosen}, len(sources) > 1, started, time.monotonic() - begin)
+    predictions = {g: one.game.predictions for g, one in done.games.items()}
     return Result(signatures=[], signed=_signed(done, options)).with_predictions(predictions)
 
 
-def _embed_and_probe(
-    sources: Sequence[tuple[object, Sequence[str]]], manifests: Mapping[str, Manifest], options: Options
-) -> _Done:
-    started, begin = datetime.now(UTC), time.monotonic()
+def _evaluate_here(
+    sources: Sequence[Source], manifests: Mapping[str, Manifest], options: Options
+) -> dict[str, Evaluated]:
+    """Evaluate one game after the other in this process."""
     work: dict[str, dict[Stage, int]] = {
         g: {
             "embedding": sum(
@@ -237,35 +250,22 @@ def _embed_and_probe(
         }
         for g in manifests
     }
-    games: dict[str, EvaluatedGame] = {}
-    encoders: dict[str, Opened] = {}
-    stood = []
+    found: dict[str, Evaluated] = {}
     with ExitStack() as stack:
-        progress: Progress | None = None
-        for source, its_games in sources:
-            opened = open_encoder(
-                source,
-                options.loading,
-                isolate=options.isolate,
-                limits=options.limits,
-                cache_dir=options.cache_dir,
-            )
-            with opened as (loaded, guards):
-                if progress is None:  # not before an encoder that cannot be loaded says so
-                    progress = stack.enter_context(Progress(work, shown=options.progress))
-                if not options.isolate and isinstance(source, str | Path) and source not in NAMED:
-                    options = replace(options, cache=Cache(None))  # nothing shows which files it reads
-                key = f"{loaded.cache_key()}-{blake3(repr(guards).encode()).hexdigest()[:8]}"
-                for g in its_games:
-                    games[g] = evaluate_game(loaded, key, manifests[g], options, progress)
-                    encoders[g] = loaded
-                stood.append(guards)
-    return _Done(games, encoders, stood, started, time.monotonic() - begin)
+
+        @cache
+        def progress() -> Progress:  # not before an encoder that cannot be loaded says so
+            return stack.enter_context(Progress(work, shown=options.progress))
+
+        for source, games in sources:
+            found |= evaluate_games(source, {g: manifests[g] for g in games}, options, progress)[0]
+    return found
 
 
 def _signed(done: _Done, options: Options) -> Signed:
     """Put the signed part of the result together."""
-    is_bound = any(encoder.sees == "ram" for encoder in done.encoders.values())
+    encoders = {g: one.encoder for g, one in done.games.items()}
+    is_bound = any(encoder.sees == "ram" for encoder in encoders.values())
     limit, fresh_seed = options.limit, options.fresh_seed
     suite = suite_of(done.games, options.label_set)
     reasons = [
@@ -293,33 +293,44 @@ def _signed(done: _Done, options: Options) -> Signed:
             rules={g: game_rules(g, options.label_set) for g in done.games},
             fresh_seed=fresh_seed,
             fresh_of=options.fresh_of,
-            splits={g: game.splits for g, game in done.games.items()},
+            splits={g: one.game.splits for g, one in done.games.items()},
         ),
         harness=environment.harness_identity(),
         encoder=identity(
-            done.encoders,
+            encoders,
             {
                 "pretraining_data": str(options.pretraining_data),
                 "code": options.code,
                 "paper": options.paper,
             },
+            several=done.several,
         ),
-        environment=environment.describe(next(iter(done.encoders.values())).device),
+        environment=_environment(done),
         isolation=None
         if is_bound
-        else Isolation(**weakest(done.stood).as_fields(shuffled=True, second_pass=True)),
+        else Isolation(
+            **weakest([one.guards for one in done.games.values()]).as_fields(shuffled=True, second_pass=True)
+        ),
         seeds=seeds(run.probe for run in options.runs),
         probes=[
             Probe(**run._asdict(), metric=load_probe(run.probe).metric, settings=settings(run.probe))
             for run in options.runs
         ],
-        games={g: {"embeddings": game.embeddings, "scores": game.scores} for g, game in done.games.items()},
+        games={
+            g: {"embeddings": one.game.embeddings, "scores": one.game.scores} for g, one in done.games.items()
+        },
     )
 
 
-def _sources(
-    encoder: object, own: Mapping[str, Path], games: Sequence[str]
-) -> list[tuple[object, Sequence[str]]]:
+def _environment(done: _Done) -> Environment:
+    """Describe the machine of the first game, and name that of each if there are others than this one."""
+    first = next(iter(done.games.values())).environment
+    machines = {g: one.game.machine for g, one in done.games.items()}
+    elsewhere = set(machines.values()) != {environment.machine()}
+    return first.model_copy(update={"machines": machines if elsewhere else None})
+
+
+def _sources(encoder: object, own: Mapping[str, Path], games: Sequence[str]) -> list[Source]:
     """Return the encoders to open, each with its games."""
     if not own:
         return [(encoder, games)]

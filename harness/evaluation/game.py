@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
 from builders.manifest import DEEP, Manifest
+from builders.package import source_digest
 from harness.cache import Cache
 from harness.encoders.objects import Request
 from harness.evaluation import environment
@@ -20,7 +21,7 @@ from harness.evaluation.identity import Opened
 from harness.evaluation.progress import STAGES, Progress
 from harness.evaluation.scoring import ProbeData, ProbeScore, score
 from harness.isolation.process import Limits
-from harness.probes.probe import STATES, ProbeRun
+from harness.probes.probe import STATES, ProbeRun, States
 from harness.probes.registry import load_probe
 from harness.protocol import splits_of
 from harness.results.predictions import Predicted, Predictions
@@ -38,8 +39,9 @@ class Options:
         runs: The probes and training sizes.
         cache: The cache of features and finished games.
         limits: The time and memory that the encoder's process may take.
-        label_set, limit, fresh_seed, fresh_of, pretraining_data, code, paper, submitter, cache_dir, num_proc,
-            isolate, progress: As for `harness.evaluate`.
+        num_proc: The number of processes that build the dataset.
+        label_set, limit, fresh_seed, fresh_of, pretraining_data, code, paper, submitter, cache_dir, isolate,
+            progress: As for `harness.evaluate`.
     """
 
     loading: Request
@@ -69,18 +71,20 @@ class EvaluatedGame:
         scores: The scores under each probe and training size.
         predictions: The probes' predictions for every test row.
         splits: The number of rows and the digest of each split.
+        machine: Where it was computed, as `harness.evaluation.environment.machine` says.
     """
 
     embeddings: str
     scores: list[ProbeScore]
     predictions: Predictions
     splits: dict[SplitName, Split]
+    machine: str
 
 
 def evaluate_game(
     encoder: Opened, key: str, manifest: Manifest, options: Options, progress: Progress
 ) -> EvaluatedGame:
-    """Embed and probe one game, or return what an earlier run kept.
+    """Embed and probe one game, or return what an earlier run kept, for which it need not be built.
 
     Args:
         encoder: An open encoder.
@@ -93,9 +97,13 @@ def evaluate_game(
         EncoderError: The encoder fails, or returns something other than finite [n, d].
         DataError: As `atariari_data.load_dataset`.
     """
-    rows, splits = _open_splits(manifest, options)
     done = _kept(encoder, key, manifest, options)
-    if all(kept is not None for kept in done.values()):
+    is_done = all(kept is not None for kept in done.values())
+    if is_done and options.fresh_seed is None:
+        splits = _frozen_splits(manifest, options)
+    else:
+        rows, splits = _open_splits(manifest, options)
+    if is_done:
         for stage in STAGES:
             progress.skip(manifest.game, stage)
     else:
@@ -118,7 +126,8 @@ def evaluate_game(
             scored_runs = score(data, runs, lambda _: progress.advance(0))
             progress.advance()
             for run, (scores, predicted) in zip(runs, scored_runs, strict=True):
-                done[run] = new = Scored(f"blake3:{digest.hexdigest()}", scores, predicted)
+                embeddings = f"blake3:{digest.hexdigest()}"
+                done[run] = new = Scored(embeddings, scores, predicted, environment.machine())
                 _keep(encoder, key, manifest, run, options, new)
     scored = {run: kept for run, kept in done.items() if kept is not None}
     return EvaluatedGame(
@@ -126,6 +135,7 @@ def evaluate_game(
         scores=[_beside_others(kept.scores, manifest, options) for kept in scored.values()],
         predictions={run: kept.predicted for run, kept in scored.items()},
         splits=splits,
+        machine=next(iter(scored.values())).machine,
     )
 
 
@@ -137,6 +147,9 @@ def fits(runs: Sequence[ProbeRun]) -> list[list[ProbeRun]]:
     return list(groups.values())
 
 
+_ARRAYS: Final = ("truth", "episode", "step", "values", "constants")
+
+
 @dataclass(frozen=True)
 class Scored:
     """One game under one probe, as cached.
@@ -145,15 +158,29 @@ class Scored:
         embeddings: A digest of the features.
         scores: The scores.
         predicted: The predictions.
+        machine: Where they were computed.
     """
 
     embeddings: str
     scores: ProbeScore
     predicted: Predicted
+    machine: str
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return JSON and arrays, as `harness.cache.Cache.keep_scored` takes them."""
+        content = {"embeddings": self.embeddings, "scores": asdict(self.scores), "machine": self.machine}
+        return content, {field: getattr(self.predicted, field) for field in _ARRAYS}
+
+    @classmethod
+    def of_stored(cls, content: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Read what `stored` returned."""
+        scores = ProbeScore.from_plain(content["scores"])
+        names = tuple(variable.name for variable in scores.variables)
+        return cls(content["embeddings"], scores, Predicted(names, **arrays), content["machine"])
 
 
 def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) -> str:
-    rules, source = rules_digest(manifest, options.label_set, run), environment.source_digest("*.py")
+    rules, source = rules_digest(manifest, options.label_set, run), source_digest("*.py")
     parts = (key, rules, source, manifest.game, options.label_set, options.limit, options.fresh_seed, *run)
     return blake3(repr(parts).encode()).hexdigest()
 
@@ -168,44 +195,46 @@ def _kept(encoder: Opened, key: str, manifest: Manifest, options: Options) -> di
     found: dict[ProbeRun, Scored | None] = {}
     for run in options.runs:
         kept = _cache(encoder, options).scored(_cache_key(key, manifest, run, options))
-        if kept is None:
-            found[run] = None
-        else:
-            scores = ProbeScore.from_plain(kept[0]["scores"])
-            names = tuple(variable.name for variable in scores.variables)
-            found[run] = Scored(kept[0]["embeddings"], scores, Predicted(names, **kept[1]))
+        found[run] = None if kept is None else Scored.of_stored(*kept)
     return found
 
 
 def _keep(
     encoder: Opened, key: str, manifest: Manifest, run: ProbeRun, options: Options, scored: Scored
 ) -> None:
-    content = {"embeddings": scored.embeddings, "scores": asdict(scored.scores)}
-    arrays = {
-        field: getattr(scored.predicted, field)
-        for field in ("truth", "episode", "step", "values", "constants")
-    }
-    _cache(encoder, options).keep_scored(_cache_key(key, manifest, run, options), content, arrays)
+    _cache(encoder, options).keep_scored(_cache_key(key, manifest, run, options), *scored.stored())
 
 
 def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitRows], dict[SplitName, Split]]:
     """Open the splits of a game. With a fresh seed, the test split is recorded now."""
     name = manifest.game
     where: dict[str, Any] = {"cache_dir": options.cache_dir, "num_proc": options.num_proc}
-    wanted = {run.fitted_on for run in options.runs} | {run.scored_on for run in options.runs} | {"play"}
     rows: dict[str, SplitRows] = {}
-    used: dict[SplitName, tuple[int, str]] = {}
-    for states in STATES:
-        if states in wanted:
-            for part, frozen in splits_of(name, states).items():
-                split, config = split_of(states, part), name + (DEEP if states == "deep" else "")
-                rows[split] = open_split(config, part, limit=options.limit, **where)
-                used[split] = frozen.rows, frozen.digest
+    for states in _states(options):
+        config = name + (DEEP if states == "deep" else "")
+        for part in splits_of(name, states):
+            rows[split_of(states, part)] = open_split(config, part, limit=options.limit, **where)
+    splits = _frozen_splits(manifest, options)
     if options.fresh_seed is not None:
         fresh = record_test(manifest, rows, options.fresh_seed, limit=options.limit, **where)
-        rows["test"], used["test"] = fresh.rows, (len(fresh.rows), fresh.digest)
-    splits = {s: Split(rows=n, digest=f"blake3:{digest}") for s, (n, digest) in sorted(used.items())}
+        rows["test"] = fresh.rows
+        splits["test"] = Split(rows=len(fresh.rows), digest=f"blake3:{fresh.digest}")
     return rows, splits
+
+
+def _frozen_splits(manifest: Manifest, options: Options) -> dict[SplitName, Split]:
+    """Return the rows and digests of the splits that are used, as the manifests have them."""
+    used = {
+        split_of(states, part): Split(rows=frozen.rows, digest=f"blake3:{frozen.digest}")
+        for states in _states(options)
+        for part, frozen in splits_of(manifest.game, states).items()
+    }
+    return dict(sorted(used.items()))
+
+
+def _states(options: Options) -> list[States]:
+    wanted = {run.fitted_on for run in options.runs} | {run.scored_on for run in options.runs} | {"play"}
+    return [states for states in STATES if states in wanted]
 
 
 def _beside_others(scores: ProbeScore, manifest: Manifest, options: Options) -> ProbeScore:

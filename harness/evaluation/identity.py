@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 from harness.encoders.encoder import EncoderError, LoadedEncoder
 from harness.isolation.process import Guards, IsolatedEncoder
@@ -14,24 +15,51 @@ from harness.results.provenance import Encoder
 Opened = LoadedEncoder | IsolatedEncoder
 
 
-def identity(encoders: Mapping[str, Opened], declared: Mapping[str, str | None]) -> Encoder:
+@dataclass(frozen=True)
+class Identity:
+    """What identifies an encoder, which may be on another machine.
+
+    Attributes:
+        fields: Those of `harness.results.provenance.Encoder` that the encoder itself says.
+        per_game: Whether it is fitted to each game.
+        sees: ``frames`` or ``ram``.
+        device: The device that it runs on.
+    """
+
+    fields: Mapping[str, Any]
+    per_game: bool
+    sees: Literal["frames", "ram"]
+    device: str
+
+    @classmethod
+    def of(cls, encoder: Opened) -> Self:
+        """Return the identity of an open encoder that has embedded something."""
+        return cls(_identity(encoder), encoder.per_game, encoder.sees, encoder.device)
+
+
+def identity(
+    encoders: Mapping[str, Identity], declared: Mapping[str, str | None], *, several: bool
+) -> Encoder:
     """Return the part ``encoder`` of a result.
 
     Args:
-        encoders: The encoder of each game, which may be the same for all.
+        encoders: The encoder of each game.
         declared: What the submitter says of it: ``pretraining_data``, ``code``, ``paper``.
+        several: Whether each game has an encoder of its own.
 
     Raises:
-        EncoderError: The encoders of the games differ in more than their weights.
+        EncoderError: The encoders of the games differ in more than their weights, or one encoder differs
+            between machines.
     """
-    parts = {game: _identity(encoder) for game, encoder in encoders.items()}
+    parts = {game: encoder.fields for game, encoder in encoders.items()}
     first_game, first = next(iter(parts.items()))
-    several = len({id(encoder) for encoder in encoders.values()}) > 1
     for game, part in parts.items():
         for name, value in part.items():
-            if value != first[name] and name != "weights":
+            if value != first[name] and not (several and name == "weights"):
                 raise EncoderError(
-                    "The encoders of the games differ in more than their weights.",
+                    "The encoders of the games differ in more than their weights."
+                    if several
+                    else "The encoder is not the same for all games.",
                     expected=f"{name} {first[name]}, as for {first_game}",
                     got=f"{value} for {game}",
                 )

@@ -71,8 +71,8 @@ def reproduce(claimed: Result, encoder: str | Path, **options: Any) -> Reproduct
     Args:
         claimed: The result.
         encoder: A file, or a model by name.
-        **options: ``weights``, ``device``, ``batch_size``, ``cache_dir``, ``num_proc``, ``timeout``,
-            ``memory_limit``, ``isolate``, ``progress`` of `harness.evaluate`.
+        **options: ``weights``, ``device``, ``batch_size``, ``cache_dir``, ``jobs``, ``cluster``,
+            ``timeout``, ``memory_limit``, ``isolate``, ``progress`` of `harness.evaluate`.
 
     Raises:
         ResultError: The result contradicts itself.

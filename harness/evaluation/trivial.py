@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from atariari_data.errors import AtariariError
 from atariari_data.games import game
 from builders.files import new_file
-from builders.manifest import load_manifest
+from builders.manifest import Manifest, load_manifest
+from builders.progress import progress_bar
+from builders.spread import LOCAL, Engine, Task, spread
 from harness.evaluation.ceilings import ceilings_of
 from harness.evaluation.evaluate import evaluate
 from harness.probes.probe import ProbeRun
@@ -30,7 +33,8 @@ def make(
     train_sizes: Sequence[str | int] | None = None,
     device: str = "cpu",
     cache_dir: str | None = None,
-    num_proc: int | None = None,
+    jobs: int | None = None,
+    cluster: str = LOCAL,
     use_cache: bool = True,
     progress: bool = True,
 ) -> list[Path]:
@@ -44,7 +48,8 @@ def make(
         train_sizes: As for `harness.evaluate`.
         device: Torch device of the probes.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
-        num_proc: The number of processes that build the dataset.
+        jobs: How many processes work at the same time, each on a game, as for `harness.evaluate`.
+        cluster: Where they are, as for `harness.evaluate`.
         use_cache: Keep features and scores, and reuse those of earlier runs.
         progress: Show progress bars on standard error.
 
@@ -61,32 +66,64 @@ def make(
     runs = possible_runs(choose_runs(probes, train_sizes), chosen)
     check_sizes(runs, list(manifests.values()))
     files = {name: folder / f"{name}.json" for name in chosen}
+    engine = Engine(jobs, cluster)
+    options = {"device": device, "cache_dir": cache_dir, "use_cache": use_cache}
+    tasks = []
     for name, file in files.items():
-        start = time.monotonic()
         kept = store.current(file, manifests[name])
-        scores = list(kept.values())
-        for label_set in game(name).label_sets:
-            missing = [run for run in runs if (label_set, run) not in kept]
-            scores += _scores(
-                name,
-                label_set,
-                missing,
-                train_sizes=train_sizes,
-                device=device,
-                cache_dir=cache_dir,
-                num_proc=num_proc,
-                use_cache=use_cache,
-                progress=progress,
-            )
-        if len(scores) == len(kept):
-            continue
-        made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with new_file(file, replace=True) as part:
-            part.write_text(
-                store.content(manifests[name], made, version("atariari"), scores), encoding="ascii"
-            )
-        _log.info("%s: %.0f s, %s", name, time.monotonic() - start, file)
+        missing = {
+            label_set: [run for run in runs if (label_set, run) not in kept]
+            for label_set in game(name).label_sets
+        }
+        if any(missing.values()):
+            tasks.append(Task(name, (name, missing, train_sizes, options)))
+    if not engine.spreads(len(tasks)):
+        for task in tasks:
+            scores = _missing_scores(*task.arguments, jobs=engine.jobs, progress=progress)
+            _write(files[task.name], manifests[task.name], scores)
+        return list(files.values())
+    failed = []
+    with progress_bar(len(tasks), "Scoring", "game", shown=progress) as bar:
+        for outcome in spread(_missing_scores, tasks, engine):
+            bar.update()
+            if outcome.made is None:
+                _log.error("%s failed on %s. %s", outcome.name, outcome.worker, outcome.error)
+                failed.append(outcome)
+            else:
+                _write(files[outcome.name], manifests[outcome.name], outcome.made)
+    if failed:
+        raise AtariariError(
+            f"{len(failed)} of {len(tasks)} games failed: {', '.join(outcome.name for outcome in failed)}.",
+            got=str(failed[0].error).partition("\n")[0],
+            cure="Fix the cause and run it again; finished games are kept.",
+        )
     return list(files.values())
+
+
+def _write(file: Path, manifest: Manifest, scores: list[dict[str, Any]]) -> None:
+    """Add scores to those of a file that are current."""
+    made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    scores = [*store.current(file, manifest).values(), *scores]
+    with new_file(file, replace=True) as part:
+        part.write_text(store.content(manifest, made, version("atariari"), scores), encoding="ascii")
+    _log.info("%s", file)
+
+
+def _missing_scores(
+    name: str,
+    missing: Mapping[str, Sequence[ProbeRun]],
+    train_sizes: Sequence[str | int] | None,
+    options: Mapping[str, Any],
+    *,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """Score the trivial encoders on a game, in this process or in a worker."""
+    start = time.monotonic()
+    more = {**options, "jobs": jobs, "progress": progress, "train_sizes": train_sizes}
+    scores = [one for label_set, runs in missing.items() for one in _scores(name, label_set, runs, **more)]
+    _log.info("%s: %.0f s", name, time.monotonic() - start)
+    return scores
 
 
 def _scores(name: str, label_set: str, runs: Sequence[ProbeRun], **options: Any) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from harness.encoders.features import POOLS, EncoderError, Features, NoEncoderEr
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.encoders.objects import Request
 from harness.isolation import sandbox
-from harness.isolation.readable import readable, torch_home
+from harness.isolation.readable import own_files, readable, torch_home
 from harness.isolation.reads import Reads, content_digest, state
 
 TIMEOUT = 600.0
@@ -196,6 +196,11 @@ class IsolatedEncoder:
             and self._reads.complete
             and all(state(path) == before for path, before in self._read.items())
         )
+
+    def reads_only(self, source: str) -> bool:
+        """Whether it has read no file but those that travel with its source, a file or a folder."""
+        own = own_files(source, None)
+        return self.keeps() and all(any(path.is_relative_to(o) for o in own) for path in self._read)
 
     def for_game(self, training: GameRows) -> Self:
         """Return itself: it is never told of a game."""

@@ -66,7 +66,7 @@ def readable(source: str, weights: Path | None, hidden: list[Path]) -> Readable:
     packages = [Path(str(package.__file__)).parent for package in (atariari_data, builders, harness)]
     imported = _import_roots()
     own = own_files(source, weights)
-    private = [secret for folder in (*imported, *own) for secret in _private(folder)]
+    private = [secret for folder in (*imported, *own) for secret in private_names(folder)]
     installed, ours = _interpreter(), atariari_data.__name__
     edited = [
         path
@@ -149,7 +149,7 @@ def _holds_projects(folder: Path) -> bool:
     return any((entry / ".git").exists() for entry in folder.iterdir() if entry.is_dir())
 
 
-def _private(folder: Path) -> Iterator[Path]:
+def private_names(folder: Path) -> Iterator[Path]:
     """Yield names that begin with a dot, and private keys, in a folder of somebody's project."""
     if "site-packages" in folder.parts or folder.is_relative_to(sys.base_prefix):
         return

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from blake3 import blake3
 from tqdm.std import tqdm
 
 from atariari_data.errors import UnknownNameError, UsageError
+from builders.files import new_file
 from builders.manifest import PLAY_VERSION, PRETRAIN, load_manifest, recorded_games
 from builders.progress import progress_bar
+from builders.spread import Engine, Outcome, Task, spread
+from harness.cache import default_dir
+from harness.encoders.encoder import EncoderError
 from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
 from harness.methods.learner import Learner, read_batches
@@ -25,7 +31,9 @@ from harness.methods.method import Batch, Loss, parse_options
 from harness.methods.rows import GIGA, Rows, open_rows
 from harness.methods.run import (
     CONFIG,
+    METRICS,
     STATE,
+    WEIGHTS,
     Budget,
     Config,
     Settings,
@@ -123,6 +131,74 @@ def train(
     config = _finish(out, config, learner.best_weights, _outcome(stopped_by, device, learner))
     (out / STATE).unlink(missing_ok=True)
     return config
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A training, as `train` takes it."""
+
+    settings: Settings
+    out: Path
+    budget: Budget
+    surroundings: Surroundings
+
+
+def train_spread(units: Sequence[Unit], engine: Engine, *, progress: bool) -> Iterator[Outcome[Path]]:
+    """Train in workers, and yield what became of each unit.
+
+    Workers on this machine train in the folders of the runs. Others train in folders of their own, where the
+    same command finds them again, and send the finished run.
+
+    Args:
+        units: What to train.
+        engine: Where.
+        progress: Show a progress bar of the units.
+
+    Raises:
+        ClusterError: As `builders.spread.spread`.
+    """
+    units = [unit for unit in units if not _is_finished(unit.out)]
+    tasks = [
+        Task(
+            f"{unit.out.parent.name}, {unit.settings.game}",
+            (replace(unit, surroundings=replace(unit.surroundings, progress=False)), engine.is_local),
+        )
+        for unit in units
+    ]
+    with progress_bar(len(tasks), "Training", "run", shown=progress) as bar:
+        for outcome in spread(_train_there, tasks, engine):
+            bar.update()
+            out = units[outcome.number].out
+            for name, content in (outcome.made or {}).items():
+                with new_file(out / name, replace=True) as part:
+                    part.write_bytes(content)
+            yield Outcome(
+                outcome.number,
+                outcome.name,
+                outcome.worker,
+                None if outcome.made is None else out,
+                outcome.error,
+            )
+
+
+def _is_finished(out: Path) -> bool:
+    with contextlib.suppress(EncoderError):
+        return (out / CONFIG).is_file() and read_config(out).training is not None
+    return False
+
+
+def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
+    """Train in a worker; return the files of the run if it is on another disk."""
+    out = unit.out
+    if not on_this_disk:
+        settings = blake3(unit.settings.model_dump_json().encode()).hexdigest()[:32]
+        out = default_dir() / "runs" / settings
+    train(unit.settings, out, unit.budget, unit.surroundings)
+    if on_this_disk:
+        return {}
+    # The configuration last: with it, the run counts as finished.
+    names = [name for name in (METRICS, WEIGHTS, CONFIG) if (out / name).is_file()]
+    return {name: (out / name).read_bytes() for name in names}
 
 
 def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, around: Surroundings) -> str:

@@ -208,6 +208,15 @@ class Environment(Model):
         Field(max_length=200),
     ]
     """Versions of the packages that affect the scores."""
+    machines: Annotated[dict[Identifier, Text], Field(min_length=1, max_length=200)] | None = None
+    """Where each game was computed, by name, processor and cores; left out if all were on this machine."""
+
+    @model_serializer(mode="wrap")
+    def _only_if_several(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = serialize(self)
+        if found["machines"] is None:
+            del found["machines"]
+        return found
 
 
 class Isolation(Model):

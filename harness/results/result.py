@@ -275,6 +275,16 @@ class Signed(Model):
         """SHA-256 of the signed bytes, in hexadecimal; it identifies the result."""
         return hashlib.sha256(self.payload).hexdigest()
 
+    @cached_property
+    def scores_digest(self) -> str:
+        """SHA-256 of all scores, in hexadecimal: the same wherever and whenever they were computed."""
+        games = {
+            name: [{k: v for k, v in scores.items() if k != "predictions"} for scores in game["scores"]]
+            for name, game in self.plain["games"].items()
+        }
+        whole = {"rules": self.plain["dataset"]["rules"], "games": games, "suite": self.plain["suite"]}
+        return hashlib.sha256(canonical(whole)).hexdigest()
+
 
 class Signature(Model):
     """An SSH signature."""
