@@ -38,7 +38,7 @@ def scores(
         "n": n,
         "classes": fitted.randrange(2, 200),
         "score": f1,
-        "raw": f1,
+        "raw": None,
         "accuracy": accuracy,
         "constant": 2 * majority * majority / (1 + majority),
         "constant_accuracy": majority,
@@ -60,12 +60,12 @@ def scores(
 def put(values: Any, path: str, value: Any) -> None:
     """Set ``a__0__b`` in dicts and lists, and ``variables__0__f1`` of a table by row or by column."""
     *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
-    if "variables" in parents[:-1]:
-        rows = parents.index("variables")
+    if "variables" in parents[:-1] and isinstance(parents[(rows := parents.index("variables")) + 1], int):
         table = values
         for key in parents[: rows + 1]:
             table = table[key]
         if isinstance(table, dict):
+            table.setdefault(last, [None] * len(table["name"]))
             parents[rows + 1], last = last, parents[rows + 1]
     for key in parents:
         values = values[key]

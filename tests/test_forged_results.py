@@ -272,6 +272,15 @@ def test_every_field_of_a_variable_has_a_range(field: str, value: object) -> Non
         check(Signed.build(**values))
 
 
+def _with_one_more(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    more = {"name": "zzz", "categories": [], "kind": "ordered", "unit": ""}
+    return {key: [*values, more[key]] for key, values in columns.items()}
+
+
+def _in_another_order(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {key: values[::-1] for key, values in columns.items()}
+
+
 PONG = "games__pong__"
 NAME = "encoder__name"
 
@@ -295,8 +304,13 @@ NAME = "encoder__name"
         ({ROW + "note": "zero\u200bwidth"}, r"note(.|\n)*match pattern"),
         ({ROW + "note": "e\u0301"}, r"note(.|\n)*match pattern"),
         ({ROW + "name": "player y"}, r"name(.|\n)*match pattern"),
-        ({ROW + "trivial": 0}, "trivial contradicts"),
-        ({ROW + "normalised": 1}, "normalised contradicts"),
+        ({ROW + "trivial": 0}, r"variables\.trivial(.|\n)*not permitted"),
+        ({PONG + "variables__f1__name__0": "aaa"}, "player_y is not among the variables of its metric"),
+        ({PONG + "variables__f1": _with_one_more}, "contradicts itself at pong: variables of f1"),
+        ({PONG + "variables__f1": _in_another_order}, "contradicts itself at pong: variables of f1"),
+        ({PONG + "variables": lambda found: {"explained": found["f1"]}}, "pong does not say what f1 scores"),
+        ({PONG + "variables": lambda found: found | {"explained": found["f1"]}}, "pong: metrics"),
+        ({ROW + "epochs": None}, "epochs holds nothing but nulls"),
         ({PONG + "scores__0__means__score": 0.9999}, r"contradicts itself at pong: means\.score"),
         ({PONG + "scores__0__means__categories__0__score": 1}, r"at pong: means\.categories\[0\]\.score"),
         ({PONG + "scores__0__means__categories__0__count": 9}, r"categories\[0\]\.count"),

@@ -532,7 +532,7 @@ def test_a_forged_file(board: TestBoard, old: bytes, new: bytes, match: str) -> 
             1,
             "no predictions with this accuracy|interval does not contain the score",
         ),
-        (("games", "pong", "scores", 1, "variables", "n", 0), 100, "variables of every probe"),
+        (("games", "pong", "scores", 1, "variables", "n", 0), 100, "n is not the number of test rows"),
         (("games", "pong", "scores", 0, "variables", "constant", 0), 0, "does not follow|contradicts"),
         (("suite", 0, "means", "score"), 0.9999, "contradicts itself at suite"),
         (("suite", 0, "means", "categories", 0, "count"), 9, "contradicts itself at suite"),

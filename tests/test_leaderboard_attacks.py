@@ -399,7 +399,7 @@ def copy_of(board: TestBoard, path: str, seed: int, person: str, name: str, *, o
         theirs = json.loads(json.dumps(read(board.folder / path).signed.plain["games"]))
         for game, mine in values["games"].items():
             for scores, own in zip(theirs[game]["scores"], mine["scores"], strict=True):
-                del scores["means"], scores["variables"]["trivial"], scores["variables"]["normalised"]
+                del scores["means"]
                 if not outputs:
                     scores["predictions"] = own["predictions"]
             if not outputs:
@@ -424,7 +424,7 @@ def test_half_copied_numbers(board: TestBoard) -> None:
 
     def edit(values: Plain) -> None:
         columns = theirs["scores"][0]["variables"]
-        keys = ("score", "raw", "accuracy", "interval", "error")
+        keys = ("score", "accuracy", "interval", "error")
         for number, row in enumerate(values["games"]["breakout"]["scores"][0]["variables"]):
             if number % 3:
                 row.update({key: columns[key][number] for key in keys})
@@ -840,12 +840,12 @@ def nudged(board: TestBoard, by: float) -> Result:
         for name, game in values["games"].items():
             columns = theirs[name]["scores"][0]["variables"]
             for number, row in enumerate(game["scores"][0]["variables"]):
-                keys = ("score", "raw", "accuracy", "error", "interval")
+                keys = ("score", "accuracy", "error", "interval")
                 row.update({key: columns[key][number] for key in keys})
                 accuracy, (low, high) = row["accuracy"], row["interval"]
                 lowest, highest = 2 * accuracy**2 / (1 + accuracy), 2 * accuracy / (1 + accuracy)
                 other = row["score"] + by if row["score"] + by < min(highest, high) else row["score"] - by
-                row["score"] = row["raw"] = round(max(other, lowest, low), 4)
+                row["score"] = round(max(other, lowest, low), 4)
 
     return edited(board, 9, BOB, edit, encoder="Mine")
 

@@ -148,7 +148,7 @@ def test_the_ceiling_is_the_best_answer_for_each_frame(result: harness.Result, b
     truth = np.array([1.0, 3, 5, np.nan, 7])
     frames = np.array([0, 0, 1, 1, 2])
     assert best_of_frames(truth, frames, Target("x", "ordered"))[[0, 1, 2, 4]].tolist() == [2, 2, 5, 7]
-    ceilings = ceilings_of(result, "pong", built)
+    ceilings = ceilings_of(result, "pong", [s.run for s in result.signed.games["pong"].scores], built)
     assert set(ceilings) == {TRANSFER, PLAY, FEW_ROWS, DEEP}
     for run, found in ceilings.items():
         scores = next(s for s in result.signed.games["pong"].scores if s.run == run)
@@ -176,21 +176,24 @@ def test_floors_and_ceilings_are_made_once_and_stand_beside_every_score(
             assert (variable.score or 0) <= variable.ceiling + 1e-3
 
 
+ROW = "scores__1__variables__0__"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "match"),
     [
-        ("score", 0.9999, "score is not raw|interval does not contain"),
-        ("constant", 0.1, "a constant is not 0"),
-        ("error", -1, "error is null or negative"),
-        ("n", 10**6, "n is not the number of test rows"),
-        ("kind", "circular", "only what is circular has a period"),
-        ("strength_log10", 0.5, "not on the grid"),
-        ("gradient_log10", 1, "not on the grid"),
+        (ROW + "score", 0.9999, "score is not raw|interval does not contain"),
+        (ROW + "constant", 0.1, "a constant is not 0"),
+        (ROW + "error", -1, "error is null or negative"),
+        (ROW + "n", 10**6, "n is not the number of test rows"),
+        ("variables__explained__kind__0", "circular", "only what is circular has a period"),
+        (ROW + "strength_log10", 0.5, "not on the grid"),
+        (ROW + "gradient_log10", 1, "not on the grid"),
     ],
 )
 def test_numbers_of_a_readout_must_follow(result: harness.Result, path: str, value: Any, match: str) -> None:
     plain = json.loads(json.dumps(result.signed.plain))
-    put(plain, f"games__pong__scores__1__variables__0__{path}", value)
+    put(plain, f"games__pong__{path}", value)
     with pytest.raises(ResultError, match=match):
         check(Signed.model_validate(plain))
 

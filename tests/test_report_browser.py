@@ -46,7 +46,7 @@ def made(seed: int) -> Result:
         for v, variable in enumerate(part["variables"]):
             counts = Counts.of(labels[:, v].astype(np.uint8), values_of_run[:, v].astype(np.uint8))
             f1 = float(counts.f1()[0])
-            variable |= {"score": f1, "raw": f1, "accuracy": float(counts.accuracy()[0])}
+            variable |= {"score": f1, "accuracy": float(counts.accuracy()[0])}
             variable["error"] = float(counts.absolute_error()[0])
             variable["interval"] = [max(0.0, f1 - 0.05), min(1.0, f1 + 0.05)]
     result = Result(signatures=[], signed=Signed.build(**values))

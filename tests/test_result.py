@@ -156,10 +156,18 @@ def by_rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-@pytest.mark.parametrize("name", VariableScores.model_fields)
+def stored(columns: dict[str, list[Any]], model: type[variables.Table | variables.Variables]) -> Any:
+    """Return the columns that a file has: those of the model that are not null throughout."""
+    fields = model.model.model_fields
+    return {k: v for k, v in columns.items() if k in fields and any(value is not None for value in v)}
+
+
+@pytest.mark.parametrize("name", sorted(set(VariableScores.model_fields) - {"trivial", "normalised"}))
 def test_columns_hold_what_rows_hold(name: str) -> None:
-    by_row, by_column = TypeAdapter(list[VariableScores]), TypeAdapter(Table)
-    columns = make().plain["games"]["pong"]["scores"][0]["variables"]
+    model = variables.Table if name in variables.Table.model.model_fields else variables.Variables
+    by_row, by_column = TypeAdapter(list[VariableScores]), TypeAdapter(model)
+    table = make().games["pong"].scores[0].variables
+    columns = {field: table.column(field) for field in VariableScores.model_fields}
     texts = ("", "a", "\u202ea", "x" * 400)
     odd: tuple[Any, ...] = (
         None,
@@ -182,28 +190,46 @@ def test_columns_hold_what_rows_hold(name: str) -> None:
     for value in odd:
         changed = {**columns, name: [columns[name][0], value, *columns[name][2:]]}
         try:
-            expected = by_row.validate_python(by_rows(changed))
+            by_row.validate_python(by_rows(changed))
         except ValidationError:
             with pytest.raises(ValidationError, match=rf"{name}\.1"):
-                by_column.validate_python(changed)
+                by_column.validate_python(stored(changed, model))
         else:
             kept += 1
-            assert list(by_column.validate_python(changed)) == expected
+            assert by_column.validate_python(stored(changed, model)).columns == stored(changed, model)
     assert 0 < kept < len(odd)
 
 
 def test_a_table_is_the_rows_that_it_was_made_of() -> None:
     rows = fields()["games"]["pong"]["scores"][0]["variables"]
-    assert by_rows(variables.by_column(rows)) == rows
+    head, (columns,) = variables.by_column([rows])
+    assert head["name"] == [row["name"] for row in rows]
+    table = TypeAdapter(variables.Table).validate_python(columns)
+    table.join(TypeAdapter(variables.Variables).validate_python(head))
+    shown = [row.model_dump() for row in table]
+    assert [{key: row[key] for key in rows[0]} for row in shown] == rows
     with pytest.raises(ValueError, match="different fields"):
-        variables.by_column([rows[0], {**rows[1], "more": 1}])
+        variables.by_column([[rows[0], {**rows[1], "more": 1}]])
+    with pytest.raises(ValueError, match=f"two kinds of {rows[0]['name']}"):
+        variables.by_column([rows, [{**rows[0], "unit": "miles"}]])
     table = make().games["pong"].scores[0].variables
     assert [row.name for row in table[1:3]] == [table[1].name, table[2].name] == table.columns["name"][1:3]
 
 
+def test_a_table_says_nothing_that_follows_or_is_null() -> None:
+    signed = make(games=("pong",))
+    game = signed.plain["games"]["pong"]
+    for scores in game["scores"]:
+        assert not {"trivial", "normalised", "categories", "period"} & set(scores["variables"])
+        assert all(any(value is not None for value in column) for column in scores["variables"].values())
+    columns = {**game["scores"][0]["variables"], "epochs": [None] * len(game["variables"]["f1"]["name"])}
+    with pytest.raises(ValidationError, match="epochs holds nothing but nulls"):
+        TypeAdapter(variables.Table).validate_python(columns)
+
+
 def test_a_table_refuses_missing_and_further_columns_and_other_lengths() -> None:
     columns = make().plain["games"]["pong"]["scores"][0]["variables"]
-    less = {key: value for key, value in columns.items() if key != "score"}
+    less = {key: value for key, value in columns.items() if key != "n"}
     empty: dict[str, list[Any]] = {key: [] for key in columns}
     long = {key: [values[0]] * 401 for key, values in columns.items()}
     tables: tuple[Any, ...] = ({}, [], None, less, {**columns, "more": columns["score"]}, empty, long)

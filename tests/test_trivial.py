@@ -170,9 +170,8 @@ def test_normalised_score(score: float, trivial: float, ceiling: float, expected
     np.testing.assert_array_equal(made, [expected])
 
 
-@pytest.mark.parametrize("key", ["trivial", "normalised", "pixels_pca"])
 def test_a_forged_trivial_score_does_not_follow(
-    key: str, made: Path, built: str, monkeypatch: pytest.MonkeyPatch
+    made: Path, built: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "FOLDER", made)
     signed = harness.evaluate(
@@ -180,9 +179,9 @@ def test_a_forged_trivial_score_does_not_follow(
     ).signed
     assert check_manifests(signed)
     values: dict[str, Any] = json.loads(json.dumps(signed.plain))
-    values["games"]["pong"]["scores"][0]["variables"][key][0] = 0.0001
+    values["games"]["pong"]["scores"][0]["variables"]["pixels_pca"][0] = 0.0001
     forged = Signed.model_validate(values)
-    with pytest.raises(ResultError, match=key if key == "normalised" else "trivial"):
+    with pytest.raises(ResultError, match="trivial"):
         check(forged)
 
 

@@ -156,8 +156,8 @@ def _titles(signed: Signed, scores: Sequence[ProbeScores], *after_first: str) ->
 
 def _bounds(game: GameScores) -> tuple[str, ...]:
     """Return what a score is compared with: the trivial encoders, or majority if their scores are unknown."""
-    columns = game.scores[0].variables.columns
-    known = [bound for bound in _BOUNDS if any(value is not None for value in columns[bound])]
+    table = game.scores[0].variables
+    known = [bound for bound in _BOUNDS if any(value is not None for value in table.column(bound))]
     return tuple(bound for bound in known if bound != "constant" or "trivial" not in known)
 
 

@@ -7,7 +7,8 @@ of their values, the circular mean, or the most frequent value.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,25 +25,26 @@ from harness.results.result import Result
 from harness.splits import open_split
 
 
-def ceilings_of(result: Result, game: str, cache_dir: str | None) -> dict[ProbeRun, dict[str, float]]:
-    """Return the ceiling of every variable of a game, for each run of a result whose score is a readout's.
+def ceilings_of(
+    result: Result, game: str, runs: Container[ProbeRun], cache_dir: str | None
+) -> dict[ProbeRun, dict[str, float]]:
+    """Return the ceiling of every variable of a game, for some runs of a result whose score is a readout's.
 
     Args:
         result: A result with predictions, which say what is true and what the constants are.
         game: The game's name.
+        runs: The runs.
         cache_dir: Where the dataset is built.
     """
     found: dict[ProbeRun, dict[str, float]] = {}
-    frames: dict[str, npt.NDArray[np.int64]] = {}
     for probe, scores in zip(result.signed.probes, result.signed.games[game].scores, strict=True):
-        if probe.metric != "explained" or result.predictions is None:
+        if probe.metric != "explained" or scores.run not in runs or result.predictions is None:
             continue
         config = game if scores.scored_on == "play" else game + DEEP
-        if config not in frames:
-            frames[config] = _same_frames(config, cache_dir)
+        frames = _same_frames(config, cache_dir)
         predicted = result.predictions[game][scores.run]
         found[scores.run] = {
-            variable.name: _ceiling(predicted, v, variable.target, frames[config])
+            variable.name: _ceiling(predicted, v, variable.target, frames)
             for v, variable in enumerate(scores.variables)
         }
     return found
@@ -82,6 +84,7 @@ def _ceiling(predicted: Predicted, v: int, target: Target, frames: npt.NDArray[n
     return round(score, 4)
 
 
+@lru_cache(2)  # the splits of one game; its label sets share them
 def _same_frames(config: str, cache_dir: str | None) -> npt.NDArray[np.int64]:
     """Return the number of each test row's frame, int64 [n]; equal frames have equal numbers."""
     digests: list[bytes] = []

@@ -158,11 +158,11 @@ def _train_rows(signed: Signed, game: str, run: ProbeRun) -> int:
 
 
 def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Tolerance) -> Iterator[Compared]:
-    names = theirs.variables.columns["name"], ours.variables.columns["name"]
+    names = theirs.variables.column("name"), ours.variables.column("name")
     if names[0] != names[1]:
         yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
         return
-    f1 = theirs.variables.columns["score"], ours.variables.columns["score"]
+    f1 = theirs.variables.column("score"), ours.variables.column("score")
     apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
     worst = max(apart, key=lambda name: apart[name])
     yield Compared(

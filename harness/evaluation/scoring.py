@@ -44,7 +44,7 @@ class VariableScore:
     n: int
     classes: int
     score: float
-    raw: float
+    raw: float | None
     constant: float
     interval: tuple[float, float]
     accuracy: float | None
@@ -306,7 +306,7 @@ def _variable(
         n=int((~np.isnan(predicted.truth[:, v])).sum()),
         classes=len(np.unique(known[~np.isnan(known)])),
         score=found.score,
-        raw=found.raw,
+        raw=None if metric == "f1" else found.raw,
         constant=constant,
         interval=(min(low, found.score), max(high, found.score)),  # of few episodes, all can lie on one side
         accuracy=found.accuracy,

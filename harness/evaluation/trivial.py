@@ -137,7 +137,7 @@ def _scores(name: str, label_set: str, runs: Sequence[ProbeRun], **options: Any)
         for scored in result.signed.games[name].scores:
             if scored.run in found:
                 found[scored.run]["scores"][encoder] = {v.name: v.score for v in scored.variables}
-        for run, ceilings in ceilings_of(result, name, options["cache_dir"]).items():
-            if run in found:
-                found[run]["ceilings"] = ceilings
+        without = [run for run, each in found.items() if not each["ceilings"]]  # no encoder changes them
+        for run, ceilings in ceilings_of(result, name, without, options["cache_dir"]).items():
+            found[run]["ceilings"] = ceilings
     return list(found.values())

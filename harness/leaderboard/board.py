@@ -203,6 +203,25 @@ class AcceptedProtocol(Model):
             for known in self.baselines
         }
 
+    @cached_property
+    def _stacked(self) -> dict[tuple[str, ProbeRun, tuple[str, ...]], dict[str, list[float | None]] | None]:
+        return {}
+
+    def baselines_by_column(
+        self, game: str, run: ProbeRun, names: tuple[str, ...]
+    ) -> dict[str, list[float | None]] | None:
+        """Return the known baselines of variables, by field; None if they are known of other variables.
+
+        They are looked up once, since all results ask for the same.
+        """
+        key = (game, run, names)
+        if key not in self._stacked:
+            known = self.baselines_of.get((game, run), {})
+            right = all(values.keys() == set(names) for values in known.values())
+            columns = {field: list(map(values.get, names)) for field, values in known.items()}
+            self._stacked[key] = columns if right else None
+        return self._stacked[key]
+
     @property
     def columns(self) -> list[ProbeChoice]:
         """The probes of the table, those that every result has first."""

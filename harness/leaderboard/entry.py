@@ -65,7 +65,7 @@ class GameHead:
         """Take it from a game of a result."""
         outputs = (game.embeddings, game.scores[0].predictions)
         means = tuple(scores.means for scores in game.scores)
-        names = tuple(map(intern, game.scores[0].variables.columns["name"]))
+        names = tuple(map(intern, game.scores[0].variables.column("name")))
         return cls(means, outputs if (cells != NO_CELL).any() else (), names, cells, _half(game))
 
 
@@ -116,7 +116,10 @@ class Head:
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
         ends = np.cumsum([len(game.scores[0].variables) for game in signed.games.values()])
-        cells = np.split(_cells(signed.rows[0].numbers), ends[:-1])
+        first = {
+            key: numbers[: ends[-1]] for key, numbers in next(iter(signed.rows.values())).numbers.items()
+        }
+        cells = np.split(_cells(first), ends[:-1])
         games = {
             name: GameHead.of(game, of_game)
             for (name, game), of_game in zip(signed.games.items(), cells, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, DASH, score
 
-_HEAD = ("categories", "score", "interval", "constant", "ceiling")
+_BOUNDS = ("interval", "constant", "ceiling")
 
 
 def variable_rows(game: Mapping[str, Any]) -> Markup:
@@ -21,14 +21,17 @@ def variable_rows(game: Mapping[str, Any]) -> Markup:
     """
     rows = []
     tables = [scores["variables"] for scores in game["scores"]]
-    found = [dict(zip(t["name"], zip(t["score"], t["note"], strict=True), strict=True)) for t in tables]
-    heads: dict[str, tuple[Any, ...]] = {}
+    found = [_by_name(table, ("score", "note")) for table in tables]
+    categories: dict[str, tuple[list[str]]] = {}
+    bounds: dict[str, tuple[Any, ...]] = {}
+    for heads in game["variables"].values():
+        categories |= _by_name(heads, ("categories",))
     for table in reversed(tables):  # the first one counts
-        heads |= zip(table["name"], zip(*(table[field] for field in _HEAD), strict=True), strict=True)
+        bounds |= _by_name(table, ("score", *_BOUNDS))
     for name in dict.fromkeys(name for table in found for name in table):
-        categories, f1, ends, constant, ceiling = heads[name]
+        (of_it,), (f1, ends, constant, ceiling) = categories[name], bounds[name]
         cells = "".join(_cell(*of_probe.get(name, (None, None))) for of_probe in found)
-        category = categories[0] if categories else DASH
+        category = of_it[0] if of_it else DASH
         interval = DASH if ends is None else f"{score(ends[0])} to {score(ends[1])}"
         rows.append(
             f'<tr><th scope="row">{escape(name)}</th>'
@@ -38,6 +41,13 @@ def variable_rows(game: Mapping[str, Any]) -> Markup:
             f'<td class="num">{score(ceiling)}</td></tr>\n'
         )
     return Markup("".join(rows))  # noqa: S704  all text is escaped above, the rest is numbers
+
+
+def _by_name(columns: Mapping[str, list[Any]], keys: Sequence[str]) -> dict[str, Any]:
+    """Return some fields of each row; columns of nulls are not there."""
+    names = columns["name"]
+    nothing = [None] * len(names)
+    return dict(zip(names, zip(*(columns.get(key, nothing) for key in keys), strict=True), strict=True))
 
 
 def _cell(value: float | None, note: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -9,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.named import RAM
-from harness.probes.probe import NOT_CONVERGED
+from harness.probes.probe import NOT_CONVERGED, Metric, States
 from harness.results.canonical import PLACES, ResultError
-from harness.results.means import AVERAGED, ONE, TRIVIAL, Floats, all_means, best_trivial, normalised
+from harness.results.means import AVERAGED, ONE, TRIVIAL, Floats, all_means
 from harness.results.provenance import split_of
-from harness.results.result import Probe, Signed
+from harness.results.result import Signed
 from harness.results.variables import Columns, Rows
 
 _ROUNDING = 0.0002
@@ -32,9 +33,9 @@ _CONVERGED = -3.3
 _NOT_CONVERGED = 0
 """The same for a fit that says that it did not converge."""
 
-_ALWAYS = {"score": "score", "constant": "constant", "raw": "raw", "interval": "low"}
+_ALWAYS = {"score": "score", "constant": "constant", "interval": "low"}
 """Columns that every run fills, and where their numbers are."""
-_HEAD = ("name", "categories", "kind", "unit", "period", "n")
+_HEAD = ("name", "n")
 """Columns that are the same under every probe with one metric and test split."""
 _CEILINGS = ("ceiling", "ceiling_accuracy")
 """The same of F1. A readout's ceiling follows from the constant of its training rows, as its score does."""
@@ -57,17 +58,25 @@ def check(signed: Signed) -> None:
     _check_seeds(signed)
     for name, game in signed.games.items():
         expect(f"{name}: probes", probes, [scores.run for scores in game.scores])
-    heads: dict[tuple[str, ...], Columns] = {}
-    for number, (probe, rows) in enumerate(zip(signed.probes, signed.rows, strict=True)):
-        _check_variables(signed, probe, rows, heads)
-        _check_rows(signed, number, rows)
-    plain = signed.plain
-    columns = {key: np.concatenate([rows.numbers[key] for rows in signed.rows]) for key in AVERAGED}
+    _check_heads(signed)
+    for metric, rows in signed.rows.items():
+        _check_rows(signed, metric, rows)
+        _check_variables(metric, rows)
+    plain, columns = signed.plain, _averaged(list(signed.rows.values()))
     means, suite = all_means(plain["games"], signed.dataset.suite_games, plain["probes"], columns)
     for name, game in plain["games"].items():
         for mean, scores in zip(means[name], game["scores"], strict=True):
             expect(f"{name}: means", mean, scores["means"])
     expect("suite", suite, plain["suite"])
+
+
+def _averaged(found: Sequence[Rows]) -> dict[str, Floats]:
+    """Return the numbers to average: of all games under the first probe, then under the next one."""
+    order = np.argsort(np.concatenate([rows.probes for rows in found]), kind="stable")
+    columns = {
+        key: [rows.trivial if key == "trivial" else rows.numbers[key] for rows in found] for key in AVERAGED
+    }
+    return {key: np.concatenate(parts)[order] for key, parts in columns.items()}
 
 
 def expect(what: str, expected: object, got: object) -> None:
@@ -142,19 +151,32 @@ def _check_seeds(signed: Signed) -> None:
         expect(f"seeds.{name}", own.get(name), signed.seeds.get(name))
 
 
-def _check_variables(signed: Signed, probe: Probe, rows: Rows, heads: dict[tuple[str, ...], Columns]) -> None:
-    """Check that each game has the same variables as under earlier probes with this metric and these rows."""
-    used = {split_of(probe.fitted_on, "train"), split_of(probe.scored_on, "test")}
-    for game, table in rows.tables.items():
-        head = table.take((*_HEAD, *_CEILINGS) if probe.metric == "f1" else _HEAD)
-        first = heads.setdefault((game, probe.metric, probe.fitted_on, probe.scored_on), head)
+def _check_heads(signed: Signed) -> None:
+    """Check that the splits are there, and that every variable is described once, in the probes' order."""
+    for game, found in signed.games.items():
+        used: dict[str, dict[str, None]] = {}
+        for probe, scores in zip(signed.probes, found.scores, strict=True):
+            splits = {split_of(probe.fitted_on, "train"), split_of(probe.scored_on, "test")}
+            if splits - set(signed.dataset.splits[game]):
+                raise ResultError(f"{game}: the splits of deep states are missing.", got=probe.run)
+            used.setdefault(probe.metric, {}).update(dict.fromkeys(scores.variables.column("name")))
+        expect(f"{game}: metrics", sorted(used), list(found.variables))
+        for metric, variables in found.variables.items():
+            expect(f"{game}: variables of {metric}", list(used[metric]), variables.columns["name"])
+
+
+def _check_variables(metric: Metric, rows: Rows) -> None:
+    """Check that each game has the same variables as under earlier probes with the same rows."""
+    heads: dict[tuple[str, States, States], Columns] = {}
+    keys = (*_HEAD, *_CEILINGS) if metric == "f1" else _HEAD
+    for _, run, game, table in rows.parts:
+        head = table.take(keys)
+        first = heads.setdefault((game, run.fitted_on, run.scored_on), head)
         if head != first:
             one, other = (list(zip(*columns, strict=True)) for columns in (first, head))
             expect(f"{game}: variables of every probe", one, other)
         if len(set(head[0])) != len(head[0]):
             raise ResultError(f"{game}: duplicate variable.")
-        if used - set(signed.dataset.splits[game]):
-            raise ResultError(f"{game}: the splits of deep states are missing.", got=probe.run)
 
 
 def _refuse(
@@ -179,80 +201,80 @@ def _refuse(
     raise ResultError(f"{rows.where(at)}: {what}", expected=expected, got=rows.column(got)[at])
 
 
-def _check_rows(signed: Signed, number: int, rows: Rows) -> None:
-    """Check that the numbers of each row under a probe can come from one set of predictions."""
-    probe, c, refuse = signed.probes[number], rows.numbers, partial(_refuse, rows)
-    scores = [game.scores[number] for game in signed.games.values()]
-    nominal = np.array([kind == "nominal" for kind in rows.column("kind")])
+def _check_rows(signed: Signed, metric: Metric, rows: Rows) -> None:
+    """Check that the numbers of each row can come from one set of predictions."""
+    c, refuse = rows.numbers, partial(_refuse, rows)
+    scores = [signed.games[part.game].scores[part.probe] for part in rows.parts]
+    nominal = rows.kinds == "nominal"
     alone = rows.spread([each.fits == 1 for each in scores])
-    _check_head(signed, probe, rows, nominal)
+    _check_head(signed, metric, rows, nominal)
     without = rows.spread([each.trivial_reason is not None for each in scores])
-    for field in TRIVIAL if probe.metric == "explained" else TRIVIAL[:2]:
+    for field in TRIVIAL if metric == "explained" else TRIVIAL[:2]:
         what = "`trivial_reason` must be given if, and only if, all trivial scores are null."
         refuse(np.isnan(c[field]) != without, what, field)
-    _check_fits(signed, probe, rows, nominal, alone)
+    _check_fits(signed, metric, rows, nominal, alone)
     for field, numbers in _ALWAYS.items():
         refuse(np.isnan(c[numbers]), f"{field} is null; every run computes it.", field)
     outside = ~((c["low"] <= c["score"]) & (c["score"] <= c["high"]))
     refuse(outside, "interval does not contain the score.", "interval", c["score"])
-    if probe.metric == "f1":
+    if metric == "f1":
         _check_f1(signed, rows)
     else:
         _check_explained(rows, alone)
-    best = best_trivial(c)
-    refuse(_differ(best, c["trivial"]), "trivial contradicts the other scores.", "trivial", best)
-    relative = normalised(c["score"], best, c["ceiling"])
-    bad = _differ(relative, c["normalised"])
-    refuse(bad, "normalised contradicts the other scores.", "normalised", relative)
 
 
-def _check_head(signed: Signed, probe: Probe, rows: Rows, nominal: _Flags) -> None:
-    """Check what the variables of a probe are, and on how many rows they are scored."""
+def _check_head(signed: Signed, metric: Metric, rows: Rows, nominal: _Flags) -> None:
+    """Check what the variables are, and on how many rows they are scored."""
     c, refuse = rows.numbers, partial(_refuse, rows)
-    known = [splits[split_of(probe.scored_on, "test")].rows for splits in signed.dataset.splits.values()]
+    splits = signed.dataset.splits
+    known = [splits[part.game][split_of(part.run.scored_on, "test")].rows for part in rows.parts]
     most = rows.spread([min(n, signed.dry_run_rows or n) for n in known])
-    least = most if probe.metric == "f1" else np.ones_like(most)
+    least = most if metric == "f1" else np.ones_like(most)
     refuse((c["n"] < least) | (c["n"] > most), "n is not the number of test rows.", "n", least, most)
     twice = np.array([len(names) > 1 and len(set(names)) < len(names) for names in rows.column("categories")])
     refuse(twice, "duplicate category.", "categories")
-    circular = np.array([kind == "circular" for kind in rows.column("kind")])
-    refuse(circular == np.isnan(c["period"]), "only what is circular has a period.", "period")
+    circular = np.array([period is not None for period in rows.column("period")])
+    refuse((rows.kinds == "circular") != circular, "only what is circular has a period.", "period")
     what = "wrong error: it is null if, and only if, the values have no order."
     refuse(nominal != np.isnan(c["error"]), what, "error")
 
 
-def _check_fits(signed: Signed, probe: Probe, rows: Rows, nominal: _Flags, alone: _Flags) -> None:
-    """Check that the probe's settings allow what each fit says of itself."""
-    c, is_f1 = rows.numbers, probe.metric == "f1"
-
-    def refuse(bad: _Flags, what: str, field: str, expected: object) -> None:
-        _refuse(rows, bad, f"{what} under {probe.run}.", field, expected)
-
+def _check_fits(signed: Signed, metric: Metric, rows: Rows, nominal: _Flags, alone: _Flags) -> None:
+    """Check that the probes' settings allow what each fit says of itself."""
+    c, refuse, is_f1 = rows.numbers, partial(_refuse, rows), metric == "f1"
     strength, gradient, classes, epochs = (
         c[field] for field in ("strength_log10", "gradient_log10", "classes", "epochs")
     )
     no_strength, no_gradient = np.isnan(strength), np.isnan(gradient)
-    grid = probe.settings.get("strengths_log10")
-    nominal_grid = probe.settings.get("nominal_strengths_log10", grid)
-    has_grid = np.where(nominal, isinstance(nominal_grid, list), isinstance(grid, list))
-    on_grid = np.where(nominal, _among(strength, nominal_grid), _among(strength, grid))
+    has_grid, on_grid, epochs_off = (np.zeros(len(strength), np.bool_) for _ in range(3))
+    for number in dict.fromkeys(part.probe for part in rows.parts):
+        settings, at = signed.probes[number].settings, rows.probes == number
+        grid = settings.get("strengths_log10")
+        nominal_grid = settings.get("nominal_strengths_log10", grid)
+        for here, allowed in ((at & ~nominal, grid), (at & nominal, nominal_grid)):
+            has_grid[here] = isinstance(allowed, list)
+            on_grid[here] = _among(strength[here], allowed)
+        limit = settings.get("epochs")
+        if isinstance(limit, int | float):
+            epochs_off[at] = ~((epochs[at] >= 1) & (epochs[at] <= limit))
+        else:
+            epochs_off[at] = ~np.isnan(epochs[at])
     classifies = is_f1 | (nominal & alone & ~no_strength)
-    known = [splits[split_of(probe.fitted_on, "train")].rows for splits in signed.dataset.splits.values()]
+    splits = signed.dataset.splits
+    known = [splits[part.game][split_of(part.run.fitted_on, "train")].rows for part in rows.parts]
     most = rows.spread([min(n, _VALUES) if is_f1 else n for n in known])
     bad = classifies & ((classes < 1) | (classes > most))
-    refuse(bad, "impossible number of classes", "classes", most)
+    refuse(bad, "impossible number of classes.", "classes", most)
     chosen = classifies & has_grid & (classes > 1)
     bad = classifies & ~chosen & ~(no_strength & no_gradient)
-    refuse(bad, "strength and gradient must be null", "strength_log10", None)
+    refuse(bad, "strength and gradient must be null.", "strength_log10")
     bad = np.where(no_strength, chosen, ~on_grid) | (~classifies & ~no_gradient)
-    what = "the strength is not on the grid, or a gradient is of no single fit,"
-    refuse(bad, what, "strength_log10", f"one of {grid} (nominal: {nominal_grid})")
+    what = "the strength is not on the grid, or a gradient is of no single fit."
+    refuse(bad, what, "strength_log10")
     stopped = np.array([NOT_CONVERGED in (note or "") for note in rows.column("note")])
     most = np.where(stopped, _NOT_CONVERGED, _CONVERGED)
-    refuse(chosen & ~(gradient <= most), "the fit did not converge", "gradient_log10", most)
-    limit = probe.settings.get("epochs")
-    bad = ~((epochs >= 1) & (epochs <= limit)) if isinstance(limit, int | float) else ~np.isnan(epochs)
-    refuse(bad, "impossible number of epochs", "epochs", limit)
+    refuse(chosen & ~(gradient <= most), "the fit did not converge.", "gradient_log10", most)
+    refuse(epochs_off, "impossible number of epochs.", "epochs")
 
 
 def _among(values: Floats, grid: object) -> _Flags:
@@ -294,7 +316,7 @@ def _check_f1(signed: Signed, rows: Rows) -> None:
         wrong,
         _FURTHEST * wrong,
     )
-    refuse(c["raw"] != f1, "raw is not the score.", "raw", f1)
+    refuse(~np.isnan(c["raw"]), "raw is not known of F1, which is not cut off.", "raw")
     refuse(~np.isnan(c["constant_error"]), "constant_error is not known of F1.", "constant_error")
 
 
@@ -306,6 +328,7 @@ def _check_explained(rows: Rows, alone: _Flags) -> None:
         alone: bool [rows], whether a score is that of one fit, and not a mean.
     """
     c, refuse = rows.numbers, partial(_refuse, rows)
+    refuse(np.isnan(c["raw"]), "raw is null; every run computes it.", "raw")
     refuse(c["constant"] != 0, "the score of a constant is not 0.", "constant")
     cut = np.clip(c["raw"], 0, 1)
     refuse(c["score"] < cut - _ROUNDING, "score is less than raw, cut off at 0 and 1.", "score", cut)
@@ -317,10 +340,6 @@ def _check_explained(rows: Rows, alone: _Flags) -> None:
     refuse(c["raw"] > 1, "raw is more than 1.", "raw")
     refuse(numbers & ~(c["error"] >= 0), "error is null or negative.", "error")
     refuse(numbers & ~(c["constant_error"] >= 0), "constant_error is null or negative.", "constant_error")
-
-
-def _differ(a: Floats, b: Floats) -> _Flags:
-    return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
 
 
 def _least_f1(accuracy: Floats) -> Floats:

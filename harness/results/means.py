@@ -48,9 +48,15 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
 def columns_of(tables: Sequence[Mapping[str, Sequence[Any]]], keys: Sequence[str]) -> dict[str, Floats]:
-    """Return the named columns of all tables stacked, each float64 [rows]."""
-    values = chain.from_iterable(table[key] for key in keys for table in tables)
-    return dict(zip(keys, np.array(list(values), np.float64).reshape(len(keys), -1), strict=True))
+    """Return the named columns of all tables stacked, each float64 [rows], NaN for null or no such column."""
+    sizes = [len(table["name"]) for table in tables]
+    there = [key for key in keys if any(key in table for table in tables)]
+    values = chain.from_iterable(
+        table.get(key) or [None] * size for key in there for table, size in zip(tables, sizes, strict=True)
+    )
+    rows = np.array(list(values), np.float64).reshape(len(there), sum(sizes))
+    nothing = np.full(sum(sizes), np.nan)
+    return dict.fromkeys(keys, nothing) | dict(zip(there, rows, strict=True))
 
 
 def best_trivial(columns: Mapping[str, Floats]) -> Floats:
@@ -104,15 +110,8 @@ def fill(signed: dict[str, Any]) -> None:
     tables = [scores["variables"] for _, _, scores in parts]
     columns = columns_of(tables, ("score", "constant", "ceiling", *TRIVIAL))
     columns["trivial"] = best_trivial(columns)
-    relative = normalised(columns["score"], columns["trivial"], columns["ceiling"])
     means, signed["suite"] = all_means(games, signed["dataset"]["suite_games"], probes, columns)
-    first = 0
     for number, name, scores in parts:
-        part = slice(first, first := first + len(scores["variables"]["name"]))
-        scores["variables"] |= {
-            "trivial": _plain(columns["trivial"][part]),
-            "normalised": _plain(relative[part]),
-        }
         scores["means"] = means[name][number]
 
 
@@ -133,7 +132,7 @@ def all_means(
         missing.
     """
     parts = _parts(games, probes)
-    members = [scores["variables"]["categories"] for _, _, scores in parts]
+    members = [_categories(games[name], probes[number], scores) for number, name, scores in parts]
     names = list(chain.from_iterable(members))
     rows = np.repeat(np.arange(len(names)), list(map(len, names)))
     part_of = np.repeat(np.arange(len(parts)), list(map(len, members)))[rows]
@@ -144,8 +143,8 @@ def all_means(
     of_parts = grouped(of_categories[counts], np.array([p for p, _ in keys], np.int64)[counts], len(parts))
     means: dict[str, list[dict[str, Any]]] = {}
     found = _means(of_parts, keys, of_categories, groups)
-    for (_, name, scores), mean in zip(parts, found, strict=True):
-        means.setdefault(name, []).append({**mean, "reason": _reason(mean, scores["variables"])})
+    for (_, name, scores), categories, mean in zip(parts, members, found, strict=True):
+        means.setdefault(name, []).append({**mean, "reason": _reason(mean, scores["variables"], categories)})
 
     probe_of = np.array([number for number, _, _ in parts], np.int64)
     both, groups = _numbered((parts[part][0], category) for part, category in keys)
@@ -197,12 +196,12 @@ def _means(
 def _printed(values: Floats, **more: Sequence[Any]) -> list[dict[str, Any]]:
     """Return rows of means as dicts, with normalised scores and further fields."""
     score, trivial, ceiling = (values[:, AVERAGED.index(key)] for key in ("score", *BOUNDS))
-    numbers = _plain(np.vstack([values.T, normalised(score, trivial, ceiling)]))
+    numbers = plain(np.vstack([values.T, normalised(score, trivial, ceiling)]))
     columns = {**dict(zip(_PRINTED, numbers, strict=True)), **more}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _plain(values: Floats) -> list[Any]:
+def plain(values: Floats) -> list[Any]:
     """Return an array as lists, with None for NaN and 1 for 1.0, as JSON tools write it."""
     plain = values.astype(object)
     plain[np.isnan(values)] = None
@@ -211,12 +210,24 @@ def _plain(values: Floats) -> list[Any]:
     return cast("list[Any]", plain.tolist())
 
 
-def _reason(mean: Row, variables: Mapping[str, Sequence[Any]]) -> str | None:
+def _categories(game: Mapping[str, Any], probe: Row, scores: Mapping[str, Any]) -> list[list[str]]:
+    """Return the categories of each variable that a probe scored."""
+    known = game["variables"][probe["metric"]]
+    found = dict(zip(known["name"], known["categories"], strict=True))
+    return [found[name] for name in scores["variables"]["name"]]
+
+
+def _reason(
+    mean: Row, variables: Mapping[str, Sequence[Any]], categories: Sequence[Sequence[str]]
+) -> str | None:
     """Return why a game's mean is missing, or None."""
     if all(mean[metric] is not None for metric in METRICS):
         return None
-    rows = zip(*(variables[key] for key in ("name", "categories", *METRICS)), strict=True)
-    missing = [name for name, categories, *scores in rows if categories and None in scores]
+    names = variables["name"]
+    nothing = [None] * len(names)
+    scores = zip(*(variables.get(metric, nothing) for metric in METRICS), strict=True)
+    rows = zip(names, categories, scores, strict=True)
+    missing = [name for name, of_it, found in rows if of_it and None in found]
     return "no score for " + ", ".join(missing) if missing else "no variable counts in a category"
 
 

@@ -170,7 +170,7 @@ def _check_head(file: pq.ParquetFile, signed: Signed, path: str | os.PathLike[st
 
 
 def _predicted(table: pa.Table, game: str, scores: ProbeScores, path: str | os.PathLike[str]) -> Predicted:
-    names, fits = tuple(scores.variables.columns["name"]), scores.fits
+    names, fits = tuple(scores.variables.column("name")), scores.fits
     n, rest = divmod(table.num_rows, fits * len(names))
     if rest or not n:
         raise _damaged(path)

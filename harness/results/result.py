@@ -14,9 +14,10 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 
-from harness.probes.probe import ProbeRun
+from harness.probes.probe import Metric, ProbeRun
 from harness.results.canonical import (
     Count,
     Decimal4,
@@ -43,7 +44,7 @@ from harness.results.provenance import (
     Protocol,
     Submitter,
 )
-from harness.results.variables import Rows, Scores, Table, by_column
+from harness.results.variables import Part, Rows, Scores, Table, Variables, by_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ class OfRun(Model):
 class Probe(OfRun):
     """A probe, and the rows that it is fitted to and scored on."""
 
-    metric: Literal["f1", "explained"]
+    metric: Metric
     """What its score is: weighted F1, or the share of what a constant leaves unknown."""
     settings: Annotated[
         dict[Identifier, Setting | Annotated[list[Setting], Field(max_length=100)]],
@@ -124,7 +125,7 @@ class ProbeScores(OfRun):
     means: Means
     """Means over the variables, computed from the rounded scores below."""
     variables: Table
-    """One entry for each probed variable."""
+    """One entry for each scored variable; a column is left out if all its values are null."""
 
 
 class GameScores(Model):
@@ -132,6 +133,8 @@ class GameScores(Model):
 
     embeddings: Digest
     """Digest of the features of all rows of all splits."""
+    variables: Annotated[dict[Metric, Variables], Field(min_length=1)]
+    """What is scored, by metric; one entry for each variable, in the order of the probes."""
     scores: Annotated[list[ProbeScores], Field(min_length=1, max_length=16)]
     """One entry for each of ``probes``, in the same order."""
 
@@ -212,24 +215,40 @@ class Signed(Model):
         """Build the signed part from plain Python and NumPy values, and compute its means.
 
         Floats are rounded to four places. ``games`` has the fields of `GameScores` except those that are
-        computed from the rounded scores (see :mod:`harness.results.means`): ``means``, and the variables'
-        ``trivial`` and ``normalised``. The variables may be rows or columns.
+        computed from the rounded scores (see :mod:`harness.results.means`), ``means``, and of ``variables``:
+        those of each probe are rows, with the fields of `harness.results.variables.VariableScores` that do
+        not follow from others. Games of another result's ``plain`` are taken as they are.
 
         Raises:
             ResultError: A value is NaN, out of range or missing.
         """
         plain = to_plain({"schema_version": SCHEMA_VERSION, **fields})
         try:
+            metrics = [probe["metric"] for probe in plain["probes"]]
             for game in plain["games"].values():
-                for scores in game["scores"]:
-                    if isinstance(scores["variables"], list):
-                        scores["variables"] = by_column(scores["variables"])
+                if "variables" in game:
+                    continue
+                game["variables"] = {}
+                for metric in sorted(set(metrics)):
+                    found = [s for s, m in zip(game["scores"], metrics, strict=True) if m == metric]
+                    game["variables"][metric], columns = by_column([each["variables"] for each in found])
+                    for scores, table in zip(found, columns, strict=True):
+                        scores["variables"] = table
             fill(plain)
             return cls.model_validate(plain)
         except ValidationError as error:
             raise explain(error) from error
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ResultError(f"These values do not make a result: {error!r}.") from error
+
+    @model_validator(mode="after")
+    def _join(self) -> Self:
+        for name, game in self.games.items():
+            for probe, scores in zip(self.probes, game.scores, strict=False):
+                if probe.metric not in game.variables:
+                    raise ValueError(f"{name} does not say what {probe.metric} scores")
+                scores.variables.join(game.variables[probe.metric])
+        return self
 
     @cached_property
     def plain(self) -> dict[str, Any]:
@@ -258,12 +277,15 @@ class Signed(Model):
         return self.encoder.frames is None and self.unranked_reason == IS_BOUND
 
     @cached_property
-    def rows(self) -> list[Rows]:
-        """The variables of all games under each probe."""
-        games = self.games.items()
-        return [
-            Rows({name: game.scores[n].variables for name, game in games}) for n in range(len(self.probes))
-        ]
+    def rows(self) -> Mapping[Metric, Rows]:
+        """The variables of all games under all probes with one metric; that of the first probe first."""
+        parts: dict[Metric, list[Part]] = {}
+        for number, probe in enumerate(self.probes):
+            parts.setdefault(probe.metric, []).extend(
+                Part(number, probe.run, name, game.scores[number].variables)
+                for name, game in self.games.items()
+            )
+        return {metric: Rows(found) for metric, found in parts.items()}
 
     @cached_property
     def payload(self) -> bytes:

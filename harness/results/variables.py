@@ -1,15 +1,16 @@
 """The variables' scores in a result: columns for writing and checking, rows for reading.
 
-Columns keep a leaderboard fast: it checks hundreds of thousands of rows.
+Columns keep a leaderboard fast: it checks hundreds of thousands of rows. For the same reason a file says once
+for each game what its variables are, leaves out columns of nulls, and leaves out what follows from the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Annotated, Any, Self, TypeAlias, get_type_hints, overload
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeAlias, get_type_hints, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from harness.probes.probe import ProbeRun
 from harness.probes.target import Kind, Target
 from harness.results.canonical import Count, Decimal4, Share, Text
-from harness.results.means import Floats, columns_of
+from harness.results.means import TRIVIAL, Floats, best_trivial, columns_of, normalised, plain
 from harness.results.provenance import Identifier, Model
 
 Columns: TypeAlias = list[list[Any]]
@@ -42,17 +44,14 @@ NUMBERS = (
     "error",
     "gradient_log10",
     "n",
-    "normalised",
-    "period",
     "pixels_pca",
     "random_cnn",
     "random_projection",
     "raw",
     "score",
     "strength_log10",
-    "trivial",
 )
-"""The numeric columns."""
+"""The numeric columns of a file."""
 
 
 class Scores(Model):
@@ -70,7 +69,9 @@ class Scores(Model):
     """Score rescaled so that `trivial` is 0 and `ceiling` is 1; null if they are less than 0.01 apart."""
 
 
-class _VariableHead(Model):
+class Variable(Model):
+    """What a variable is, as far as its scores go."""
+
     name: Identifier
     """The variable's name in the label set, or that of what is made from it."""
     categories: Annotated[list[Identifier], Field(max_length=5)]
@@ -81,6 +82,9 @@ class _VariableHead(Model):
     """Unit of the errors."""
     period: Decimal4 | None
     """The length of the circle, in the unit; null if there is none."""
+
+
+class _Fit(Model):
     n: Count
     """Number of test rows on which it is known."""
     classes: Annotated[int, Field(ge=0, le=100_000)]
@@ -88,11 +92,13 @@ class _VariableHead(Model):
 
 
 # Base classes are documented from right to left, so that a row begins with its name.
-class VariableScores(Scores, _VariableHead):
+class VariableScores(Scores, _Fit, Variable):
     """Scores of one variable under one probe."""
 
     raw: Decimal4 | None
-    """The score before it is cut off at 0 and 1; over several draws of training rows, the mean."""
+    """The score before it is cut off at 0 and 1; over several draws of training rows, the mean.
+
+    Null for F1, which is not cut off."""
     interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
     """95 % interval of the score from a bootstrap over episodes, widened to include the score."""
     pixels_pca: Share | None
@@ -126,40 +132,39 @@ class VariableScores(Scores, _VariableHead):
         return Target(self.name, self.kind, tuple(self.categories), self.unit, self.period)
 
 
-_TYPES = get_type_hints(VariableScores, include_extras=True)
-_COLUMNS: dict[str, Any] = {
-    name: (
-        list.__class_getitem__(_TYPES[name]),
-        Field(min_length=1, max_length=400, description=VariableScores.model_fields[name].description),
-    )
-    for name in VariableScores.model_fields
-}
-_VariableColumns = create_model("VariableColumns", __base__=Model, __doc__=VariableScores.__doc__, **_COLUMNS)
+_HEAD = tuple(Variable.model_fields)
+_DERIVED = ("trivial", "normalised")
+"""Columns that follow from others, and are in no file."""
+
+
+def _columns(name: str, row: type[Model], fields: Iterable[str], required: Iterable[str]) -> type[Model]:
+    """Return a model of columns; one that is not required is left out where all its values are null."""
+    types = get_type_hints(row, include_extras=True)
+    columns: dict[str, Any] = {
+        field: (
+            list.__class_getitem__(types[field]),
+            Field(
+                *(() if field in required else (None,)),
+                min_length=1,
+                max_length=400,
+                description=row.model_fields[field].description,
+            ),
+        )
+        for field in fields
+    }
+    return create_model(name, __base__=Model, __doc__=row.__doc__, **columns)
 
 
 @dataclass(frozen=True)
-class Table(Sequence[VariableScores]):
-    """The variables of one game under one probe, stored as columns.
+class _Columns:
+    """Columns of equal length, as in a file.
 
     Attributes:
-        columns: The values of each field; do not modify them.
+        columns: The values of each field that is not null throughout; do not modify them.
     """
 
     columns: Mapping[str, list[Any]]
-
-    def take(self, keys: Iterable[str]) -> Columns:
-        """Return the values of the given fields."""
-        return [self.columns[key] for key in keys]
-
-    @overload
-    def __getitem__(self, at: int) -> VariableScores: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[VariableScores]: ...
-    def __getitem__(self, at: int | slice) -> VariableScores | list[VariableScores]:
-        """Return one row, or a list of rows for a slice."""
-        if isinstance(at, slice):
-            return [self[number] for number in range(len(self))[at]]
-        return VariableScores.model_validate({name: column[at] for name, column in self.columns.items()})
+    model: ClassVar[type[Model]]
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -170,7 +175,7 @@ class Table(Sequence[VariableScores]):
         """Tell pydantic that this is an object of lists of equal length."""
         return core_schema.no_info_wrap_validator_function(
             cls._validate,
-            handler.generate_schema(_VariableColumns),
+            handler.generate_schema(cls.model),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda table: table.columns),
         )
 
@@ -179,48 +184,179 @@ class Table(Sequence[VariableScores]):
         validate(columns)
         if len(set(map(len, columns.values()))) != 1:
             raise ValueError("Columns must have equal lengths")
+        for name, column in columns.items():
+            if column[0] is None and not any(value is not None for value in column):
+                raise ValueError(f"The column {name} holds nothing but nulls, and must be left out")
         return cls(columns)
 
 
-def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as columns, with sorted keys.
+class Variables(_Columns):
+    """The variables of a game that one metric scores."""
+
+    model = _columns("VariablesOfMetric", Variable, _HEAD, ("name", "categories", "kind", "unit"))
+
+    @cached_property
+    def at(self) -> Mapping[str, int]:
+        """The row of each variable."""
+        return {name: row for row, name in enumerate(self.columns["name"])}
+
+
+class Table(_Columns, Sequence[VariableScores]):
+    """The scores of one game under one probe, stored as columns; a sequence of `VariableScores`."""
+
+    model = _columns(
+        "VariableColumns",
+        VariableScores,
+        (field for field in VariableScores.model_fields if field not in {*_HEAD[1:], *_DERIVED}),
+        ("name", "n", "classes"),
+    )
+
+    def join(self, variables: Variables) -> None:
+        """Look up what the variables are.
+
+        Raises:
+            ValueError: Some variable is not there.
+        """
+        names, head = self.columns["name"], variables.columns
+        if names == head["name"]:
+            self.__dict__["head"] = head
+            return
+        try:
+            rows = [variables.at[name] for name in names]
+        except KeyError as error:
+            raise ValueError(f"{error.args[0]} is not among the variables of its metric") from error
+        self.__dict__["head"] = {key: [column[row] for row in rows] for key, column in head.items()}
+
+    @cached_property
+    def head(self) -> Mapping[str, list[Any]]:
+        """What the variables are, by column; known once the table is part of a result."""
+        raise TypeError("This table is not part of a result.")
+
+    def column(self, key: str) -> list[Any]:
+        """Return the values of one field of `VariableScores`, null where the file has none."""
+        found = self.columns.get(key)
+        if found is not None:
+            return found
+        of = self._derived if key in _DERIVED else self.head
+        return of[key] if key in of else [None] * len(self)
+
+    def take(self, keys: Iterable[str]) -> Columns:
+        """Return the values of the given fields."""
+        return [self.column(key) for key in keys]
+
+    @cached_property
+    def _derived(self) -> Mapping[str, list[Any]]:
+        columns = columns_of([self.columns], ("score", "constant", "ceiling", *TRIVIAL))
+        trivial = best_trivial(columns)
+        relative = normalised(columns["score"], trivial, columns["ceiling"])
+        return dict(zip(_DERIVED, map(plain, (trivial, relative)), strict=True))
+
+    @cached_property
+    def _rows(self) -> Sequence[VariableScores]:
+        fields = tuple(VariableScores.model_fields)
+        return [
+            VariableScores.model_validate(dict(zip(fields, row, strict=True)))
+            for row in zip(*self.take(fields), strict=True)
+        ]
+
+    @overload
+    def __getitem__(self, at: int) -> VariableScores: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[VariableScores]: ...
+    def __getitem__(self, at: int | slice) -> VariableScores | Sequence[VariableScores]:
+        """Return one row, or several for a slice."""
+        return self._rows[at]
+
+    def __iter__(self) -> Iterator[VariableScores]:
+        """Iterate over the rows."""
+        return iter(self._rows)
+
+
+def by_column(scores: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return rows as a file has them: what the variables are, and the columns of each table.
+
+    Args:
+        scores: For each probe of one metric, a row for each variable, with the fields of `VariableScores`.
 
     Raises:
-        ValueError: The rows do not have the same fields.
+        ValueError: The rows do not have the same fields, or disagree on what a variable is.
     """
+    heads: dict[str, dict[str, Any]] = {}
+    for row in chain.from_iterable(scores):
+        head = {key: row[key] for key in _HEAD}
+        if heads.setdefault(row["name"], head) != head:
+            raise ValueError(f"two kinds of {row['name']}")
+    rest = [[{key: row[key] for key in row if key not in _HEAD[1:]} for row in rows] for rows in scores]
+    return _by_column(list(heads.values())), list(map(_by_column, rest))
+
+
+def _by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     names = sorted(rows[0])
     if any(sorted(row) != names for row in rows):
         raise ValueError("variables with different fields")
-    return {name: [row[name] for row in rows] for name in names}
+    columns = {name: [row[name] for row in rows] for name in names}
+    return {name: column for name, column in columns.items() if any(value is not None for value in column)}
+
+
+class Part(NamedTuple):
+    """One game under one probe.
+
+    Attributes:
+        probe: The probe's number.
+        run: The probe and its rows.
+        game: The game.
+        table: The variables.
+    """
+
+    probe: int
+    run: ProbeRun
+    game: str
+    table: Table
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The variables of all games under one probe, stacked.
+    """The variables of all games under some probes, stacked.
 
     Attributes:
-        tables: The variables by game.
+        parts: All games under the first probe, then under the next one.
     """
 
-    tables: Mapping[str, Table]
+    parts: Sequence[Part]
 
     def column(self, key: str) -> list[Any]:
         """Return the values of one field."""
-        return list(chain.from_iterable(table.columns[key] for table in self.tables.values()))
+        return list(chain.from_iterable(part.table.column(key) for part in self.parts))
 
     @cached_property
     def numbers(self) -> Mapping[str, Floats]:
         """`NUMBERS`, and ``low`` and ``high`` of the intervals: float64 [rows], NaN for null."""
-        found = columns_of([table.columns for table in self.tables.values()], NUMBERS)
+        found = columns_of([part.table.columns for part in self.parts], NUMBERS)
         ends = [interval or (np.nan, np.nan) for interval in self.column("interval")]
         found["low"], found["high"] = np.array(ends, np.float64).T
         return found
 
+    @cached_property
+    def kinds(self) -> npt.NDArray[np.str_]:
+        """What each row's variable is, [rows]."""
+        return np.array(self.column("kind"))
+
+    @cached_property
+    def probes(self) -> npt.NDArray[np.int64]:
+        """The number of each row's probe, int64 [rows]."""
+        return self.spread([part.probe for part in self.parts])
+
+    @cached_property
+    def trivial(self) -> Floats:
+        """The score of each row's best trivial encoder or constant, float64 [rows]; NaN if unknown."""
+        return best_trivial(self.numbers)
+
     def spread(self, values: Sequence[float]) -> npt.NDArray[Any]:
-        """Return a number or flag of each game for each of its rows, [rows]."""
-        return np.repeat(values, [len(table) for table in self.tables.values()])
+        """Return a number or flag of each part for each of its rows, [rows]."""
+        return np.repeat(values, [len(part.table) for part in self.parts])
 
     def where(self, at: int) -> str:
-        """Return a row as ``game.variable``."""
-        places = [f"{game}.{name}" for game, table in self.tables.items() for name in table.columns["name"]]
-        return places[at]
+        """Return a row as ``game.variable under probe``."""
+        places = [(p.game, name, p.run) for p in self.parts for name in p.table.columns["name"]]
+        game, name, run = places[at]
+        return f"{game}.{name} under {run}"
