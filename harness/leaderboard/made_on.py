@@ -118,9 +118,9 @@ def _check_rows(
         _expect(f"{name}: variables", sorted(values), sorted(names))
     without = _TRIVIAL if scores.trivial_reason is not None and not new else ()
     for field, expected in (known or {}).items():
-        got = scores.variables.column(field)
-        if expected != got and field not in (_OF_TEST_ROWS if fresh else without):
-            rows = (list(zip(names, table, strict=True)) for table in (expected, got))
+        column = scores.variables.column(field)
+        if expected != column and field not in (_OF_TEST_ROWS if fresh else without):
+            rows = (list(zip(names, table, strict=True)) for table in (expected, column))
             _expect(f"{name}: {field}", *rows)
 
 
