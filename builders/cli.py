@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
-from builders.console import Commands, json_option, label_set_option, print_json, print_table, say
+from builders.console import (
+    Commands,
+    cluster_option,
+    json_option,
+    label_set_option,
+    print_json,
+    print_table,
+    say,
+)
+from builders.spread import LOCAL, Engine, Task
 
 _processes = click.option(
-    "--num-proc",
+    "--jobs",
     type=click.IntRange(min=1),
     default=lambda: min(os.cpu_count() or 1, 8),
     show_default="cores",
-    help="Number of processes; it does not affect the rows.",
+    help="Processes that work at the same time, each on a lane of a game; they do not affect the rows.",
+)
+_jobs = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes that work at the same time, each on a game.  [default: 1, or all of a cluster]",
 )
 _cache_dir = click.option("--cache-dir", type=click.Path(), help="Cache folder (default: HF_DATASETS_CACHE).")
 _to = click.option(
@@ -32,6 +46,45 @@ _memory = click.option(
     help="Gigabytes for the emulator states of a search.",
 )
 _all = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
+
+
+def _explore_here(name: str, out: Path, *, steps: int, seed: int, memory: float, quiet: bool) -> list[Path]:
+    """Search a game in this process, with a bar."""
+    from builders.explore import explore
+    from builders.progress import progress_bar
+    from builders.search import Reached
+
+    with progress_bar(steps, f"Searching {name}", "step", shown=not quiet) as bar:
+
+        def progress(reached: Reached) -> None:
+            bar.update(reached.steps - bar.n)
+            bar.set_postfix(
+                cells=reached.cells, reward=reached.reward, rooms=reached.rooms, longest=reached.longest
+            )
+
+        return explore(name, out, steps=steps, seed=seed, gigabytes=memory, progress=progress)
+
+
+def _explore_elsewhere(
+    games: Sequence[str], out: Path, engine: Engine, *, steps: int, seed: int, memory: float
+) -> list[Path]:
+    """Search games in workers, which get what was reached before and send what they reached."""
+    from builders import units
+    from builders.files import new_file
+
+    tasks = []
+    for name in games:
+        archive = out / f"{name}-{seed}.parquet"
+        before = archive.read_bytes() if archive.is_file() else None
+        tasks.append(Task(name, (name, before, steps, seed, memory)))
+    files, failed = list[Path](), list[str]()
+    for _, made in units.done(units.explore, tasks, engine, what="Searching", failed=failed):
+        for file, content in made.items():
+            with new_file(out / file, replace=True) as part:
+                part.write_bytes(content)
+            files.append(out / file)
+    units.refuse_failures(failed, len(tasks))
+    return sorted(files)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,13 +101,15 @@ def cli() -> None:
 @click.argument("configs", nargs=-1)
 @_all
 @_processes
+@cluster_option
 @_cache_dir
 @click.option("--rebuild", is_flag=True, help="Rebuild configs that are already built.")
 @json_option
 def build(
     configs: tuple[str, ...],
     everything: bool,
-    num_proc: int,
+    jobs: int,
+    cluster: str,
     cache_dir: str | None,
     rebuild: bool,
     as_json: bool,
@@ -63,29 +118,35 @@ def build(
 
     \b
     atariari-data build pong
-    atariari-data build pong pong_pretrain --num-proc 8
-    """  # noqa: D301  click's mark for lines to leave as they are
-    import datasets
+    atariari-data build pong pong_pretrain --jobs 8
+    atariari-data build --all --cluster dask://HOST:PORT
 
-    from atariari_data.dataset import NAME
+    On a cluster, each worker builds a config at a time in its own cache, or in one that all share.
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from builders import units
     from builders.manifest import frozen_config
 
-    rows = []
-    for config in _chosen(configs, everything):
-        start = time.monotonic()
-        builder = datasets.load_dataset_builder(NAME, config, cache_dir=cache_dir)
-        mode = "force_redownload" if rebuild else "reuse_dataset_if_exists"
-        builder.download_and_prepare(num_proc=num_proc, download_mode=mode)
-        seconds = round(time.monotonic() - start, 1)
-        say(f"{config}: {seconds} s, in {builder.cache_dir}")
-        for name, split in frozen_config(config).splits.items():
-            rows.append((config, name, split.rows, len(split.episodes), split.digest))
+    chosen = _chosen(configs, everything)
+    lanes = jobs if cluster == LOCAL else 1
+    engine = Engine(1 if cluster == LOCAL else jobs, cluster)
+    tasks = [Task(config, (config, cache_dir, lanes, rebuild)) for config in chosen]
+    failed: list[str] = []
+    for config, (seconds, folder) in units.done(units.build, tasks, engine, what="Building", failed=failed):
+        say(f"{config}: {seconds} s, in {folder}")
+    units.refuse_failures(failed, len(tasks))
+    rows = [
+        (config, name, split.rows, len(split.episodes), split.digest)
+        for config in chosen
+        for name, split in frozen_config(config).splits.items()
+    ]
     _print(("config", "split", "rows", "episodes", "digest"), rows, as_json=as_json)
 
 
 @cli.command()
 @click.argument("configs", nargs=-1)
 @_all
+@_jobs
+@cluster_option
 @_cache_dir
 @click.option(
     "--copy",
@@ -94,17 +155,22 @@ def build(
 )
 @json_option
 def verify(
-    configs: tuple[str, ...], everything: bool, cache_dir: str | None, copy: Path | None, as_json: bool
+    configs: tuple[str, ...],
+    everything: bool,
+    jobs: int | None,
+    cluster: str,
+    cache_dir: str | None,
+    copy: Path | None,
+    as_json: bool,
 ) -> None:
     """Recompute digests from the files on disk and compare them with the manifest."""
-    from builders.export import verify_copy
-    from builders.verify import verify as verify_config
+    from builders import units
 
-    rows = []
-    for config in _chosen(configs, everything):
-        found = verify_copy(config, copy) if copy else verify_config(config, cache_dir=cache_dir)
-        for split, digest in found.items():
-            rows.append((config, split, digest, "ok"))
+    engine, failed = Engine(jobs, cluster), list[str]()
+    tasks = [Task(config, (config, cache_dir, copy)) for config in _chosen(configs, everything)]
+    found = dict(units.done(units.verify, tasks, engine, what="Verifying", failed=failed))
+    units.refuse_failures(failed, len(tasks))
+    rows = [(task.name, split, digest, "ok") for task in tasks for split, digest in found[task.name].items()]
     _print(("config", "split", "digest", "verified"), rows, as_json=as_json)
 
 
@@ -192,6 +258,8 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     "--search", type=click.IntRange(min=100), default=20000, show_default=True, help="Search steps."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@_jobs
+@cluster_option
 @json_option
 def audit(
     names: tuple[str, ...],
@@ -202,6 +270,8 @@ def audit(
     states: int,
     search: int,
     seed: int,
+    jobs: int | None,
+    cluster: str,
     as_json: bool,
 ) -> None:
     """Measure whether labels are correct: cause, visibility, alignment, coverage, and a verdict.
@@ -213,17 +283,27 @@ def audit(
     The evidence comes from play, a search, and writing to the RAM (docs/audit.md). Takes about a minute per
     game. Without GAME, all games are audited.
     """  # noqa: D301  click's mark for lines to leave as they are
-    from builders.audit.audit import Budget, audited, summary
+    from builders import units
+    from builders.audit.audit import Budget, summary
 
     budget = Budget(rows=rows, shown=rows // 5, search=search, states=states, seed=seed)
-    found = []
-    for name in names or ((annotations.stem,) if annotations else game_names()):
-        say(f"Auditing {game(name).name}")
-        found.append(audited(name, label_set, budget, annotations=annotations, out=out))
+    own = annotations.read_bytes() if annotations else None
+    chosen = [game(name).name for name in names or ((annotations.stem,) if annotations else game_names())]
+    if out is not None:
+        for name in chosen:
+            units.audit_file(name, out)
+    engine, failed, found = Engine(jobs, cluster), list[str](), dict[str, dict[str, Any]]()
+    tasks = [Task(name, (name, label_set, budget, own)) for name in chosen]
+    say(f"Auditing {', '.join(chosen)}")
+    for name, findings in units.done(units.audit, tasks, engine, what="Auditing", failed=failed):
+        found[name] = findings
+        if out is not None:
+            units.write_audit(findings, out)
+    units.refuse_failures(failed, len(tasks))
     if as_json:
-        print_json(found)
+        print_json([found[name] for name in chosen])
     else:
-        for one in found:
+        for one in (found[name] for name in chosen):
             print_table(*summary(one), title=f"{game(one['game']).title}, label set {one['label_set']}")
 
 
@@ -254,9 +334,9 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
 
 
 @cli.command()
-@click.argument("name", metavar="GAME")
+@click.argument("names", metavar="GAME...", nargs=-1, required=True)
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Agent steps in all."
+    "--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Agent steps of each."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 @click.option(
@@ -267,9 +347,21 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
     help="Folder for the archive, the table and the picture.",
 )
 @_memory
+@_jobs
+@cluster_option
 @click.option("--quiet", is_flag=True, help="Hide progress.")
 @json_option
-def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: bool, as_json: bool) -> None:
+def explore(
+    names: tuple[str, ...],
+    steps: int,
+    seed: int,
+    out: Path,
+    memory: float,
+    jobs: int | None,
+    cluster: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Search a game for states that random play does not reach.
 
     \b
@@ -280,22 +372,15 @@ def explore(name: str, steps: int, seed: int, out: Path, memory: float, quiet: b
     Go-Explore does (arXiv 1901.10995). Run the same command again to resume. Writes GAME-SEED.parquet (every
     state with the actions that lead to it), a table of what was reached over time, and a picture of it.
     """  # noqa: D301  click's mark for lines to leave as they are
-    from builders.explore import explore as explore_game
-    from builders.progress import progress_bar
-    from builders.search import STATE_BYTES, Reached
+    from builders.search import STATE_BYTES
 
     say(f"Keeps up to {memory:g} GB of emulator states, about {memory * 1e9 / STATE_BYTES:,.0f} cells.")
-    with progress_bar(steps, f"Searching {game(name).name}", "step", shown=not quiet) as bar:
-
-        def progress(reached: Reached) -> None:
-            bar.update(reached.steps - bar.n)
-            bar.set_postfix(
-                cells=reached.cells, reward=reached.reward, rooms=reached.rooms, longest=reached.longest
-            )
-
-        files = explore_game(
-            game(name).name, out, steps=steps, seed=seed, gigabytes=memory, progress=progress
-        )
+    engine, games, files = Engine(jobs, cluster), [game(name).name for name in names], list[Path]()
+    if engine.spreads(len(games)):
+        files = _explore_elsewhere(games, out, engine, steps=steps, seed=seed, memory=memory)
+    else:
+        for name in games:
+            files += _explore_here(name, out, steps=steps, seed=seed, memory=memory, quiet=quiet)
     _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
 
 
@@ -329,7 +414,7 @@ def export(
     target: str,
     form: str,
     files_per_split: int,
-    num_proc: int,
+    jobs: int,
     cache_dir: str | None,
     as_json: bool,
 ) -> None:
@@ -353,14 +438,14 @@ def export(
     if form == "minari":
         if repo_id:
             raise UsageError("Minari datasets are written to a folder only.", got=target)
-        folders = export_trajectories(chosen, Path(target), cache_dir=cache_dir, num_proc=num_proc)
+        folders = export_trajectories(chosen, Path(target), cache_dir=cache_dir, num_proc=jobs)
         _print(("folder",), [(str(folder),) for folder in folders], as_json=as_json)
         return
     if repo_id:
         hub.check_access(repo_id)
     folder = hub.staging(repo_id) if repo_id else Path(target)
     files = export_configs(
-        chosen, folder, files_per_split=files_per_split, cache_dir=cache_dir, num_proc=num_proc
+        chosen, folder, files_per_split=files_per_split, cache_dir=cache_dir, num_proc=jobs
     )
     if repo_id:
         say(f"Uploaded to {hub.upload(folder, repo_id)}")
@@ -380,7 +465,7 @@ def export(
 )
 @_memory
 @json_option
-def record(name: str, num_proc: int, to: Path, steps: int, memory: float, as_json: bool) -> None:
+def record(name: str, jobs: int, to: Path, steps: int, memory: float, as_json: bool) -> None:
     """Play a game with the published protocol, or search it, and write recordings and a manifest.
 
     \b
@@ -395,9 +480,9 @@ def record(name: str, num_proc: int, to: Path, steps: int, memory: float, as_jso
 
     known = game(name.removesuffix(DEEP)).name
     if name.endswith(DEEP):
-        files = record_deep_game(known, to, steps=steps, num_proc=num_proc, gigabytes=memory)
+        files = record_deep_game(known, to, steps=steps, num_proc=jobs, gigabytes=memory)
     else:
-        files = record_game(known, to, num_proc=num_proc)
+        files = record_game(known, to, num_proc=jobs)
     _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
 
 
@@ -406,13 +491,13 @@ def record(name: str, num_proc: int, to: Path, steps: int, memory: float, as_jso
 @_processes
 @_to
 @json_option
-def relabel(name: str, num_proc: int, to: Path, as_json: bool) -> None:
+def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
     """Write a new manifest after a game's annotations changed, from the same recordings."""
     from builders.freeze import relabel as relabel_config
     from builders.manifest import DEEP
 
     suffix = DEEP if name.endswith(DEEP) else ""
-    file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=num_proc)
+    file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
     _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
 
 

@@ -25,10 +25,8 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
         UsageError: The file exists and ``replace`` is false, or it is a folder.
         DataError: The file cannot be written.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", cure=f"Name a file in it, such as {path / 'NAME'}.")
-    if path.exists() and not replace:
-        raise _is_there(path)
+    if not replace or path.is_dir():
+        check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -42,6 +40,18 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
         if path.exists() and not replace:
             raise _is_there(path) from error
         raise _not_written(path, error) from error
+
+
+def check_new(path: Path) -> None:
+    """Check that a file is not there.
+
+    Raises:
+        UsageError: It is, or it is a folder.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", cure=f"Name a file in it, such as {path / 'NAME'}.")
+    if path.exists():
+        raise _is_there(path)
 
 
 @contextmanager

@@ -343,7 +343,7 @@ def _cli(*arguments: str, cache: str | None = None) -> subprocess.CompletedProce
 
 
 def test_the_command_builds_verifies_and_lists(tmp_path: Path) -> None:
-    done = _cli("build", "pong", "--num-proc", "1", "--json", cache=str(tmp_path))
+    done = _cli("build", "pong", "--jobs", "1", "--json", cache=str(tmp_path))
     assert done.returncode == 0, done.stderr
     frozen = load_manifest("pong").configs["pong"].splits
     assert {r["split"]: r["digest"] for r in json.loads(done.stdout)} == {

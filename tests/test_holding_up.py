@@ -23,7 +23,7 @@ from builders.cli import main; main()
 
 def _build(cache: Path, processes: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, "build", "pong", "--num-proc", str(processes)],
+        [sys.executable, "-c", CODE, "build", "pong", "--jobs", str(processes)],
         env={**os.environ, "HF_DATASETS_CACHE": str(cache)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

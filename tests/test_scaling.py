@@ -29,6 +29,7 @@ from harness.evaluation import parcel as parcels
 from harness.evaluation import units
 from harness.evaluation.parcel import Parcel
 from harness.results.result import Signed
+from harness.results.result_file import read
 
 GAMES = ["breakout", "pong"]
 ENCODER = """
@@ -228,12 +229,12 @@ def test_dask_gives_what_one_process_gives(
     run = _evaluate(encoder, address, tmp_path / "r.json", tmp_path / "mine")
     told = run.communicate(timeout=200)[0]
     assert run.returncode == 0, told
-    _same(alone, harness.read(tmp_path / "r.json").signed)
+    _same(alone, read(tmp_path / "r.json").signed)
     assert re.search(r"pong: done on \S+:\d+, \d+ s", told)
     again = _evaluate(encoder, address, tmp_path / "s.json", tmp_path / "mine")
     told = again.communicate(timeout=100)[0]
     assert told.count("kept from an earlier call") == 2
-    _same(alone, harness.read(tmp_path / "s.json").signed)
+    _same(alone, read(tmp_path / "s.json").signed)
 
 
 @pytest.mark.slow
@@ -249,7 +250,7 @@ def test_dask_s_worker_may_be_killed(
     told = run.communicate(timeout=300)[0]
     assert run.returncode == 0, told
     assert workers() != before
-    _same(alone, harness.read(tmp_path / "r.json").signed)
+    _same(alone, read(tmp_path / "r.json").signed)
 
 
 @pytest.mark.slow
@@ -258,6 +259,7 @@ def test_ray_gives_what_one_process_gives_also_if_a_worker_is_killed(
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     run = _evaluate(encoder, "ray", tmp_path / "r.json", tmp_path / "mine")
     assert run.stdout is not None
     told, killed = "", False
@@ -269,4 +271,4 @@ def test_ray_gives_what_one_process_gives_also_if_a_worker_is_killed(
             killed = True
     assert run.wait(300) == 0, told
     assert killed, told
-    _same(alone, harness.read(tmp_path / "r.json").signed)
+    _same(alone, read(tmp_path / "r.json").signed)

@@ -9,9 +9,12 @@ import signal
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from atariari_data.errors import UsageError
+from builders.cli import cli
 from builders.spread import ClusterError, Engine, Outcome, Task, spread
 
 ROOT = Path(__file__).parents[1]
@@ -61,8 +64,9 @@ def test_a_task_that_fails_or_loses_its_worker_costs_no_other(
     assert "Done again: g3" in caplog.text
 
 
-def test_work_that_ends_every_worker_is_given_up() -> None:
-    with pytest.raises(ClusterError, match="lost 3 times: a, b not done"):
+def test_work_that_ends_every_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builders.spread._TRIES", 1)
+    with pytest.raises(ClusterError, match="lost 1 times: a, b not done"):
         list(spread(end, [Task("a", (0,)), Task("b", (1,))], Engine(2)))
 
 
@@ -96,3 +100,33 @@ def test_no_engine_is_installed_unless_asked_for() -> None:
         name for needed in extras.values() for one in needed for name in re.findall(r"atariari\[(.+)\]", one)
     }
     assert not own & {"dask", "ray"}
+
+
+def typed(*arguments: str) -> click.testing.Result:
+    return CliRunner().invoke(cli, [*arguments, "--json"])
+
+
+def test_atariari_data_tells_what_failed_in_its_workers(tmp_path: Path) -> None:
+    missing = typed("verify", "pong", "breakout", "--cache-dir", str(tmp_path), "--jobs", "2")
+    assert missing.exit_code == 1
+    assert "2 of 2 failed" in missing.stdout
+    assert re.search(r"pong on \S+:\d+: .*atariari-data build pong", missing.stdout)
+
+
+def test_an_audit_that_is_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "breakout.json").touch()
+    refused = typed("audit", "pong", "breakout", "--out", str(tmp_path), "--jobs", "2")
+    assert refused.exit_code == 2
+    assert "breakout.json already exists" in refused.stdout
+
+
+@pytest.mark.slow
+def test_audits_in_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    games = ("pong", "breakout")
+    budget = ("--rows", "200", "--states", "4", "--search", "100")
+    for jobs in ("1", "2"):
+        assert typed("audit", *games, *budget, "--out", str(tmp_path / jobs), "--jobs", jobs).exit_code == 0
+    for game in games:
+        assert (tmp_path / "1" / f"{game}.json").read_bytes() == (
+            tmp_path / "2" / f"{game}.json"
+        ).read_bytes()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.games import Game, Variable, parse
-from atariari_data.games import game as game_of
+from atariari_data.games import Game, Variable
 from atariari_data.labels import values_of
 from atariari_data.positions import present, things
 from builders.audit import facts
@@ -30,7 +27,6 @@ from builders.audit.sources import Redundancy, effects, redundancy
 from builders.audit.verdict import CHANGES, verdict
 from builders.audit.visibility import Guess
 from builders.digest import bytes_digest
-from builders.files import new_file
 from builders.manifest import DATASET_VERSION, load_recording
 from builders.statistics import entropy
 
@@ -137,35 +133,6 @@ def audit(game: Game, label_set: str, budget: Budget) -> dict[str, Any]:
         "cells": len(scene.deep.ram),
         "variables": {name: _stored(v, e) for name, (v, e) in found.items()},
     }
-
-
-def audited(
-    name: str, label_set: str, budget: Budget, *, annotations: Path | None = None, out: Path | None = None
-) -> dict[str, Any]:
-    """Audit a game by name and write ``GAME.json`` into a folder, if one is given.
-
-    Args:
-        name: The game's name.
-        label_set: ``v1`` or ``anand2019``.
-        budget: How much to examine.
-        annotations: An annotation file to audit instead of the package's.
-        out: The folder to write to; nothing is overwritten.
-
-    Raises:
-        UnknownNameError: No such game or label set.
-        DataError: The file of annotations is broken, or a file cannot be written.
-        UsageError: The file already exists.
-    """
-    known = game_of(name)
-    if annotations:
-        cure = "Compare it with docs/annotations.md."
-        known = parse(known.name, annotations.read_bytes(), cure=cure)
-    if out is None:
-        return audit(known, label_set, budget)
-    with new_file(out / f"{known.name}.json") as part:
-        found = audit(known, label_set, budget)
-        part.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return found
 
 
 def summary(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:

@@ -165,6 +165,7 @@ def _evaluate_there(
 ) -> _There:
     """Evaluate an encoder on a game in a worker, which must have the same rows and labels."""
     start = time.monotonic()
+    _log.info("started")
     if rules != game_rules(game, options.label_set):  # recordings may be elsewhere: ATARIARI_RECORDINGS
         raise DataError(f"The worker {environment.machine()} has other recordings of {game}.")
     loading = options.loading
