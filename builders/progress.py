@@ -101,7 +101,7 @@ class Lines(tqdm):  # type: ignore[type-arg]
         elapsed, done = self.format_dict["elapsed"], self.n - self.initial
         after = self._clock(elapsed)
         if not done or self.total is None:
-            return after
+            return f"{after} so far"
         return f"{after}, about {self._clock(elapsed * (self.total - self.n) / done)} left"
 
     @staticmethod

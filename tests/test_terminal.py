@@ -88,6 +88,15 @@ def test_a_log_file_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress.progress_bar(100, "Playing pong", "row", shown=False) as bar:
         bar.update(100)
     assert len(said.getvalue().splitlines()) == 4
+    with progress.progress_bar(None, "Playing pong", "row", shown=True) as bar:
+        bar._time = lambda: now[0]  # type: ignore[attr-defined]
+        bar.start_t = bar.last_print_t = bar._printed = now[0]  # type: ignore[attr-defined]
+        now[0] += 31
+        bar.update(7)
+    assert said.getvalue().splitlines()[4:] == [
+        "Playing pong: 7 rows, 00:31 so far",
+        "Playing pong: 7 rows, took 00:31",
+    ]
 
 
 def test_the_whole_counts_stages_and_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
