@@ -16,11 +16,11 @@ from harness.cli.evaluate import cache, check, evaluate, init, trivial
 from harness.cli.leaderboard import leaderboard, submit
 from harness.cli.report import report
 from harness.cli.reproduce import reproduce
-from harness.cli.result import compare, export, keygen, sign, verify
+from harness.cli.result import compare, export, keygen, merge, sign, verify
 from harness.cli.train import methods, run, train
 
 SECTIONS: Final = {
-    "Evaluate": (init, check, evaluate, compare, report, export),
+    "Evaluate": (init, check, evaluate, merge, compare, report, export),
     "Train": (train, run, methods),
     "Sign and verify": (keygen, sign, verify, reproduce),
     "Leaderboard": (submit, leaderboard),

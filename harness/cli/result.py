@@ -1,4 +1,4 @@
-"""Commands for result files: ``harness compare``, ``export``, ``verify``, ``sign`` and ``keygen``."""
+"""Commands for result files: ``harness compare``, ``merge``, ``export``, ``verify``, ``sign``, ``keygen``."""
 
 from __future__ import annotations
 
@@ -132,6 +132,45 @@ def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None
             "The key's owner is not verified. Use --allowed-signers, or compare the fingerprint with the one "
             "that its owner publishes."
         )
+
+
+@click.command()
+@click.argument(
+    "results",
+    metavar="RESULT...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File of the merged result.")
+@options.key
+@json_option
+def merge(results: tuple[Path, ...], out: Path, key: str | None, *, as_json: bool) -> None:
+    """Make one signed result of partial results: one encoder, one version, different games.
+
+    \b
+    harness merge pong.json breakout.json --out both.json
+
+    Refuses what does not belong together: another encoder, protocol, label set, version or probe, a game with
+    two scores, an invalid signature. Predictions beside all results are merged, too.
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from harness.cli.output import check_key, check_writable, sign_saved
+    from harness.results.merge import lacks_predictions
+    from harness.results.merge import merge as run
+    from harness.results.result_file import write
+
+    check_writable(out)
+    check_key(key)
+    merged = run(results)
+    path = write(merged, out)
+    if merged.predictions is None:
+        say(f"Without predictions: {', '.join(map(str, lacks_predictions(results)))} has none beside it.")
+    signed = sign_saved(merged, path, key)
+    if as_json:
+        games = list(signed.signed.games)
+        print_json({"path": str(path), "signed": bool(signed.signatures), "games": games})
+    else:
+        click.echo(f"{path}: {len(signed.signed.games)} games")
 
 
 @click.command()

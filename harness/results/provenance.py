@@ -211,6 +211,11 @@ class Environment(Model):
     machines: Annotated[dict[Identifier, Text], Field(min_length=1, max_length=200)] | None = None
     """Where each game was computed, by name, processor and cores; left out if all were on this machine."""
 
+    @property
+    def machine(self) -> str:
+        """This machine without its name, which is only told if there are several."""
+        return f"{self.cpu[:100]}, {self.cores} cores"
+
     @model_serializer(mode="wrap")
     def _only_if_several(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = serialize(self)

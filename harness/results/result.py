@@ -301,7 +301,10 @@ class Signed(Model):
     def scores_digest(self) -> str:
         """SHA-256 of all scores, in hexadecimal: the same wherever and whenever they were computed."""
         games = {
-            name: [{k: v for k, v in scores.items() if k != "predictions"} for scores in game["scores"]]
+            name: {
+                **{k: v for k, v in game.items() if k != "embeddings"},
+                "scores": [{k: v for k, v in one.items() if k != "predictions"} for one in game["scores"]],
+            }
             for name, game in self.plain["games"].items()
         }
         whole = {"rules": self.plain["dataset"]["rules"], "games": games, "suite": self.plain["suite"]}
