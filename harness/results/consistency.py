@@ -15,7 +15,7 @@ from harness.results.canonical import PLACES, ResultError
 from harness.results.means import AVERAGED, ONE, TRIVIAL, Floats, all_means
 from harness.results.provenance import split_of
 from harness.results.result import Signed
-from harness.results.variables import Columns, Rows
+from harness.results.variables import Columns, Rows, Variables
 
 _ROUNDING = 0.0002
 """Allowed difference of numbers that follow from each other, after rounding to four places."""
@@ -163,6 +163,19 @@ def _check_heads(signed: Signed) -> None:
         expect(f"{game}: metrics", sorted(used), list(found.variables))
         for metric, variables in found.variables.items():
             expect(f"{game}: variables of {metric}", list(used[metric]), variables.columns["name"])
+            _check_kinds(game, variables)
+
+
+def _check_kinds(game: str, variables: Variables) -> None:
+    """Check that variables are in each category once, and that what is circular has a period."""
+    columns = variables.columns
+    periods = columns.get("period") or [None] * len(variables)
+    rows = zip(*(columns[key] for key in ("name", "categories", "kind")), periods, strict=True)
+    for name, categories, kind, period in rows:
+        if len(set(categories)) < len(categories):
+            raise ResultError(f"{game}.{name}: duplicate category.", got=categories)
+        if (kind == "circular") != (period is not None):
+            raise ResultError(f"{game}.{name}: only what is circular has a period.", got=period)
 
 
 def _check_variables(metric: Metric, rows: Rows) -> None:
@@ -205,14 +218,13 @@ def _check_rows(signed: Signed, metric: Metric, rows: Rows) -> None:
     """Check that the numbers of each row can come from one set of predictions."""
     c, refuse = rows.numbers, partial(_refuse, rows)
     scores = [signed.games[part.game].scores[part.probe] for part in rows.parts]
-    nominal = rows.kinds == "nominal"
     alone = rows.spread([each.fits == 1 for each in scores])
-    _check_head(signed, metric, rows, nominal)
+    _check_head(signed, metric, rows)
     without = rows.spread([each.trivial_reason is not None for each in scores])
     for field in TRIVIAL if metric == "explained" else TRIVIAL[:2]:
         what = "`trivial_reason` must be given if, and only if, all trivial scores are null."
         refuse(np.isnan(c[field]) != without, what, field)
-    _check_fits(signed, metric, rows, nominal, alone)
+    _check_fits(signed, metric, rows, alone)
     for field, numbers in _ALWAYS.items():
         refuse(np.isnan(c[numbers]), f"{field} is null; every run computes it.", field)
     outside = ~((c["low"] <= c["score"]) & (c["score"] <= c["high"]))
@@ -223,25 +235,22 @@ def _check_rows(signed: Signed, metric: Metric, rows: Rows) -> None:
         _check_explained(rows, alone)
 
 
-def _check_head(signed: Signed, metric: Metric, rows: Rows, nominal: _Flags) -> None:
-    """Check what the variables are, and on how many rows they are scored."""
+def _check_head(signed: Signed, metric: Metric, rows: Rows) -> None:
+    """Check on how many rows variables are scored, and which have errors."""
     c, refuse = rows.numbers, partial(_refuse, rows)
     splits = signed.dataset.splits
     known = [splits[part.game][split_of(part.run.scored_on, "test")].rows for part in rows.parts]
     most = rows.spread([min(n, signed.dry_run_rows or n) for n in known])
     least = most if metric == "f1" else np.ones_like(most)
     refuse((c["n"] < least) | (c["n"] > most), "n is not the number of test rows.", "n", least, most)
-    twice = np.array([len(names) > 1 and len(set(names)) < len(names) for names in rows.column("categories")])
-    refuse(twice, "duplicate category.", "categories")
-    circular = np.array([period is not None for period in rows.column("period")])
-    refuse((rows.kinds == "circular") != circular, "only what is circular has a period.", "period")
     what = "wrong error: it is null if, and only if, the values have no order."
-    refuse(nominal != np.isnan(c["error"]), what, "error")
+    refuse(rows.nominal != np.isnan(c["error"]), what, "error")
 
 
-def _check_fits(signed: Signed, metric: Metric, rows: Rows, nominal: _Flags, alone: _Flags) -> None:
+def _check_fits(signed: Signed, metric: Metric, rows: Rows, alone: _Flags) -> None:
     """Check that the probes' settings allow what each fit says of itself."""
     c, refuse, is_f1 = rows.numbers, partial(_refuse, rows), metric == "f1"
+    nominal = rows.nominal
     strength, gradient, classes, epochs = (
         c[field] for field in ("strength_log10", "gradient_log10", "classes", "epochs")
     )

@@ -337,9 +337,9 @@ class Rows:
         return found
 
     @cached_property
-    def kinds(self) -> npt.NDArray[np.str_]:
-        """What each row's variable is, [rows]."""
-        return np.array(self.column("kind"))
+    def nominal(self) -> npt.NDArray[np.bool_]:
+        """Whether each row's variable has values without an order, bool [rows]."""
+        return np.array([kind == "nominal" for kind in self.column("kind")])
 
     @cached_property
     def probes(self) -> npt.NDArray[np.int64]:
