@@ -15,6 +15,8 @@ import errno
 import logging
 import shutil
 import signal
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
@@ -54,6 +56,9 @@ FRESH_CODE = ("agents", "fresh", "policies", "record")
 """Modules that also determine the rows of a config that is recorded on request."""
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_APART = "apart-"
+_LONGEST_BUILD = 24 * 3600.0
+"""Seconds after which the folder of a build is the leftover of a killed one."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _log = logging.getLogger("atariari_data")
 
@@ -131,7 +136,8 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         )
         if (policy := kwargs.pop("policy", None)) is not None:
             self._policy, kwargs["policy"] = load_agent(policy)
-        with _explained(str(kwargs.get("cache_dir") or "the cache")), _lenient_locks():
+        folder = str(kwargs.get("cache_dir") or datasets.config.HF_DATASETS_CACHE)
+        with _explained(folder), _lenient_locks(folder):
             super().__init__(*args, config_name=config_name, **kwargs)
 
     def _build_cache_dir(self) -> str:
@@ -273,7 +279,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         )
         # Ctrl-C reaches every foreground process: the workers ignore it, and this process ends them.
         deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-        done = Parallel(self._processes, return_as="generator_unordered", **deaf)(jobs)
+        done = Parallel(self._processes, backend="loky", return_as="generator_unordered", **deaf)(jobs)
         name = f"Replaying {self.config.name}"
         with progress_bar(len(todo), name, "lane", shown=is_wanted()) as bar:
             for _ in done:
@@ -288,6 +294,8 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
         A copy that is there is used if it can be read, else it is built again. Tables are copied by one
         process: it is fast enough, and forked processes of the base class would keep its lock if killed.
+        Where files cannot be locked, each of several builds at once does the whole work in a folder of its
+        own, and one of these, which are the same, stays.
 
         Raises:
             UsageError: ``num_proc`` is not a positive integer.
@@ -302,10 +310,37 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     self._check_readable()
                 except DataError as error:
                     self._forget(info, error)
-            with _lenient_locks(), without_bars_of_datasets():
-                super().download_and_prepare(*args, **kwargs)
+            with _lenient_locks(self._cache_dir_root) as has_locks, without_bars_of_datasets():
+                if has_locks:
+                    super().download_and_prepare(*args, **kwargs)
+                else:
+                    self._build_apart(*args, **kwargs)
             with contextlib.suppress(OSError):
                 shutil.rmtree(self._stage_dir(), ignore_errors=True)
+
+    def _build_apart(self, output_dir: str | None = None, **kwargs: Any) -> None:
+        """Build in a folder of one's own, and rename it to where it belongs."""
+        final = Path(output_dir or self._output_dir)
+        again = kwargs.get("download_mode") == "force_redownload"
+        if _is_built(final) and not again:
+            self.info = self._load_info()
+            return
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for stale in final.parent.glob(f"{_APART}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - stale.stat().st_mtime > _LONGEST_BUILD:
+                    shutil.rmtree(stale, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_APART, dir=final.parent, ignore_cleanup_errors=True) as own:
+            try:
+                super().download_and_prepare(str(Path(own, final.name)), **kwargs)
+                if again or not _is_built(final):
+                    with contextlib.suppress(OSError):  # a damaged copy, or one that somebody replaced
+                        final.rename(Path(own, "before"))
+                    with contextlib.suppress(OSError):
+                        Path(self._output_dir).rename(final)
+            finally:
+                self._output_dir = str(final)
+        self.info = self._load_info()
 
 
 def config_of_name(name: object) -> str:
@@ -332,19 +367,25 @@ def _filled(table: pa.Table) -> pa.Table:
     return table
 
 
-@contextlib.contextmanager
-def _lenient_locks() -> Iterator[None]:
-    """Let `datasets` read a folder that cannot be written, where its lock file cannot be created.
+def _is_built(folder: Path) -> bool:
+    return (folder / datasets.config.DATASET_INFO_FILENAME).is_file()
 
-    Such a folder cannot change while it is read, so it needs no lock.
+
+@contextlib.contextmanager
+def _lenient_locks(folder: str) -> Iterator[bool]:
+    """Let `datasets` work in a folder where it can lock no file; yield whether it can.
+
+    A folder that cannot be written cannot change while it is read, so it needs no lock. On a file system
+    without locks, such as some of NFS and Lustre, nothing is written in place that others may write.
     """
-    locked = datasets.builder.FileLock
+    locked, has_locks = datasets.builder.FileLock, _has_locks(folder)
 
     @contextlib.contextmanager
     def lock(path: str, *args: Any, **kwargs: Any) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(locked(path, *args, **kwargs))
+                if has_locks:
+                    stack.enter_context(locked(path, *args, **kwargs))
             except OSError as error:
                 if error.errno not in _READ_ONLY:
                     raise
@@ -352,9 +393,24 @@ def _lenient_locks() -> Iterator[None]:
 
     datasets.builder.FileLock = lock
     try:
-        yield
+        yield has_locks
     finally:
         datasets.builder.FileLock = locked
+
+
+def _has_locks(folder: str) -> bool:
+    """Whether files can be locked in a folder; True where it cannot be found out."""
+    try:
+        import fcntl
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    return True
 
 
 @contextlib.contextmanager
@@ -385,7 +441,7 @@ def _explanation(error: BaseException, folder: str) -> BaseException:
         if number in _NO_LOCKS or "support flock" in text or "function not implemented" in text:
             return DataError(
                 f"The file system of {folder} does not support locks: {cause}",
-                cure="Set HF_DATASETS_CACHE (or cache_dir=) to a folder on a local disk.",
+                cure="Run it again, or set HF_DATASETS_CACHE (or cache_dir=) to a folder on a local disk.",
             )
         if (
             number in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)

@@ -1,4 +1,7 @@
-"""A cache of features and finished games on disk, so that nothing is computed twice."""
+"""A cache of features and finished games on disk, so that nothing is computed twice.
+
+Many processes may share it, on a disk without locks too: a file appears by being renamed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from atariari_data.errors import AtariariError
+from builders.files import new_file
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +86,8 @@ class Cache:
         if self.folder is None or not self.folder.is_dir():
             return []
         found = []
-        for path in (path for path in self.folder.iterdir() if path.is_file()):
+        places = (*self.folder.iterdir(), *self.folder.glob(".*/*"))  # and what a killed process left
+        for path in (path for path in places if path.is_file()):
             with contextlib.suppress(OSError):
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))
@@ -89,29 +95,23 @@ class Cache:
 
     @contextlib.contextmanager
     def _open(self, key: str, suffix: str) -> Iterator[IO[bytes] | None]:
-        path = None if self.folder is None else self.folder / (key + suffix)
-        if path is None or not path.is_file():
-            yield None
-            return
-        with contextlib.suppress(OSError):
-            os.utime(path)  # when it was last of use
-        with path.open("rb") as file:
+        with contextlib.ExitStack() as stack:
+            file = None
+            if self.folder is not None:
+                path = self.folder / (key + suffix)
+                with contextlib.suppress(OSError):  # not there, or removed by another process that made room
+                    file = stack.enter_context(path.open("rb"))
+                    os.utime(path)  # when it was last of use
             yield file
 
     def _write(self, key: str, suffix: str, save: Callable[[IO[bytes]], object]) -> None:
         if self.folder is None:
             return
-        partial = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", delete=False) as file:
-                partial = Path(file.name)
+            with new_file(self.folder / (key + suffix), replace=True) as part, part.open("wb") as file:
                 save(file)
-            partial.replace(self.folder / (key + suffix))
-        except OSError as error:
-            if partial is not None:
-                partial.unlink(missing_ok=True)
-            _log.warning("Not cached: cannot write to %s (%s).", self.folder, error.strerror or error)
+        except AtariariError as error:
+            _log.warning("Not cached. %s", error.what)
             return
         self._shrink()
 

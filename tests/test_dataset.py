@@ -550,10 +550,26 @@ def test_without_a_lock_a_built_game_is_read_and_nothing_is_built(
     if read_only:
         assert len(load_dataset("atariari", "pong", split="test", cache_dir=built)) > 0
         monkeypatch.setattr("os.makedirs", refused)
-    match = "cannot be written" if read_only else "does not support locks"
+    match = "cannot be written" if read_only else "does not support locks"  # some time after the first look
     with pytest.raises(DataError, match=match) as raised:
         load_dataset("atariari", "pong", cache_dir=str(tmp_path / "new"))
     assert "HF_DATASETS_CACHE" in str(raised.value.cure)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_on_a_disk_without_locks_a_game_is_built_apart_and_appears_whole(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    load_dataset("atariari", "pong", cache_dir=str(tmp_path))
+    assert verify("pong", cache_dir=str(tmp_path))
+    (folder,) = tmp_path.glob("atariari/pong/*")
+    assert [path.is_dir() for path in folder.iterdir()] == [True], "nothing but the copy"
+    monkeypatch.setattr("builders.atariari.build_lane", lambda *_: pytest.fail("built again"))
+    assert len(load_dataset("atariari", "pong", split="test", cache_dir=str(tmp_path))) > 0
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -21,9 +21,17 @@ from builders.cli import main; main()
 """
 
 
-def _build(cache: Path, processes: int = 1) -> subprocess.Popen[str]:
+WITHOUT_LOCKS = """
+import errno, fcntl, os
+def flock(*_):
+    raise OSError(errno.{}, os.strerror(errno.{}))
+fcntl.flock = fcntl.lockf = flock
+"""
+
+
+def _build(cache: Path, processes: int = 1, before: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, "build", "pong", "--jobs", str(processes)],
+        [sys.executable, "-c", before + CODE, "build", "pong", "--jobs", str(processes)],
         env={**os.environ, "HF_DATASETS_CACHE": str(cache)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -84,6 +92,25 @@ def test_of_two_builds_at_once_one_builds_and_the_other_reads(tmp_path: Path) ->
     replayed = [narration.count("Replaying pong: 8 of 8 lanes, took") > 0 for _, narration in told]
     assert sorted(replayed) == [False, True]
     assert _is_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_builds_at_once_on_a_disk_without_locks_leave_one_copy(tmp_path: Path) -> None:
+    codes = [WITHOUT_LOCKS.format(name, name) for name in ("ENOLCK", "ENOSYS")]
+    both = [_build(tmp_path, before=code) for code in codes]
+    told = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert told[0][0] == told[1][0]
+    assert all("Replaying pong: 8 of 8 lanes, took" in narration for _, narration in told)
+    assert not list(tmp_path.glob("atariari/**/*apart-*"))
+    (info,) = tmp_path.glob("atariari/**/dataset_info.json")
+    info.write_text("damaged", encoding="utf-8")
+    third = _build(tmp_path, before=codes[0])
+    assert "is damaged and is built again" in third.communicate(timeout=240)[1]
+    assert _is_whole(tmp_path)
+    fourth = _build(tmp_path, before=codes[1])
+    assert "Replaying" not in fourth.communicate(timeout=240)[1]
+    assert fourth.returncode == 0
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -272,3 +272,37 @@ def test_ray_gives_what_one_process_gives_also_if_a_worker_is_killed(
     assert run.wait(300) == 0, told
     assert killed, told
     _same(alone, read(tmp_path / "r.json").signed)
+
+
+@pytest.mark.slow
+def test_a_job_array_fills_one_cache_without_locks(encoder: Path, alone: Signed, tmp_path: Path) -> None:
+    """Eight processes at once, four a game; a last call finds both games and computes nothing."""
+    code = """
+import errno, fcntl, os, sys
+def flock(*_):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+fcntl.flock = fcntl.lockf = flock
+if sys.argv[1:2] == ["last"]:
+    import harness.evaluation.game
+    del harness.evaluation.game.open_split, sys.argv[1]
+from harness.cli.main import main; main()
+"""
+    shared = {"ATARIARI_CACHE": str(tmp_path / "cache"), "HF_DATASETS_CACHE": str(tmp_path / "built")}
+
+    def start(out: str, games: str, *more: str) -> subprocess.Popen[str]:
+        options = ["--probe", "linear", "--limit", "80", "--games", games, "--out", str(tmp_path / out)]
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *more, "evaluate", str(encoder), *options],
+            env={**os.environ, **shared},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    array = [start(f"{number}.json", GAMES[number % 2]) for number in range(8)]
+    told = [process.communicate(timeout=900)[0] for process in array]
+    assert [process.returncode for process in array] == [0] * 8, told
+    last = start("all.json", ",".join(GAMES), "last")
+    told = [last.communicate(timeout=100)[0]]
+    assert last.returncode == 0, told
+    _same(alone, read(tmp_path / "all.json").signed)
