@@ -104,6 +104,7 @@ def features_of(game_name: str, label_set: str) -> datasets.Features:
 class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Builds a config from its recording."""
 
+    _output_dir: str
     VERSION = datasets.Version(DATASET_VERSION)
     BUILDER_CONFIG_CLASS = AtariariConfig
     BUILDER_CONFIGS = [  # noqa: RUF012  required by the base class
@@ -368,7 +369,7 @@ def _filled(table: pa.Table) -> pa.Table:
 
 
 def _is_built(folder: Path) -> bool:
-    return (folder / datasets.config.DATASET_INFO_FILENAME).is_file()
+    return Path(folder, datasets.config.DATASET_INFO_FILENAME).is_file()
 
 
 @contextlib.contextmanager
