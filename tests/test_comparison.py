@@ -117,7 +117,7 @@ def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:
     assert "cannot be ranked" in said
     assert "Not compared, only in coarse: linear, 50 rows" in said
     assert "Not compared, only in blind: linear, 1k rows" in said
-    assert "No suite mean. Games not in both results: breakout" in said
+    assert "No suite mean: both results have 1 of its 2 games." in said
     assert not [r for r in found.rows if r.level == "suite"]
 
 

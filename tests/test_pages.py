@@ -1,4 +1,4 @@
-"""The tutorial and the how-to pages, done word for word."""
+"""The tutorial, the how-to pages and the first steps of the README, done word for word."""
 
 from __future__ import annotations
 
@@ -77,3 +77,28 @@ def test_a_page_does_what_it_says(page: Path, shell: Path) -> None:
             (shell / named[1]).write_text(code, encoding="utf-8")
         else:
             exec(compile(code, page.name, "exec"), space)  # noqa: S102  our own page
+
+
+@pytest.mark.skipif(not (shutil.which("jq") and shutil.which("ssh-keygen")), reason="needs jq and ssh-keygen")
+def test_the_readme_s_check_without_our_code(shell: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (made,) = (b for b in blocks if "harness keygen" in b)
+    (block,) = (b for b in blocks if "ssh-keygen -Y verify" in b)
+    code = "def encoder(x):\n    return x[:, 0, ::30, ::30].reshape(len(x), -1)\n"
+    (shell / "examples").mkdir()
+    (shell / "examples" / "my_encoder.py").write_text(code, encoding="utf-8")
+    path = shell / "result.json"
+
+    def typed(commands: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-ec", commands], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+    done = typed(made)
+    assert done.returncode == 0, done.stderr
+    assert "result.json: verified" in done.stdout
+    assert typed(block).returncode == 0
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"n":[', '"n":[1', 1), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    assert typed(block).returncode != 0

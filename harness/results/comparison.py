@@ -233,9 +233,10 @@ def _statements(a: _Side, b: _Side) -> Iterable[str]:
             yield f"Not compared, only in {one.title}: {', '.join(games)}."
         if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
             yield f"Not compared, only in {one.title}: {'; '.join(runs)}."
-    common = set(a.signed.games) & set(b.signed.games)
-    if missing := [name for name in a.signed.dataset.suite_games if name not in common]:
-        yield f"No suite mean. Games not in both results: {', '.join(missing)}."
+    suite = set(a.signed.dataset.suite_games)
+    common = suite & set(a.signed.games) & set(b.signed.games)
+    if common != suite:
+        yield f"No suite mean: both results have {len(common)} of its {len(suite)} games."
 
 
 def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
