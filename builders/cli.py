@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import MissingExtraError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
 from builders.console import (
     Commands,
@@ -21,6 +21,9 @@ from builders.console import (
     say,
 )
 from builders.spread import LOCAL, Engine, Task
+
+if TYPE_CHECKING:
+    from builders.find import Found
 
 _processes = click.option(
     "--jobs",
@@ -45,6 +48,7 @@ _memory = click.option(
     show_default=True,
     help="Gigabytes for the emulator states of a search.",
 )
+_SHOWN = 20  # bytes of a table
 _all = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
 
 
@@ -334,6 +338,95 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
 
 
 @cli.command()
+@click.argument("name", metavar="GAME")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=100),
+    default=6000,
+    show_default=True,
+    help="Agent steps of random play.",
+)
+@click.option(
+    "--states", type=click.IntRange(min=2), default=12, show_default=True, help="States to write bytes into."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--at", type=(int, int), metavar="X Y", help="Only what moves the thing at this column and row..."
+)
+@click.option("--state", type=click.IntRange(min=0), default=0, show_default=True, help="... of this state.")
+@click.option(
+    "--to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for two pictures: states and bytes.",
+)
+@json_option
+def find(
+    name: str,
+    steps: int,
+    states: int,
+    seed: int,
+    at: tuple[int, int] | None,
+    state: int,
+    to: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the bytes of RAM that hold what a game shows; annotations are not needed.
+
+    \b
+    atariari-data find gravitar --to found
+    atariari-data find gravitar --at 80 120 --state 3
+
+    Plays at random, holds the joystick in opposite directions, and writes other values into every byte.
+    Ranks the bytes that count points and lives, that the joystick changes, and that move something on the
+    screen. These are proposals: annotate them, and let atariari-data audit decide.
+    """  # noqa: D301  click's mark for lines to leave as they are
+    from builders import find as finding
+    from builders.progress import progress_bar
+
+    with progress_bar(128, f"Searching {name}", "byte", shown=not as_json) as bar:
+        found = finding.find(
+            name, steps=steps, states=states, seed=seed, at=at, state=state, progress=bar.update
+        )
+    pictures = _drawn(found, to) if to else []
+    if as_json:
+        print_json({**found.plain(), "pictures": list(map(str, pictures))})
+        return
+    known = found.known
+    print_table(
+        ("byte", "counts", "as", "unit", "rows", "values", "known as"),
+        [
+            (c.address, c.counts, c.form, c.unit, f"{c.share:.0%}", c.values, known.get(c.address, ""))
+            for c in found.counts
+        ],
+        title="What counts",
+    )
+    print_table(
+        ("byte", "axis", "states", "by", "known as"),
+        [
+            (s.address, s.axis, f"{s.share:.0%}", s.by, known.get(s.address, ""))
+            for s in found.steered[:_SHOWN]
+        ],
+        title="What the joystick moves",
+    )
+    print_table(
+        ("byte", "axis", "px a unit", "explained", "states", "pixels", "at 0", "known as"),
+        [
+            (
+                *(m.address, m.axis, f"{m.scale:g}", f"{m.share:.0%}", f"{m.states:.0%}", m.pixels),
+                "" if m.offset is None else m.offset,
+                known.get(m.address, ""),
+            )
+            for m in found.movers[:_SHOWN]
+        ],
+        title="What moves something on the screen"
+        if at is None
+        else f"What moves the thing at {at[0]}, {at[1]}",
+    )
+    for file in pictures:
+        say(str(file))
+
+
+@cli.command()
 @click.argument("names", metavar="GAME...", nargs=-1, required=True)
 @click.option(
     "--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Agent steps of each."
@@ -499,6 +592,16 @@ def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
     suffix = DEEP if name.endswith(DEEP) else ""
     file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
     _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
+
+
+def _drawn(found: Found, folder: Path) -> list[Path]:
+    try:
+        from builders.sheet import draw
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise MissingExtraError("matplotlib", "plots") from error
+    return draw(found, folder)
 
 
 def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
