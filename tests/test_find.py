@@ -58,7 +58,7 @@ def test_the_same_seed_finds_the_same() -> None:
 def test_digits_are_told_from_bytes() -> None:
     """A made-up game: byte 3 is the hundreds in BCD, the low digit of byte 4 the tens."""
     generator = np.random.default_rng(0)
-    total = np.cumsum(generator.integers(0, 3, 4000)) * 10.0
+    total = (np.cumsum(generator.integers(0, 3, 4000)) * 10).astype(np.float64)
     ram = generator.integers(0, 256, (4000, 128)).astype(np.uint8)
     hundreds = (total // 100).astype(int) % 100
     ram[:, 3] = 16 * (hundreds // 10) + hundreds % 10
