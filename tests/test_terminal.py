@@ -109,7 +109,7 @@ def test_the_whole_counts_stages_and_what_is_kept(monkeypatch: pytest.MonkeyPatc
     assert whole._remaining() is None
     now[0] = 10
     whole.advance(5)
-    assert whole._remaining() == pytest.approx(10 + 20 + 40)  # probing is taken to be as long as embedding
+    assert whole._remaining() == pytest.approx(10 + 20 + 8)  # probing is taken to be a fifth of embedding
     now[0] = 20
     whole.advance(5)
     whole.begin("pong", "probing")

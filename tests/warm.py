@@ -6,11 +6,13 @@ its own arguments, environment, working directory and streams.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +24,24 @@ MODULES = {"harness": "harness", "atariari-data": "builders"}
 
 @contextmanager
 def programs(folder: Path) -> Iterator[None]:
-    """Put our programs into a folder, and run them for as long as the context lasts."""
-    address = str(folder / "socket")
-    for name, module in MODULES.items():
-        program = folder / name
-        call = f'exec "{sys.executable}" -IS "{__file__}" ask "{address}" {module} "$@"'
-        program.write_text(f"#!/bin/sh\n{call}\n", encoding="utf-8")
-        program.chmod(0o755)
+    """Put our programs into a folder, and run them for as long as the context lasts.
+
+    Elsewhere than on Linux, where frameworks do not survive a fork, they start as usual.
+    """
+    with tempfile.TemporaryDirectory() as short, contextlib.ExitStack() as stack:
+        address = str(Path(short, "socket"))  # of which a system takes about a hundred characters
+        if sys.platform == "linux":
+            stack.enter_context(_server(address))
+        for name, module in MODULES.items():
+            way = f'-IS "{__file__}" ask "{address}" {module}' if sys.platform == "linux" else f"-m {module}"
+            program = folder / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {way} "$@"\n', encoding="utf-8")
+            program.chmod(0o755)
+        yield
+
+
+@contextmanager
+def _server(address: str) -> Iterator[None]:
     server = subprocess.Popen(
         [sys.executable, __file__, "serve", address],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
