@@ -28,6 +28,7 @@ from harness.encoders.objects import Request
 from harness.evaluation import parcel as parcels
 from harness.evaluation import units
 from harness.evaluation.parcel import Parcel
+from harness.isolation.process import Limits
 from harness.results.result import Signed
 from harness.results.result_file import read
 
@@ -306,3 +307,11 @@ from harness.cli.main import main; main()
     told = [last.communicate(timeout=100)[0]]
     assert last.returncode == 0, told
     _same(alone, read(tmp_path / "all.json").signed)
+
+
+def test_encoders_side_by_side_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.isolation.process.free_memory", lambda: 10e9)
+    assert Limits().for_each_of(3).gigabytes == pytest.approx(3)
+    assert Limits(gigabytes=5).for_each_of(3).gigabytes == 5
+    monkeypatch.setattr("harness.isolation.process.free_memory", lambda: float("inf"))
+    assert Limits().for_each_of(3).gigabytes is None

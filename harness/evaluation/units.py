@@ -109,6 +109,8 @@ def evaluate_elsewhere(sources: Sequence[Source], options: Options, engine: Engi
     """
     found: dict[str, Evaluated] = {}
     keys, tasks = dict[str, str | None](), []
+    games_at_once = min(engine.jobs or 1, sum(len(games) for _, games in sources))
+    limits = options.limits.for_each_of(games_at_once) if engine.is_local else options.limits
     for source, games in sources:
         parcel = _parcel(source, options, engine)
         for game in games:
@@ -119,7 +121,7 @@ def evaluate_elsewhere(sources: Sequence[Source], options: Options, engine: Engi
                 found[game] = kept
                 continue
             where = source if parcel is None else parcel.source
-            plain = replace(options, cache=Cache(None), progress=False)
+            plain = replace(options, cache=Cache(None), progress=False, limits=limits)
             rules = game_rules(game, options.label_set)
             tasks.append(Task(game, (where, game, rules, plain, options.cache.folder is not None, parcel)))
     failed: list[Outcome[_There]] = []

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -92,6 +92,13 @@ class Limits:
 
     seconds: float = TIMEOUT
     gigabytes: float | None = None
+
+    def for_each_of(self, processes: int) -> Self:
+        """Return the limits of each of several encoders that run on this machine at the same time."""
+        free = free_memory()
+        if self.gigabytes is not None or free == float("inf"):
+            return self
+        return replace(self, gigabytes=_MEMORY_SHARE * free / processes / 1e9)
 
 
 class IsolatedEncoder:
