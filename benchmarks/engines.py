@@ -72,7 +72,6 @@ def prepare(games: list[str], rows: int, folder: Path) -> None:
         "ATARIARI_RECORDINGS": str(folder / "recordings"),
         "ATARIARI_CACHE": str(folder / "cache"),
         "HF_DATASETS_CACHE": str(folder / "built"),
-        "RAY_worker_niceness": "0",  # as the local processes
     }
     from builders.freeze import record_game
     from builders.record import Protocol
@@ -95,6 +94,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--sleep", type=float, help="seconds to wait in place of evaluating a game")
     options = parser.parse_args()
+    os.environ |= {"RAY_worker_niceness": "0"}  # as the local processes
     with tempfile.TemporaryDirectory(prefix="atariari-engines-") as folder:
         if options.sleep is None:
             prepare(options.games.split(","), options.rows, Path(folder))
@@ -114,7 +114,7 @@ def wait(games: list[str], jobs: int, cluster: str, seconds: float) -> str:
     from builders.spread import Engine, Task, spread
 
     tasks = [Task(game, (seconds,)) for game in games]
-    return str(sorted(outcome.name for outcome in spread(time.sleep, tasks, Engine(jobs, cluster))))
+    return str([outcome.get() for outcome in spread(time.sleep, tasks, Engine(jobs, cluster))])
 
 
 def compare(games: list[str], jobs: int, turns: int, sleep: float | None) -> None:

@@ -151,7 +151,7 @@ def spread(function: Callable[..., Made], tasks: Sequence[Task], engine: Engine)
             with _ENGINES[engine.cluster.partition(":")[0]](engine, len(left), avoid) as parallel:
                 from joblib import delayed
 
-                sender = _Sender(_log.getEffectiveLevel(), _worker(), source_digest())
+                sender = _Sender(_level(), _worker(), source_digest())
                 calls = [
                     delayed(_work)(function, number, task.name, sender, *task.arguments)
                     for number, task in left.items()
@@ -322,7 +322,7 @@ def _wait_for_workers(client: Any, engine: Engine) -> dict[str, int]:
     until = time.monotonic() + _WAIT
     threads: dict[str, int] = client.ncores()
     if sum(threads.values()) < 2:  # noqa: PLR2004
-        _log.info("Waiting for workers of %s.", engine.cluster)
+        _log.warning("Waiting for workers of %s.", engine.cluster)
     while sum(threads.values()) < 2:  # noqa: PLR2004
         if time.monotonic() > until:
             raise ClusterError(
@@ -390,6 +390,11 @@ def _lost() -> tuple[type[BaseException], ...]:
 
         found += [RayError, ConnectionError]
     return tuple(found)
+
+
+def _level() -> int:
+    """Return the level from which this process shows what is logged."""
+    return min(logging.getLogger(name).getEffectiveLevel() for name in _LOGS)
 
 
 def _worker() -> str:

@@ -47,7 +47,7 @@ def end(_: int) -> None:
 def test_a_task_that_fails_or_loses_its_worker_costs_no_other(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("builders").setLevel(logging.INFO)
+    caplog.set_level(logging.INFO, "harness")  # as the commands do
     tasks = [Task(f"g{number}", (number, str(tmp_path))) for number in range(5)]
     found: list[Outcome[int]] = sorted(spread(work, tasks, Engine(2)), key=lambda o: o.number)
     assert [outcome.made for outcome in found] == [0, None, None, 9, 16]
