@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from harness.results.result import SCHEMA_VERSION, Result
 from harness.results.result_file import read, write
 from harness.results.sign import sign_result
-from harness.results.variables import Table
+from harness.results.variables import Table, Variables
 from harness.results.verify import verify
 from harness.signing import keys
 from tests.made_results import make
@@ -42,8 +42,9 @@ def test_the_table_of_fields_is_fresh_and_whole() -> None:
 
 def paths(value: Any, where: str = "") -> set[str]:
     """Return where the fields of a result are, as the table writes it."""
-    if isinstance(value, Table):
-        return {f"{where}.{name}" for name in value.columns}
+    if isinstance(value, Table | Variables):
+        assert value.columns.keys() <= value.model.model_fields.keys()
+        return {f"{where}.{name}" for name in value.model.model_fields}
     if isinstance(value, BaseModel):
         found = set()
         for name in type(value).model_fields:

@@ -61,7 +61,7 @@ def test_a_task_that_fails_or_loses_its_worker_costs_no_other(
     assert re.search(r"\[g4 on \S+:\d+\] working on 4\n", told)
     assert 'raise ValueError("two is odd")' in told
     assert "A worker was lost" in caplog.text
-    assert "Done again: g3" in caplog.text
+    assert re.search(r"Done again: (g\d, )*g3", caplog.text)  # and what else was not done yet
 
 
 def test_work_that_ends_every_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
