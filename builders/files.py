@@ -19,7 +19,7 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Args:
         path: The file to write; missing folders are created.
-        replace: Whether to replace an existing file.
+        replace: Whether to replace an existing file. A device or a pipe is written into, and never replaced.
 
     Raises:
         UsageError: The file exists and ``replace`` is false, or it is a folder.
@@ -27,12 +27,16 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     if not replace or path.is_dir():
         check_new(path)
+    is_special = path.exists() and not path.is_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        beside = None if is_special else path.parent
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=beside) as folder:
             part = Path(folder, path.name)
             yield part
-            if replace:
+            if is_special:
+                path.write_bytes(part.read_bytes())
+            elif replace:
                 part.replace(path)
             else:
                 os.link(part, path)  # fails where the file exists, unlike rename

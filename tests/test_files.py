@@ -1,0 +1,52 @@
+"""Files are written whole, beside the place where they end up."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from atariari_data.errors import UsageError
+from builders.files import new_file
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    with pytest.raises(ZeroDivisionError), new_file(path) as part:
+        part.write_text("half", encoding="ascii")
+        raise ZeroDivisionError
+    assert not list(path.parent.iterdir())
+    with new_file(path) as part:
+        part.write_text("whole", encoding="ascii")
+    assert path.read_text(encoding="ascii") == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old", encoding="ascii")
+    with pytest.raises(UsageError, match="already exists"), new_file(path) as part:
+        part.write_text("new", encoding="ascii")
+    assert path.read_text(encoding="ascii") == "old"
+    with new_file(path, replace=True) as part:
+        part.write_text("new", encoding="ascii")
+    assert path.read_text(encoding="ascii") == "new"
+    with pytest.raises(UsageError, match="is a folder"), new_file(tmp_path, replace=True):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_or_device_is_written_into_and_stays(tmp_path: Path) -> None:
+    """Renaming onto ``/dev/null``, as an administrator may, would replace it by a file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        with new_file(pipe, replace=True) as part:
+            part.write_bytes(b"content")
+        assert read.result() == b"content"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
