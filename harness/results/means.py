@@ -213,6 +213,8 @@ def plain(values: Floats) -> list[Any]:
 def _categories(game: Mapping[str, Any], probe: Row, scores: Mapping[str, Any]) -> list[list[str]]:
     """Return the categories of each variable that a probe scored."""
     known = game["variables"][probe["metric"]]
+    if known["name"] == scores["variables"]["name"]:
+        return cast("list[list[str]]", known["categories"])
     found = dict(zip(known["name"], known["categories"], strict=True))
     return [found[name] for name in scores["variables"]["name"]]
 
