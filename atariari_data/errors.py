@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -93,6 +94,16 @@ class MissingExtraError(AtariariError, ImportError):
             f"The package {package!r} is required but not installed.",
             cure=f"pip install 'atariari[{extra}]'",
         )
+
+
+def require(package: str, extra: str) -> None:
+    """Check that an optional dependency is installed, without importing it.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if find_spec(package) is None:
+        raise MissingExtraError(package, extra)
 
 
 class DataError(AtariariError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from atariari_data.errors import MissingExtraError, UsageError
+from atariari_data.errors import UsageError, require
 from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
 from builders.console import (
     Commands,
@@ -21,9 +21,6 @@ from builders.console import (
     say,
 )
 from builders.spread import LOCAL, Engine, Task
-
-if TYPE_CHECKING:
-    from builders.find import Found
 
 _processes = click.option(
     "--jobs",
@@ -383,11 +380,17 @@ def find(
     from builders import find as finding
     from builders.progress import progress_bar
 
+    if to:
+        require("matplotlib", "plots")
     with progress_bar(128, f"Searching {name}", "byte", shown=not as_json) as bar:
         found = finding.find(
             name, steps=steps, states=states, seed=seed, at=at, state=state, progress=bar.update
         )
-    pictures = _drawn(found, to) if to else []
+    pictures: list[Path] = []
+    if to:
+        from builders.sheet import draw
+
+        pictures = draw(found, to)
     if as_json:
         print_json({**found.plain(), "pictures": list(map(str, pictures))})
         return
@@ -592,16 +595,6 @@ def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
     suffix = DEEP if name.endswith(DEEP) else ""
     file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
     _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
-
-
-def _drawn(found: Found, folder: Path) -> list[Path]:
-    try:
-        from builders.sheet import draw
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError("matplotlib", "plots") from error
-    return draw(found, folder)
 
 
 def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:

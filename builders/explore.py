@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from atariari_data.errors import MissingExtraError, UsageError
+from atariari_data.errors import UsageError, require
 from atariari_data.games import game as game_of
 from builders.audit.branches import Branches
 from builders.files import new_file
@@ -48,7 +47,7 @@ def explore(
         MissingExtraError: Matplotlib is not installed.
     """
     archive_file, table, picture = (folder / f"{game}-{seed}.{kind}" for kind in ("parquet", "csv", "png"))
-    _check_plots()
+    require("matplotlib", "plots")
     archive = searched(game, archive_file, steps=steps, seed=seed, gigabytes=gigabytes, progress=progress)
     rows = over_time(archive)
     with new_file(table, replace=True) as part, part.open("w", newline="", encoding="ascii") as file:
@@ -138,8 +137,3 @@ def draw(archive: Archive, rows: list[Reached], path: Path) -> None:
         axis.ticklabel_format(axis="x", style="sci", scilimits=(3, 3))
     figure.suptitle(f"{game_of(archive.game).title}, seed {archive.seed}")
     figure.savefig(path, format="png", dpi=110)
-
-
-def _check_plots() -> None:
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plots")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atariari_data.errors import MissingExtraError
+from atariari_data.errors import require
 from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
 from atariari_data.labels import labels as decode
@@ -42,12 +42,9 @@ def show(
         DataError: It cannot be written.
         DriftError: The emulator does not give what was recorded.
     """
-    try:
-        from builders.picture import picture
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError("matplotlib", "plots") from error
+    require("matplotlib", "plots")
+    from builders.picture import picture
+
     game = game_of_config(config)
     variables = game_of(game).variables(label_set)
     manifest = load_manifest(config)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.checks import count, positive
-from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
+from atariari_data.errors import UnknownNameError, UsageError, require
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import Manifest, load_manifest
 from builders.spread import LOCAL, Engine
@@ -353,8 +353,5 @@ def _utc(moment: datetime) -> str:
 
 
 def _need_extra() -> None:
-    from importlib.util import find_spec
-
     for package in ("torch", "sklearn"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "harness")
+        require(package, "harness")

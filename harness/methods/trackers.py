@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from atariari_data.errors import MissingExtraError, UnknownNameError
+from atariari_data.errors import MissingExtraError, UnknownNameError, require
 from builders.files import new_file
 from harness.methods.run import METRICS
 
@@ -138,8 +137,7 @@ def check_trackers(names: Collection[str]) -> None:
     for name in names:
         if name not in TRACKERS:
             raise UnknownNameError("tracker", name, TRACKERS)
-        if find_spec(name) is None:
-            raise MissingExtraError(name, name)
+        require(name, name)
 
 
 class Trackers:
