@@ -34,7 +34,7 @@ LEAST_ROWS: Final = 0.9  # of the rows that a count has to explain
 POWERS: Final = range(6)
 _APART: Final = (8, -8, 40)  # from the byte that is there, to see what it moves
 _ITSELF: Final = np.arange(256, dtype=np.uint8)
-_WAYS: Final = {"x": ((3,), (4,)), "y": ((5,), (2,))}  # ALE's right and left, down and up
+_WAYS: Final = {"x": (3, 4), "y": (5, 2)}  # ALE's right and left, down and up
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -67,7 +67,7 @@ class Count:
         counts: ``points``, ``points won``, ``points lost`` or ``lives``.
         form: ``binary``, ``BCD``, ``low digit`` or ``high digit``: what of the byte is compared.
         unit: What a step of 1 stands for.
-        share: Of the rows on which it is right.
+        share: Share of the rows on which it is right.
         values: Number of values that it takes.
     """
 
@@ -86,8 +86,8 @@ class Steered:
     Attributes:
         address: 0 to 127.
         axis: ``x`` (right against left) or ``y`` (down against up).
-        share: Of the states in which the two directions differ in the more frequent sense, less the other.
-        by: Their median difference there.
+        share: Share of the states in which it differs in the more frequent sense, less that in the other.
+        by: The median difference between the two directions, where there is one.
     """
 
     address: int
@@ -104,9 +104,9 @@ class Mover:
         address: 0 to 127.
         axis: ``x`` or ``y``.
         scale: Pixels a unit.
-        share: Of the pairs of values whose distance on the screen this explains to a pixel.
+        share: Share of the pairs of values whose distance on the screen the scale explains to a pixel.
         states: Share of the states in which anything moves.
-        pixels: That the thing takes, the median.
+        pixels: The median number of pixels that a write changes.
         offset: The column or row of its left end or top at value 0; None where unclear.
         shown: uint8 [2, 210, 160], what follows a state without and with another value.
     """
@@ -251,7 +251,10 @@ def counting_bytes(played: Played) -> list[Count]:
                 found += _equal(says, right, counts, form, unit)
     found += _equal(ram, played.lives, "lives", "binary", 1, shifted=True)
     found.sort(key=lambda c: (c.counts == "lives", -round(c.share, 2), -c.values, c.form != "binary"))
-    return _first(found, lambda c: (c.counts == "lives", c.address))
+    best: dict[tuple[bool, int], Count] = {}
+    for count in found:
+        best.setdefault((count.counts == "lives", count.address), count)
+    return list(best.values())
 
 
 def _equal(
@@ -282,11 +285,11 @@ def steered_bytes(console: Branches, states: Sequence[Any]) -> list[Steered]:
     """Return the bytes that differ by the direction in which the joystick is held, best first."""
     found = list[Steered]()
     for axis, (forth, back) in _WAYS.items():
-        if not {*forth, *back} <= set(console.minimal_actions):
+        if not {forth, back} <= set(console.minimal_actions):
             continue
         apart = []
         for state in states:
-            one, other = (console.branch(state, HELD, action=a)[1][-1] for a in (*forth, *back))
+            one, other = (console.branch(state, HELD, action=a)[1][-1] for a in (forth, back))
             apart.append((one - other).astype(np.int8))  # the shorter way round
         differ = np.array(apart).reshape(-1, 128).astype(np.int64)
         for address in np.flatnonzero(differ.any(axis=0)):
@@ -336,11 +339,3 @@ def bytes_at(console: Branches, state: State, at: tuple[int, int]) -> npt.NDArra
             screens, _ = console.branch(state.kept, FRAMES, write=(address, written))
             found[address] |= bool((screens != state.screens)[near].any())
     return found
-
-
-def _first(items: Sequence[Count], key: Callable[[Count], object]) -> list[Count]:
-    """Return the first item with each key."""
-    found: dict[object, Count] = {}
-    for item in items:
-        found.setdefault(key(item), item)
-    return list(found.values())

@@ -31,12 +31,12 @@ def draw(found: Found, folder: Path) -> list[Path]:
         UsageError: A file already exists.
         DataError: It cannot be written.
     """
-    files = [folder / f"{found.game}-{part}.png" for part in ("states", "bytes")]
-    with new_file(files[0]) as part:
-        _states(found).savefig(part, format="png")
-    with new_file(files[1]) as part:
-        _bytes(found).savefig(part, format="png")
-    return files
+    figures = {"states": _states, "bytes": _bytes}
+    files = {folder / f"{found.game}-{name}.png": figure for name, figure in figures.items()}
+    for file, figure in files.items():
+        with new_file(file) as part:
+            figure(found).savefig(part, format="png")
+    return list(files)
 
 
 def _states(found: Found) -> Figure:
