@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from atariari_data.errors import AtariariError
 from atariari_data.games import game
 from builders.files import new_file
 from builders.manifest import Manifest, load_manifest
@@ -18,6 +17,7 @@ from builders.progress import progress_bar
 from builders.spread import LOCAL, Engine, Task, spread
 from harness.evaluation.ceilings import ceilings_of
 from harness.evaluation.evaluate import evaluate
+from harness.evaluation.units import failure
 from harness.probes.probe import ProbeRun
 from harness.protocol import check_sizes, choose_games, choose_runs, possible_runs
 from harness.trivial import store
@@ -92,11 +92,7 @@ def make(
             else:
                 _write(files[outcome.name], manifests[outcome.name], outcome.made)
     if failed:
-        raise AtariariError(
-            f"{len(failed)} of {len(tasks)} games failed: {', '.join(outcome.name for outcome in failed)}.",
-            got=str(failed[0].error).partition("\n")[0],
-            cure="Fix the cause and run it again; finished games are kept.",
-        )
+        raise failure(failed, len(tasks))
     return list(files.values())
 
 

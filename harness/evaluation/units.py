@@ -137,7 +137,7 @@ def evaluate_elsewhere(sources: Sequence[Source], options: Options, engine: Engi
                 _keep(options.cache, keys[outcome.name], done)
             _log.info("%s: done on %s, %.0f s", outcome.name, outcome.worker, outcome.made.seconds)
     if failed:
-        raise _failure(failed, len(failed) + len(found))
+        raise failure(failed, len(failed) + len(found))
     _warn_of_differences(found)
     return found
 
@@ -267,7 +267,7 @@ def _read(cache: Cache, key: str | None) -> Evaluated | None:
     )
 
 
-def _failure(failed: Sequence[Outcome[_There]], games: int) -> AtariariError:
+def failure(failed: Sequence[Outcome[Any]], games: int) -> AtariariError:
     """Return one error for all games that failed: theirs, if each failed for the same reason."""
     errors = [outcome.error for outcome in failed if outcome.error is not None]
     if len(failed) == games and len({error.what for error in errors}) == 1:
