@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from joblib.externals.loky import get_reusable_executor
 
 from atariari_data.errors import UsageError
 from builders.cli import cli
@@ -48,6 +49,7 @@ def test_a_task_that_fails_or_loses_its_worker_costs_no_other(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "harness")  # as the commands do
+    get_reusable_executor(max_workers=2).shutdown()  # workers that an earlier test left print into its output
     tasks = [Task(f"g{number}", (number, str(tmp_path))) for number in range(5)]
     found: list[Outcome[int]] = sorted(spread(work, tasks, Engine(2)), key=lambda o: o.number)
     assert [outcome.made for outcome in found] == [0, None, None, 9, 16]
