@@ -4,7 +4,7 @@
 - :func:`labels`: decode RAM into labels, one RAM or a whole array of them.
 - :func:`positions`: decode RAM into screen positions.
 - :func:`presence`: tell from RAM whether the things that labels describe are there.
-- :func:`game`, :func:`game_names`: the games and the meaning of their RAM.
+- :func:`game`, :func:`game_names`, :func:`suites`: the games and the meaning of their RAM.
 - :class:`AtariARIWrapper`: a Gymnasium wrapper that adds labels to ``info``.
 - :func:`get_episodes`: the function of the 2019 benchmark, with its arguments and shapes.
 - :class:`AtariariError`: base class of all errors.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from atariari_data.dataset import announce, load_dataset
 from atariari_data.errors import AtariariError
-from atariari_data.games import game, game_names
+from atariari_data.games import game, game_names, suites
 from atariari_data.labels import labels
 from atariari_data.positions import positions, presence
 
@@ -36,6 +36,7 @@ __all__ = [
     "load_dataset",
     "positions",
     "presence",
+    "suites",
 ]
 
 # These modules import more than NumPy, so they are loaded on first use.

@@ -28,6 +28,14 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 LABEL_SETS: tuple[LabelSet, ...] = get_args(LabelSet)
 DEFAULT_LABEL_SET: LabelSet = "v1"
 
+ATARI_100K = (
+    *("alien", "amidar", "assault", "asterix", "bank_heist", "battle_zone", "boxing", "breakout"),
+    *("chopper_command", "crazy_climber", "demon_attack", "freeway", "frostbite", "gopher", "hero"),
+    *("jamesbond", "kangaroo", "krull", "kung_fu_master", "ms_pacman", "pong", "private_eye", "qbert"),
+    *("road_runner", "seaquest", "up_n_down"),
+)
+"""The 26 games of the Atari 100k benchmark (arXiv 1903.00374)."""
+
 # Module, namespace and suffixes around a game's name in the ids of Gymnasium, Gym and EnvPool; ROM files.
 _ENV_ID = re.compile(
     r"(?:[\w.]+:)?(?:ALE/|atari_)?(?P<game>.*?)(?:-ram)?(?:NoFrameskip|Deterministic)?(?:-v\d+)?(?:\.bin)?",
@@ -169,6 +177,20 @@ def game_names() -> tuple[str, ...]:
     """Return the names of all games, sorted."""
     files = resources.files("atariari_data").joinpath("annotations").iterdir()
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+
+
+def suites(label_set: str = DEFAULT_LABEL_SET) -> dict[str, tuple[str, ...]]:
+    """Return the games of each suite that have a label set, sorted, by the suite's name.
+
+    ``all`` is every game, ``paper`` those of the 2019 paper, ``atari100k`` those of Atari 100k.
+    """
+    known = [name for name in game_names() if label_set in game(name).label_sets]
+    paper = [name for name in known if "anand2019" in game(name).label_sets]
+    return {
+        "all": tuple(known),
+        "paper": tuple(paper),
+        "atari100k": tuple(name for name in known if name in ATARI_100K),
+    }
 
 
 def game(name: str) -> Game:

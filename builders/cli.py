@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from atariari_data.errors import UsageError, require
-from atariari_data.games import DEFAULT_LABEL_SET, game, game_names
+from atariari_data.games import DEFAULT_LABEL_SET, game, game_names, suites
 from builders.console import (
     Commands,
     cluster_option,
@@ -120,6 +120,7 @@ def build(
     \b
     atariari-data build pong
     atariari-data build pong pong_pretrain --jobs 8
+    atariari-data build atari100k atari100k_deep
     atariari-data build --all --cluster dask://HOST:PORT
 
     On a cluster, each worker builds a config at a time in its own cache, or in one that all share.
@@ -282,14 +283,14 @@ def audit(
     atariari-data audit breakout --annotations breakout.toml
 
     The evidence comes from play, a search, and writing to the RAM (docs/audit.md). Takes about a minute per
-    game. Without GAME, all games are audited.
+    game. GAME is also the name of a suite: all (the default), paper, atari100k.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders import units
     from builders.audit.audit import Budget, summary
 
     budget = Budget(rows=rows, shown=rows // 5, search=search, states=states, seed=seed)
     own = annotations.read_bytes() if annotations else None
-    chosen = [game(name).name for name in names or ((annotations.stem,) if annotations else game_names())]
+    chosen = _games(names or ((annotations.stem,) if annotations else ("all",)))
     if out is not None:
         for name in chosen:
             units.audit_file(name, out)
@@ -471,7 +472,7 @@ def explore(
     from builders.search import STATE_BYTES
 
     say(f"Keeps up to {memory:g} GB of emulator states, about {memory * 1e9 / STATE_BYTES:,.0f} cells.")
-    engine, games, files = Engine(jobs, cluster), [game(name).name for name in names], list[Path]()
+    engine, games, files = Engine(jobs, cluster), _games(names), list[Path]()
     if engine.spreads(len(games)):
         files = _explore_elsewhere(games, out, engine, steps=steps, seed=seed, memory=memory)
     else:
@@ -597,8 +598,15 @@ def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
     _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
 
 
+def _games(names: Sequence[str]) -> list[str]:
+    """Return the games with these names, each once; a suite's name stands for its games."""
+    of_suites = suites()
+    return list(dict.fromkeys(one for name in names for one in of_suites.get(name) or (game(name).name,)))
+
+
 def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
-    from builders.manifest import recorded_configs
+    """Return the configs with these names, each once; a suite's name stands for its games' configs."""
+    from builders.manifest import SUFFIXES, recorded_configs
 
     if everything == bool(configs):
         raise UsageError(
@@ -609,7 +617,14 @@ def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
         return recorded_configs()
     from builders.atariari import config_of_name
 
-    return tuple(map(config_of_name, configs))
+    of_suites = {f"{s}{suffix}": (games, suffix) for s, games in suites().items() for suffix in SUFFIXES}
+    found = [
+        [one + of_suites[name][1] for one in of_suites[name][0]]
+        if name in of_suites
+        else [config_of_name(name)]
+        for name in configs
+    ]
+    return tuple(dict.fromkeys(config for several in found for config in several))
 
 
 def _print(

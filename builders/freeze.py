@@ -21,7 +21,6 @@ from builders.manifest import (
     DATASET_VERSION,
     DEEP,
     FORMAT,
-    PLAY_VERSION,
     PRETRAIN,
     Config,
     Manifest,
@@ -69,7 +68,7 @@ def record_game(
         played_by = recording.header.ale_py
         if protocol.splits == PROBE_SPLITS:
             label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
-    manifest = _manifest(game, [played_by], configs, label_sets, PLAY_VERSION)
+    manifest = _manifest(game, [played_by], configs, label_sets)
     for file, content_bytes in zip(files, [*contents, manifest.to_bytes()], strict=True):
         with new_file(file) as part:
             part.write_bytes(content_bytes)
@@ -127,9 +126,7 @@ def record_deep_game(
         learn, test = archives
         recording, content, refused = record_deep(config, learn, test, seen, rows=rows, progress=bar.update)
     statistics = statistics_of(game, content, PROBE_SPLITS.index("test"))
-    manifest = _manifest(
-        game, [recording.header.ale_py], {config: config_of(recording, content)}, statistics, DATASET_VERSION
-    )
+    manifest = _manifest(game, [recording.header.ale_py], {config: config_of(recording, content)}, statistics)
     found = coverage(game, archives, random[0], content, seen, refused)
     written = (recording.to_bytes(), manifest.to_bytes(), found)
     for file, content_bytes in zip(files, written, strict=True):
@@ -207,11 +204,10 @@ def _manifest(
     ale_py: Sequence[str],
     configs: dict[str, Config],
     label_sets: dict[str, dict[str, Statistics]],
-    dataset_version: str,
 ) -> Manifest:
     return Manifest(
         format=FORMAT,
-        dataset_version=dataset_version,
+        dataset_version=DATASET_VERSION,
         game=game,
         ale_py=ale_py,
         configs=configs,

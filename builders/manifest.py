@@ -18,10 +18,8 @@ from builders.digest import bytes_digest
 from builders.recording import Recording, refuse_newer
 
 FORMAT = 1
-DATASET_VERSION = "1.1.0"
+DATASET_VERSION = "1.2.0"
 """Version of the dataset; a config keeps the version in which its rows were frozen."""
-PLAY_VERSION = "1.0.0"
-"""The version in which the configs ``GAME`` and ``GAME_pretrain`` were frozen."""
 PRETRAIN, DEEP = "_pretrain", "_deep"
 SUFFIXES = ("", PRETRAIN, DEEP)
 """What follows a game's name in its configs."""
@@ -190,8 +188,13 @@ def game_of_config(config: str) -> str:
 
 
 def version_of(config: str) -> str:
-    """Return the version of the dataset in which a config was frozen."""
-    return DATASET_VERSION if config.endswith(DEEP) else PLAY_VERSION
+    """Return the version of the dataset in which a config was frozen.
+
+    Raises:
+        UnknownNameError: No such config.
+        DataError: The manifest is damaged.
+    """
+    return load_manifest(config).dataset_version
 
 
 def recording_file(config: str) -> Path:

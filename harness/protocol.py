@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from atariari_data.errors import UnknownNameError, UsageError
 from atariari_data.games import game
+from atariari_data.games import suites as known_suites
 from builders.manifest import (
     DATASET_VERSION,
     DEEP,
@@ -50,9 +51,6 @@ SHOWN: Final = (
 
 DRAWS: Final = 10
 """Draws of few training rows, whose scores are averaged."""
-
-PAPER: Final = "anand2019"
-"""The label set of the 2019 paper, which its games have."""
 
 _ROW_ORDER = "atariari train rows"
 _DRAW_ORDER = "atariari few rows"
@@ -99,13 +97,9 @@ def game_rules(game_name: str, label_set: str) -> str:
 
 
 def suites(label_set: str) -> dict[str, tuple[str, ...]]:
-    """Return the games of each suite that have the label set, by the suite's name.
-
-    ``all`` is every game, ``paper`` those of the 2019 paper.
-    """
-    known = [name for name in recorded_games() if label_set in game(name).label_sets]
-    paper = [name for name in known if PAPER in game(name).label_sets]
-    return {"all": tuple(known), "paper": tuple(paper)}
+    """Return the games of `atariari_data.suites` that are recorded."""
+    recorded = set(recorded_games())
+    return {name: tuple(g for g in of_it if g in recorded) for name, of_it in known_suites(label_set).items()}
 
 
 def suite_of(games: Iterable[str], label_set: str) -> str:

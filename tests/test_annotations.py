@@ -141,8 +141,8 @@ def test_anand2019_takes_bytes_whole() -> None:
 # v1 as data.
 
 
-def test_v1_has_all_24_games() -> None:
-    assert len({name for name, _ in V1}) == 24
+def test_v1_has_all_38_games() -> None:
+    assert len({name for name, _ in V1}) == 38
 
 
 @pytest.mark.parametrize("variable", [variable for _, variable in V1], ids=V1_IDS)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from atariari_data import game, game_names, labels
+from atariari_data import game, game_names, labels, suites
 from atariari_data.errors import UnknownNameError
-from builders.cli import cli
+from atariari_data.games import ATARI_100K
+from builders.cli import _chosen, _games, cli
 
 ROOT = Path(__file__).parents[1]
 DATASET = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
@@ -64,6 +65,17 @@ def test_the_command_takes_every_form(form: str, tmp_path: Path) -> None:
         done = CliRunner().invoke(cli, arguments, standalone_mode=False)
         assert done.exit_code == expected, done.stderr
         assert "pong" in (done.stdout + done.stderr).lower()
+
+
+def test_a_suite_stands_for_its_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATARIARI_RECORDINGS")
+    everything, atari100k = suites()["all"], suites()["atari100k"]
+    assert everything == game_names()
+    assert set(atari100k) == set(ATARI_100K)
+    assert suites("anand2019")["paper"] == suites("anand2019")["all"] == suites()["paper"]
+    assert _games(["skiing", "atari100k", "pong"]) == ["skiing", *atari100k]
+    chosen = _chosen(("pong_pretrain", "atari100k_deep", "pong_deep", "all"), everything=False)
+    assert chosen == ("pong_pretrain", *(f"{name}_deep" for name in atari100k), *everything)
 
 
 @pytest.mark.parametrize("name", game_names())

@@ -26,6 +26,7 @@ from builders.manifest import (
     load_manifest,
     load_recording,
     recorded_games,
+    version_of,
 )
 from builders.record import PRETRAIN, PROBE, Protocol, record
 from builders.recording import PROBE_SPLITS, Recording
@@ -41,9 +42,11 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ATARIARI_RECORDINGS")
 
 
-def test_the_games_of_the_first_version_are_committed() -> None:
-    assert {"pong", "breakout", "ms_pacman"} <= set(COMMITTED)
+@pytest.mark.usefixtures("committed")
+def test_all_configs_are_committed_each_in_its_version() -> None:
     assert {f"{game}{suffix}" for game in GAMES for suffix in SUFFIXES} == set(COMMITTED)
+    versions = {config: version_of(config) for config in ("pong", "pong_pretrain", "pong_deep", "alien")}
+    assert versions == {"pong": "1.0.0", "pong_pretrain": "1.0.0", "pong_deep": "1.1.0", "alien": "1.2.0"}
     folders = ("recordings", "manifests", "coverage")
     assert sum(f.stat().st_size for d in folders for f in (PACKAGE / d).iterdir()) < 20e6
 

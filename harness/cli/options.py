@@ -33,7 +33,9 @@ jobs = click.option(
     help="Processes that work at the same time, each on a game; where games are fewer, on the lanes of one.  "
     "[default: 1, or all of a cluster]",
 )
-games = click.option("--games", help="Comma-separated names of games or suites (all, paper).  [default: all]")
+games = click.option(
+    "--games", help="Comma-separated names of games or suites (all, paper, atari100k).  [default: all]"
+)
 probes = click.option(
     "--probe",
     "probes",

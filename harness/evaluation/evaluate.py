@@ -89,8 +89,8 @@ def evaluate(
     Args:
         encoder: Anything that `harness.load_encoder` takes: a file, a torch module, a NumPy function, ...; or
             a folder of trained runs of one method, with one subfolder for each game.
-        games: The names of games or suites (``all``, ``paper``). By default all games, or all that the folder
-            has a run for.
+        games: The names of games or suites (``all``, ``paper``, ``atari100k``). By default all games, or all
+            that the folder has a run for.
         weights: A state dict file for a torch module.
         device: The torch device of encoder and probes.
         batch_size: The largest number of rows per batch.

@@ -19,7 +19,7 @@ from tqdm.std import tqdm
 
 from atariari_data.errors import UnknownNameError, UsageError
 from builders.files import new_file
-from builders.manifest import PLAY_VERSION, PRETRAIN, load_manifest, recorded_games
+from builders.manifest import PRETRAIN, load_manifest, recorded_games
 from builders.progress import progress_bar
 from builders.spread import Engine, Outcome, Task, spread
 from harness.cache import default_dir
@@ -351,9 +351,10 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
             return config
     elif out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file.", expected="a new folder, or a run to resume")
-    splits = load_manifest(settings.game).configs[settings.game + PRETRAIN].splits
+    manifest = load_manifest(settings.game)
+    splits = manifest.configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
-    config = Config(settings=settings, budget=budget, data={"dataset": PLAY_VERSION, **digests})
+    config = Config(settings=settings, budget=budget, data={"dataset": manifest.dataset_version, **digests})
     write_config(out, config)
     return config
 

@@ -75,7 +75,7 @@ class Dataset(Model):
     label_set: Identifier
     """The annotations that the labels come from."""
     suite: Identifier
-    """The suite's name: ``all``, ``paper``."""
+    """The suite's name: ``all``, ``paper``, ``atari100k``."""
     suite_games: Annotated[list[Identifier], Field(min_length=1, max_length=200)]
     """All games of the suite in this dataset version, sorted; its mean needs every one of them."""
     rules: Annotated[dict[Identifier, Digest], Field(min_length=1, max_length=200)]

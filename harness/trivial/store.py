@@ -12,7 +12,7 @@ from typing import Any, Final
 from blake3 import blake3
 
 from atariari_data.errors import DataError
-from builders.manifest import PLAY_VERSION, Manifest
+from builders.manifest import Manifest
 from builders.recording import refuse_newer
 from harness.encoders.named import PIXELS_PCA, RANDOM_CNN, RANDOM_PROJECTION
 from harness.probes.probe import ProbeRun
@@ -109,7 +109,7 @@ def content(manifest: Manifest, made: str, harness: str, scores: Sequence[Mappin
     head = {
         "format": FORMAT,
         "game": manifest.game,
-        "dataset_version": PLAY_VERSION,
+        "dataset_version": manifest.dataset_version,
         "made": made,
         "harness": harness,
         "command": f"{COMMAND} --games {manifest.game}",
