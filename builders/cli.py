@@ -45,7 +45,6 @@ _memory = click.option(
     show_default=True,
     help="Gigabytes for the emulator states of a search.",
 )
-_SHOWN = 20  # bytes of a table
 _all = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
 
 
@@ -395,37 +394,8 @@ def find(
     if as_json:
         print_json({**found.plain(), "pictures": list(map(str, pictures))})
         return
-    known = found.known
-    print_table(
-        ("byte", "counts", "as", "unit", "rows", "values", "known as"),
-        [
-            (c.address, c.counts, c.form, c.unit, f"{c.share:.0%}", c.values, known.get(c.address, ""))
-            for c in found.counts
-        ],
-        title="What counts",
-    )
-    print_table(
-        ("byte", "axis", "states", "by", "known as"),
-        [
-            (s.address, s.axis, f"{s.share:.0%}", s.by, known.get(s.address, ""))
-            for s in found.steered[:_SHOWN]
-        ],
-        title="What the joystick moves",
-    )
-    print_table(
-        ("byte", "axis", "px a unit", "explained", "states", "pixels", "at 0", "known as"),
-        [
-            (
-                *(m.address, m.axis, f"{m.scale:g}", f"{m.share:.0%}", f"{m.states:.0%}", m.pixels),
-                "" if m.offset is None else m.offset,
-                known.get(m.address, ""),
-            )
-            for m in found.movers[:_SHOWN]
-        ],
-        title="What moves something on the screen"
-        if at is None
-        else f"What moves the thing at {at[0]}, {at[1]}",
-    )
+    for title, columns, rows in found.tables(at):
+        print_table(columns, rows, title=title)
     for file in pictures:
         say(str(file))
 

@@ -32,11 +32,14 @@ WIDE: Final = 2  # pixels around a place that is asked for
 LEAST_SHARE: Final = 0.5  # of shifts that a scale has to explain
 LEAST_ROWS: Final = 0.9  # of the rows that a count has to explain
 POWERS: Final = range(6)
+_SHOWN: Final = 20  # bytes of a table
 _APART: Final = (8, -8, 40)  # from the byte that is there, to see what it moves
 _ITSELF: Final = np.arange(256, dtype=np.uint8)
 _WAYS: Final = {"x": (3, 4), "y": (5, 2)}  # ALE's right and left, down and up
 
 Bytes = npt.NDArray[np.uint8]
+Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]
+"""Title, columns and rows."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,41 @@ class Found:
             "game": self.game,
             **{part: [row(item) for item in getattr(self, part)] for part in ("counts", "steered", "movers")},
         }
+
+    def tables(self, at: tuple[int, int] | None) -> list[Table]:
+        """Return title, columns and rows of three tables.
+
+        Args:
+            at: The column and row of the thing that was asked about.
+        """
+
+        def row(item: Count | Steered | Mover, *values: object) -> tuple[object, ...]:
+            return (item.address, *values, self.known.get(item.address, ""))
+
+        moved = "something on the screen" if at is None else f"the thing at {at[0]}, {at[1]}"
+        return [
+            (
+                "What counts",
+                ("byte", "counts", "as", "unit", "rows", "values", "known as"),
+                [row(c, c.counts, c.form, c.unit, f"{c.share:.0%}", c.values) for c in self.counts],
+            ),
+            (
+                "What the joystick moves",
+                ("byte", "axis", "states", "by", "known as"),
+                [row(s, s.axis, f"{s.share:.0%}", s.by) for s in self.steered[:_SHOWN]],
+            ),
+            (
+                f"What moves {moved}",
+                ("byte", "axis", "px a unit", "explained", "states", "pixels", "at 0", "known as"),
+                [
+                    row(
+                        *(m, m.axis, f"{m.scale:g}", f"{m.share:.0%}", f"{m.states:.0%}", m.pixels),
+                        "" if m.offset is None else m.offset,
+                    )
+                    for m in self.movers[:_SHOWN]
+                ],
+            ),
+        ]
 
 
 def find(

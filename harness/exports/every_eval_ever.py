@@ -84,12 +84,10 @@ def _model_id(signed: Signed) -> str:
 
 
 def _scored(signed: Signed) -> Iterator[tuple[str, ProbeRun, Scores]]:
-    """Yield game (``all`` is the suite), run and scores of every mean and variable."""
-    for of_suite in signed.suite:
-        yield "all", of_suite.run, of_suite.means
+    """Yield game or suite, run and scores of every mean, and then of every variable."""
+    yield from signed.means()
     for game, found in signed.games.items():
         for scores in found.scores:
-            yield game, scores.run, scores.means
             yield from ((game, scores.run, variable) for variable in scores.variables)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import yaml
 
@@ -11,9 +10,10 @@ from atariari_data.errors import MissingExtraError, UsageError
 from atariari_data.games import game as game_of
 from harness.exports.export import Options
 from harness.probes.probe import ProbeRun
-from harness.results.result import Means, Result, Signed
+from harness.results.result import Result
 from harness.results.verify import Report
 
+_SUITES = {"all": "all games", "paper": "the paper's games", "atari100k": "Atari 100k"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#!|~&])")
 _CARD = """\
 ## State representation in Atari
@@ -59,7 +59,7 @@ def to_eval_results(result: Result, report: Report, options: Options) -> str:
             notes=f"protocol {signed.protocol.name}, dataset {signed.dataset.version}, "
             f"label set {signed.dataset.label_set}, result sha256:{report.digest}",
         )
-        for game, run, means in _means(signed)
+        for game, run, means in signed.means()
         if means.score is not None
     ]
     return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, width=1000))
@@ -69,10 +69,10 @@ def to_model_card(result: Result, report: Report, options: Options) -> str:
     """Return a section for a model card, in Markdown: the means, and what identifies the result."""
     signed = result.signed
     rows = [
-        f"| {'all games' if game == 'all' else game_of(game).title} | {signed.fitted(run)} | "
+        f"| {_SUITES.get(name) or game_of(name).title} | {signed.fitted(run)} | "
         + " | ".join(_number(value) for value in (means.score, means.trivial, means.ceiling))
         + " |"
-        for game, run, means in _means(signed)
+        for name, run, means in signed.means()
         if means.score is not None
     ]
     reason = None if signed.ranked else _MARKUP.sub(r"\\\1", str(signed.unranked_reason))
@@ -88,14 +88,6 @@ def to_model_card(result: Result, report: Report, options: Options) -> str:
         where="" if options.url is None else f" [The result]({options.url}).",
         ranked="" if reason is None else f"\n\n**Not ranked:** {reason}.",
     )
-
-
-def _means(signed: Signed) -> Iterator[tuple[str, ProbeRun, Means]]:
-    """Yield game, run and means; first those of the suite, whose game is ``all``."""
-    for of_suite in signed.suite:
-        yield "all", of_suite.run, of_suite.means
-    for game, found in signed.games.items():
-        yield from ((game, scores.run, scores.means) for scores in found.scores)
 
 
 def _task(game: str, run: ProbeRun) -> str:

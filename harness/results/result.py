@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypedDict, Unpack, cast
 
@@ -254,6 +254,13 @@ class Signed(Model):
     def plain(self) -> dict[str, Any]:
         """The same as dicts and lists; do not modify them."""
         return cast("dict[str, Any]", whole_as_integers(self.model_dump()))
+
+    def means(self) -> Iterator[tuple[str, ProbeRun, Means]]:
+        """Yield name, run and means of the suite, and then those of each game."""
+        for of_suite in self.suite:
+            yield self.dataset.suite, of_suite.run, of_suite.means
+        for game, found in self.games.items():
+            yield from ((game, scores.run, scores.means) for scores in found.scores)
 
     def fitted(self, run: ProbeRun) -> ProbeRun:
         """Return a run with the training rows it really had: in a dry run, at most those of the dry run."""
