@@ -56,11 +56,14 @@ _COLUMNS = ("parent", "actions", "ram", "frame", "reward", "found", "taken", "ba
 _AGENT, _SMALL, _ANYTHING = 8, 32, 32  # values to a cell
 _EXACT = re.compile(r"(^|_)(room|level|inventory|scene|wave|stage|lives|frame_number|pin_existence)($|_)")
 _ROOM = re.compile(r"(^|_)(room|room_number|level|level_number|scene|wave|stage|frame_number_display)$")
+_SLOT = re.compile(r"(^|_)slot$")
 _LIVES = re.compile(r"(^|_)lives($|_)")
 _STOCK = re.compile(
     r"^(oxygen_meter_value|fuel_meter_high|divers_collected_count|igloo_blocks_count|dynamite_count)$"
 )
 _STOCK_BANDS = 8
+# What also tells cells apart, where the game goes on around an idle agent.
+_ALSO = {"gopher": re.compile(r"^gopher_[xy]$|^(hole|tunnel|carrot)_")}
 _ROOM_BYTES = {"pitfall": (1,)}  # the scene, from which the game draws the room; not labelled
 
 
@@ -74,6 +77,8 @@ class Cells:
         stock: The variables that say what the agent has left to go on with; may be none.
         lives: The variables that say how many lives are left; may be none.
         room_bytes: Addresses of bytes that say which room is on the screen and are not labelled.
+        slot: The variable that says which of several things the agent is; None where it is always the same.
+        slots: The column and row of each of these things, NAME_x_0, NAME_y_0 and so on; empty without a slot.
     """
 
     game: str
@@ -82,19 +87,31 @@ class Cells:
     stock: tuple[str, ...]
     lives: tuple[str, ...]
     room_bytes: tuple[int, ...]
+    slot: str | None = None
+    slots: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, game: str) -> Cells:
         """Choose them from the label set v1."""
         variables = game_of(game).variables()
         sizes = {v.name: size for v in variables if (size := _size(v))}
+        if (also := _ALSO.get(game)) is not None:
+            sizes |= {
+                v.name: _ANYTHING if AXIS.search(v.name) else 1 for v in variables if also.search(v.name)
+            }
         if not any(v.categories == ("agent_localization",) for v in variables):
             # An agent that stays in the middle, as a tank seen from inside.
             sizes |= {v.name: _ANYTHING for v in variables if v.ordered and AXIS.search(v.name)}
         rooms, stock, lives = (
             tuple(name for name in sizes if pattern.search(name)) for pattern in (_ROOM, _STOCK, _LIVES)
         )
-        return cls(game, sizes, rooms, stock, lives, _ROOM_BYTES.get(game, ()))
+        slot = next((v for v in variables if _SLOT.search(v.name)), None)
+        numbers = range(slot.values[1] + 1 if slot else 0)
+        slots = tuple(
+            tuple(v.name for v in variables if v.name.endswith((f"_x_{n}", f"_y_{n}"))) for n in numbers
+        )
+        room_bytes = _ROOM_BYTES.get(game, ())
+        return cls(game, sizes, rooms, stock, lives, room_bytes, slot.name if slot else None, slots)
 
     @property
     def has_rooms(self) -> bool:
@@ -104,14 +121,16 @@ class Cells:
     def reader(self) -> Callable[[bytes], Seen]:
         """Return the function that tells what 128 bytes of RAM mean to the search."""
         scalars, sizes, room_bytes = decoder(self.game).scalars, self.sizes, self.room_bytes
-        rooms, stock, lives = self.rooms, self.stock, self.lives
+        rooms, stock, lives, slot, slots = self.rooms, self.stock, self.lives, self.slot, self.slots
 
         def read(ram: bytes) -> Seen:
             values = scalars(ram)
             coarse = {name: values[name] // size for name, size in sizes.items()}
             room = (*(values[name] for name in rooms), *(ram[address] for address in room_bytes))
+            places = slots[values[slot]] if slot and values[slot] < len(slots) else ()
+            agent = (values[name] // _AGENT for name in places)
             return Seen(
-                (*coarse.values(), *room),
+                (*coarse.values(), *agent, *room),
                 room,
                 tuple(coarse[name] for name in stock),
                 tuple(values[name] for name in lives),

@@ -21,7 +21,7 @@ from builders.audit import facts, places, visibility
 from builders.audit.audit import Budget, audit
 from builders.audit.branches import Branches
 from builders.audit.cause import Axis, Cause, Movement, cause, states_of
-from builders.audit.claims import disputes, seen
+from builders.audit.claims import Seen, disputes, moves_beside, seen
 from builders.audit.deep import deep, moves_by_place, moves_where_absent
 from builders.audit.features import features
 from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
@@ -279,6 +279,17 @@ def test_where_writing_moves_it_is_compared_with_where_it_is_said_to_be(
     others = np.tile(np.array([np.nan, row], np.float32), (10, 1))
     found = list(disputes(Variable("thing_x", 0, drawn=drawn), 3.0, movement, None, others))
     assert re.search(words, "; ".join(found)) if words else found == []
+
+
+@pytest.mark.parametrize(("row", "stands"), [(90, True), (97, True), (130, False)])
+def test_a_place_of_which_nothing_is_seen_is_confirmed_by_what_the_other_place_moves(
+    row: int, stands: bool
+) -> None:
+    others = np.tile(np.array([np.nan, row], np.float32), (10, 1))
+    assert moves_beside(Variable("thing_x", 0), _moved(30), others) == stands
+    unseen = Seen("y", 1.0, 0, 8, 20, 0, 0.01, 0.01)
+    place = Variable("thing_y", 1, drawn=Drawn())
+    assert (list(disputes(place, 3.0, None, unseen, None, beside=stands)) == []) == stands
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,17 @@ def test_cells_differ_in_what_matters_and_no_cell_is_there_twice() -> None:
     assert len(set(keys)) == len(keys)
 
 
+@pytest.mark.parametrize(("address", "differ"), [(66 + 3, True), (59 + 3, True), (66 + 2, False), (87, True)])
+def test_the_place_of_an_agent_in_one_of_several_slots_tells_cells_apart(address: int, differ: bool) -> None:
+    ram = bytearray(128)
+    ram[59:73] = bytes(range(0, 140, 10))
+    ram[87] = 3
+    read = Cells.of("amidar").reader()
+    before = read(bytes(ram)).cell
+    ram[address] += 1 if address == 87 else 16
+    assert (read(bytes(ram)).cell != before) == differ
+
+
 def test_memory_is_bounded_and_the_cells_stay() -> None:
     found = Search(Archive("breakout", 0), Branches("breakout", 0), gigabytes=250 * STATE_BYTES / 1e9)
     while found.archive.steps < 3_000:

@@ -17,7 +17,7 @@ from builders.audit import facts
 from builders.audit.alignment import Aligner, Alignment
 from builders.audit.branches import Branches, silenced
 from builders.audit.cause import Cause, State, cause, states_of, values_to_write
-from builders.audit.claims import Seen, axis_of, disputes, seen
+from builders.audit.claims import Seen, axis_of, disputes, moves_beside, seen
 from builders.audit.deep import Deep, deep, moves_by_place, moves_where_absent
 from builders.audit.features import Features, features
 from builders.audit.information import Coverage, coverage
@@ -177,6 +177,7 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
         here = there[variable.name]
         causes[variable.name] = cause(scene.console, scene.states, variable, table, writes, here)
     absences = {name: moves_where_absent(caused, ~stated[name]) for name, caused in causes.items()}
+    moved_beside = {v.name: moves_beside(v, causes[v.name].movement, beside[v.name]) for v in variables}
     for variable in variables:
         table, caused, absence = values_of(variable), causes[variable.name], absences[variable.name]
         values, reached = table[play.ram[:, variable.address]], table[reached_ram[:, variable.address]]
@@ -202,7 +203,14 @@ def _evidence(variables: Sequence[Variable], scene: Scene, budget: Budget) -> It
             redundancy=redundancy(values, play.ram, variable.address, scene.changing),
             disputes=[
                 *facts.contradictions(variable, values, own, met, play, moved),
-                *disputes(variable, entropy(values), caused.movement, on_screen, beside[variable.name]),
+                *disputes(
+                    variable,
+                    entropy(values),
+                    caused.movement,
+                    on_screen,
+                    beside[variable.name],
+                    beside=any(moved_beside[name] for name in of_thing if name != variable.name),
+                ),
                 *_moved_though_absent([absences[name] for name in of_thing]),
             ],
         )

@@ -23,6 +23,7 @@ PAIRS = 40  # of branches, the least that can contradict the axis of a position
 PLACED = 150  # and the least that can contradict its scale or offset
 SEEN = 0.08  # lift in play, the least that says that something is drawn there
 _FEW = 100  # rows on which a thing is there
+_PLACES, _MOSTLY = 8, 0.9  # branches that can tell whether a thing is beside its place, and share of them
 _LEAST, _VALUES = 0.6, 8  # nats, and values, of a position below which play says nothing
 
 
@@ -132,6 +133,8 @@ def disputes(
     movement: Movement | None,
     in_play: Seen | None,
     others: npt.NDArray[np.float32] | None,
+    *,
+    beside: bool = False,
 ) -> Iterator[str]:
     """Yield where a position contradicts its annotation.
 
@@ -141,6 +144,8 @@ def disputes(
         movement: What writing it moves.
         in_play: What moves with it in play.
         others: Where the annotations have the thing in each state, [states, 2]; NaN if not there.
+        beside: Whether writing the thing's other place moved what stands where this one says; see
+            `moves_beside`. What is not seen in play then does not count against it.
     """
     axis = axis_of(variable)
     if axis is None:
@@ -155,7 +160,13 @@ def disputes(
         if movement.pairs >= PLACED:
             yield from _along(variable, axis, along)
         yield from _across(variable, axis, movement, others)
-    elif variable.drawn and not confirmed and nats >= _LEAST and in_play and in_play.values >= _VALUES:
+    elif (
+        variable.drawn
+        and not (confirmed or beside)
+        and nats >= _LEAST
+        and in_play
+        and in_play.values >= _VALUES
+    ):
         if in_play.lift >= CLEAR and in_play.axis != axis and (in_play.claimed or 0) < in_play.lift / 2:
             yield f"in play something moves with it along {in_play.axis}, not along {axis}"
         elif (in_play.claimed or 0) < SEEN:
@@ -199,18 +210,43 @@ def _across(
     """Compare the place along the other axis with the thing's other variable, or with ``across``."""
     if others is None:
         return
+    apart = _apart(axis, movement, others)
+    if apart.size >= _PLACES and float(np.median(apart)) > ACROSS:
+        yield f"what it moves along {axis} is {np.median(apart):.0f} pixels from {variable.name}'s thing"
+
+
+def moves_beside(
+    variable: Variable, movement: Movement | None, others: npt.NDArray[np.float32] | None
+) -> bool:
+    """Return whether writing a position moves what is, along the other axis, where the thing is said to be.
+
+    This confirms the thing's other place: some games tear a picture whose row alone is written.
+
+    Args:
+        variable: A position.
+        movement: What writing it moves.
+        others: Where the annotations have the thing in each state, [states, 2]; NaN if not there.
+    """
+    axis = axis_of(variable)
+    if axis is None or movement is None or movement.pairs < PAIRS or others is None:
+        return False
+    apart = _apart(axis, movement, others)
+    along, _ = _axes(movement, axis)
+    return bool(along and _moves(along) and apart.size >= _PLACES and float((apart <= OFF).mean()) >= _MOSTLY)
+
+
+def _apart(axis: str, movement: Movement, others: npt.NDArray[np.float32]) -> places.Floats:
+    """Return how far what moves along an axis is, along the other, from where the thing is said to be."""
     other = _other(axis)
     claimed = others[movement.states, AXES.index(other)]
     pixels = np.arange(SIZE[other])
-    apart = np.array(
+    return np.array(
         [
             np.abs(pixels[profile] - place).min()
             for profile, place in zip(movement.profiles[other], claimed, strict=True)
             if not np.isnan(place)
         ]
     )
-    if apart.size >= 8 and float(np.median(apart)) > ACROSS:  # noqa: PLR2004
-        yield f"what it moves along {axis} is {np.median(apart):.0f} pixels from {variable.name}'s thing"
 
 
 def _near(average: places.Floats, scale: float, claim: Drawn, size: int) -> float:

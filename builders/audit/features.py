@@ -16,7 +16,7 @@ import numpy.typing as npt
 from builders.audit.branches import Array
 from builders.frames import HEIGHT, WIDTH
 
-COLOURS = 8
+COLOURS = 12
 _BAND_ROWS, _BAND_COLUMNS = 30, 20
 _BANDS = HEIGHT // _BAND_ROWS, WIDTH // _BAND_COLUMNS
 _RARE = 0.004  # of the screens; what is so on fewer teaches nothing

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from builders.audit.branches import Array
 from builders.frames import HEIGHT, WIDTH
 
-SCALES = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 0.25, -0.25, 3.0, -3.0, 4.0, -4.0)
+SCALES = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 0.25, -0.25, 3.0, -3.0, 4.0, -4.0, 8.0, -8.0, 13.0, -13.0)
 AXES = ("x", "y")
 SIZE = {"x": WIDTH, "y": HEIGHT}
 _SCENE = 12_000  # pixels; where more change, it is not a thing that moves
