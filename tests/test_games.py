@@ -133,7 +133,7 @@ def test_a_name_that_is_near_is_suggested(name: str, near: str) -> None:
         game(name)
 
 
-@pytest.mark.parametrize("name", ["assault", "enduro", "gopher", "alien", "video_cube", "x", ""])
+@pytest.mark.parametrize("name", ["enduro", "gravitar", "solaris", "video_cube", "x", ""])
 def test_a_name_that_is_not_near_suggests_none(name: str) -> None:
     with pytest.raises(UnknownNameError) as error:
         game(name)
@@ -148,4 +148,5 @@ def test_the_columns_name_the_games_without_lives(name: str) -> None:
     assert path is not None
     ale.loadROM(path)
     ale.reset_game()
+    ale.act(0)  # Amidar has none before
     assert (ale.lives() == 0) == (game(name).title in line)
