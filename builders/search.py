@@ -99,13 +99,13 @@ class Cells:
             sizes |= {
                 v.name: _ANYTHING if AXIS.search(v.name) else 1 for v in variables if also.search(v.name)
             }
-        if not any(v.categories == ("agent_localization",) for v in variables):
+        slot = next((v for v in variables if _SLOT.search(v.name)), None)
+        if slot is None and not any(v.categories == ("agent_localization",) for v in variables):
             # An agent that stays in the middle, as a tank seen from inside.
             sizes |= {v.name: _ANYTHING for v in variables if v.ordered and AXIS.search(v.name)}
         rooms, stock, lives = (
             tuple(name for name in sizes if pattern.search(name)) for pattern in (_ROOM, _STOCK, _LIVES)
         )
-        slot = next((v for v in variables if _SLOT.search(v.name)), None)
         numbers = range(slot.values[1] + 1 if slot else 0)
         slots = tuple(
             tuple(v.name for v in variables if v.name.endswith((f"_x_{n}", f"_y_{n}"))) for n in numbers

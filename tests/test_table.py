@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import harness
 from atariari_data.errors import UnknownNameError, UsageError
+from builders.manifest import DATASET_VERSION
 from harness.adapters import by_game
 from harness.cli.main import cli
 from harness.encoders.encoder import EncoderError
@@ -62,7 +63,9 @@ def test_every_row_has_a_signed_result_of_all_games(made: Path) -> None:
 def test_one_encoder_for_each_game_is_one_result(made: Path) -> None:
     encoder = read(made / "results" / "vae-1.json").signed.encoder
     assert encoder.per_game
-    assert encoder.pretraining_data == "GAME_pretrain 1.0.0 of each game, vae, 2 steps of 8, seed 1"
+    assert (
+        encoder.pretraining_data == f"GAME_pretrain {DATASET_VERSION} of each game, vae, 2 steps of 8, seed 1"
+    )
     lines = ""
     for game in ("breakout", "pong"):
         run = made / "runs" / "vae-1" / game
@@ -80,7 +83,7 @@ def test_its_games_are_scored_as_by_their_own_encoders(made: Path) -> None:
     alone = harness.evaluate(run, games=["pong"], probes=["linear"], progress=False).signed
     assert alone.games["pong"] == whole.games["pong"]
     assert not alone.encoder.per_game
-    assert alone.encoder.pretraining_data == "pong_pretrain 1.0.0, vae, 2 steps of 8, seed 0"
+    assert alone.encoder.pretraining_data == f"pong_pretrain {DATASET_VERSION}, vae, 2 steps of 8, seed 0"
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(made: Path) -> None:

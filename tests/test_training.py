@@ -18,6 +18,7 @@ import torch
 
 import harness
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
+from builders.manifest import DATASET_VERSION
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import sample_frames
 from harness.encoders.named import NAMED
@@ -107,7 +108,7 @@ def test_a_run_is_an_encoder(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
     assert config.training is not None
     assert (config.training.steps, config.training.stopped_by) == (3, "steps")
     assert config.training.samples == 48
-    assert config.described() == "pong_pretrain 1.0.0, infonce-stdim, 3 steps of 16, seed 0"
+    assert config.described() == f"pong_pretrain {DATASET_VERSION}, infonce-stdim, 3 steps of 16, seed 0"
     encoder = harness.load_encoder(str(tmp_path))
     assert (encoder.name, encoder.spec.size) == ("infonce-stdim", SMALL)
     assert encoder.embed(sample_frames(encoder.spec, 2)).shape == (2, 256)

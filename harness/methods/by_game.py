@@ -51,9 +51,10 @@ def described(runs: Collection[Config]) -> str:
     if "checkpoint" in first.settings.options:
         return "reward, by an agent for each game"
     steps = sorted({run.training.steps for run in runs if run.training is not None})
+    versions = " and ".join(sorted({run.data["dataset"] for run in runs}))
     number = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
     return (
-        f"GAME{PRETRAIN} {first.data['dataset']} of each game, {first.settings.method}, "
+        f"GAME{PRETRAIN} {versions} of each game, {first.settings.method}, "
         f"{number} steps of {first.settings.batch_size}, seed {first.settings.seed}"
     )
 
