@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -191,6 +191,25 @@ def suites(label_set: str = DEFAULT_LABEL_SET) -> dict[str, tuple[str, ...]]:
         "paper": tuple(paper),
         "atari100k": tuple(name for name in known if name in ATARI_100K),
     }
+
+
+def games_named(names: Iterable[str], of_suites: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the games with these names, each once; a suite's name stands for its games.
+
+    Args:
+        names: Names of games in any form that `game` takes, and of suites.
+        of_suites: The games of each suite.
+
+    Raises:
+        UnknownNameError: No such game or suite. The message lists the known ones and suggests a similar name.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        try:
+            found |= dict.fromkeys(of_suites.get(name) or (game(name).name,))
+        except UnknownNameError as error:
+            raise UnknownNameError("game or suite", name, (*of_suites, *game_names())) from error
+    return list(found)
 
 
 def game(name: str) -> Game:

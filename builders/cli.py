@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from atariari_data.errors import UsageError, require
-from atariari_data.games import DEFAULT_LABEL_SET, game, game_names, suites
+from atariari_data.games import DEFAULT_LABEL_SET, game, game_names, games_named, suites
 from builders.console import (
     Commands,
     cluster_option,
@@ -289,7 +289,7 @@ def audit(
 
     budget = Budget(rows=rows, shown=rows // 5, search=search, states=states, seed=seed)
     own = annotations.read_bytes() if annotations else None
-    chosen = _games(names or ((annotations.stem,) if annotations else ("all",)))
+    chosen = games_named(names or ((annotations.stem,) if annotations else ("all",)), suites())
     if out is not None:
         for name in chosen:
             units.audit_file(name, out)
@@ -442,7 +442,7 @@ def explore(
     from builders.search import STATE_BYTES
 
     say(f"Keeps up to {memory:g} GB of emulator states, about {memory * 1e9 / STATE_BYTES:,.0f} cells.")
-    engine, games, files = Engine(jobs, cluster), _games(names), list[Path]()
+    engine, games, files = Engine(jobs, cluster), games_named(names, suites()), list[Path]()
     if engine.spreads(len(games)):
         files = _explore_elsewhere(games, out, engine, steps=steps, seed=seed, memory=memory)
     else:
@@ -566,12 +566,6 @@ def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
     suffix = DEEP if name.endswith(DEEP) else ""
     file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
     _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
-
-
-def _games(names: Sequence[str]) -> list[str]:
-    """Return the games with these names, each once; a suite's name stands for its games."""
-    of_suites = suites()
-    return list(dict.fromkeys(one for name in names for one in of_suites.get(name) or (game(name).name,)))
 
 
 def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:

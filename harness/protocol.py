@@ -11,7 +11,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from atariari_data.errors import UnknownNameError, UsageError
-from atariari_data.games import game
+from atariari_data.games import games_named
 from atariari_data.games import suites as known_suites
 from builders.manifest import (
     DATASET_VERSION,
@@ -113,7 +113,7 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
 
     Raises:
         UsageError: Not a list of names, or an empty one.
-        UnknownNameError: The label set has no such game.
+        UnknownNameError: No such game or suite, or the label set does not have it.
     """
     of_suites = suites(label_set)
     known = of_suites["all"]
@@ -123,10 +123,10 @@ def choose_games(games: Sequence[str] | None, label_set: str) -> list[str]:
         raise UsageError(
             "`games` must be a list of names.", expected="games=['pong', 'breakout']", got=repr(games)
         )
-    names = {one for name in games for one in of_suites.get(name) or [game(name).name]}
-    for name in sorted(names - set(known)):
+    names = sorted(games_named(games, of_suites))
+    for name in sorted(set(names) - set(known)):
         raise UnknownNameError(f"game with label set {label_set}", name, known)
-    return sorted(names)
+    return names
 
 
 def choose_runs(

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from atariari_data import game, game_names, labels, suites
 from atariari_data.errors import UnknownNameError
-from atariari_data.games import ATARI_100K
-from builders.cli import _chosen, _games, cli
+from atariari_data.games import ATARI_100K, games_named
+from builders.cli import _chosen, cli
 
 ROOT = Path(__file__).parents[1]
 DATASET = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
@@ -73,7 +73,9 @@ def test_a_suite_stands_for_its_games(monkeypatch: pytest.MonkeyPatch) -> None:
     assert everything == game_names()
     assert set(atari100k) == set(ATARI_100K)
     assert suites("anand2019")["paper"] == suites("anand2019")["all"] == suites()["paper"]
-    assert _games(["skiing", "atari100k", "pong"]) == ["skiing", *atari100k]
+    assert games_named(["skiing", "atari100k", "ALE/Pong-v5"], suites()) == ["skiing", *atari100k]
+    with pytest.raises(UnknownNameError, match=r"game or suite: 'atari-100k'[\s\S]+Did you mean 'atari100k'"):
+        games_named(["atari-100k"], suites())
     chosen = _chosen(("pong_pretrain", "atari100k_deep", "pong_deep", "all"), everything=False)
     assert chosen == ("pong_pretrain", *(f"{name}_deep" for name in atari100k), *everything)
 
