@@ -107,9 +107,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     _output_dir: str
     VERSION = datasets.Version(DATASET_VERSION)
     BUILDER_CONFIG_CLASS = AtariariConfig
-    BUILDER_CONFIGS = [  # noqa: RUF012  required by the base class
-        AtariariConfig(name=name, version=datasets.Version(version_of(name))) for name in recorded_configs()
-    ]
+    BUILDER_CONFIGS = [AtariariConfig(name=name) for name in recorded_configs()]  # noqa: RUF012  required by the base class
 
     def __init__(self, *args: Any, config_name: str | None = None, **kwargs: Any) -> None:
         """Look up the config by name, and key the cache by everything that determines its rows.
@@ -132,6 +130,8 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         if not isinstance(self._fill_last, bool):
             raise UsageError("fill_last must be True or False.", got=repr(self._fill_last))
         config_name = config_of_name(config_name)
+        # Only now: reading the manifests of all configs at import takes more than half a second.
+        self.builder_configs[config_name].version = datasets.Version(version_of(config_name))
         kwargs["hash"] = _source_digest(
             config_name, fresh=any(kwargs.get(f.name) is not None for f in fields(Fresh))
         )
