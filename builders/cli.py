@@ -581,14 +581,13 @@ def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:
         return recorded_configs()
     from builders.atariari import config_of_name
 
-    of_suites = {f"{s}{suffix}": (games, suffix) for s, games in suites().items() for suffix in SUFFIXES}
-    found = [
-        [one + of_suites[name][1] for one in of_suites[name][0]]
-        if name in of_suites
-        else [config_of_name(name)]
-        for name in configs
-    ]
-    return tuple(dict.fromkeys(config for several in found for config in several))
+    of_suites = {
+        suite + suffix: [name + suffix for name in games]
+        for suite, games in suites().items()
+        for suffix in SUFFIXES
+    }
+    found = (one for name in configs for one in of_suites.get(name) or [config_of_name(name)])
+    return tuple(dict.fromkeys(found))
 
 
 def _print(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import atariari_data
 from atariari_data.errors import AtariariError, DataError, DriftError, UsageError
+from atariari_data.games import game_names
 from builders import emulator, replay
 from builders.deep import MOST_STEPS, ROWS
 from builders.digest import NULL_ACTION
@@ -44,7 +45,7 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("committed")
 def test_all_configs_are_committed_each_in_its_version() -> None:
-    assert {f"{game}{suffix}" for game in GAMES for suffix in SUFFIXES} == set(COMMITTED)
+    assert {f"{game}{suffix}" for game in game_names() for suffix in SUFFIXES} == set(COMMITTED)
     versions = {config: version_of(config) for config in ("pong", "pong_pretrain", "pong_deep", "alien")}
     assert versions == {"pong": "1.0.0", "pong_pretrain": "1.0.0", "pong_deep": "1.1.0", "alien": "1.2.0"}
     folders = ("recordings", "manifests", "coverage")
