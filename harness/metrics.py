@@ -192,8 +192,9 @@ def score_explained(
     """Score by the share of what a constant leaves unknown: ``1 - error / error of the constant``.
 
     The error is the number of wrong rows of a nominal variable, and the sum of squared distances otherwise
-    (around the circle, if there is one). Several fits are scored one by one, cut off at 0 and 1, and
-    averaged.
+    (around the circle, if there is one). The constant of a nominal variable is the most frequent value of
+    these rows: that of other rows may be wrong on nearly all of them, and guessing would be better. Several
+    fits are scored one by one, cut off at 0 and 1, and averaged.
 
     Args:
         truth: float64 [n]; NaN on rows that do not count.
@@ -205,6 +206,7 @@ def score_explained(
         period: The length of the circle.
     """
     there = ~np.isnan(truth)
+    usual = most_frequent(truth[there]) if nominal else None
     group, episodes = bootstrap.group[there], bootstrap.weights.shape[1]
     raw, resampled, errors, of_constant = [], [], [], []
     for found, constant in zip(predictions[:, there], constants, strict=True):
@@ -213,7 +215,8 @@ def score_explained(
             resampled.append(np.zeros(len(bootstrap.weights)))
             continue
         apart = _distance(found - truth[there], nominal=nominal, period=period)
-        simple = _distance(constant - truth[there], nominal=nominal, period=period)
+        best = constant if usual is None else usual
+        simple = _distance(best - truth[there], nominal=nominal, period=period)
         sums, simple_sums = (
             np.bincount(group, weights=each**2, minlength=episodes) for each in (apart, simple)
         )
@@ -229,6 +232,12 @@ def score_explained(
     if nominal:
         return Scored(score, mean, draws, accuracy=1 - error, constant_accuracy=1 - constant_error)
     return Scored(score, mean, draws, error=error, constant_error=constant_error)
+
+
+def most_frequent(values: Floats) -> float:
+    """Return the lowest of the most frequent values; NaN if there are none."""
+    different, count = np.unique(values, return_counts=True)
+    return float(different[count.argmax()]) if len(values) else math.nan
 
 
 def _distance(apart: Floats, *, nominal: bool, period: float | None) -> Floats:

@@ -139,6 +139,10 @@ def test_a_score_is_the_share_of_what_a_constant_leaves_unknown() -> None:
         nominal=True,
     )
     assert (flags.raw, flags.accuracy, flags.constant_accuracy) == (0, 0.75, 0.75)
+    rare = score_explained(  # a fit whose training rows had nothing but 0 gains nothing by guessing 1
+        np.array([0, 1, 1, 1.0]), np.ones((1, 4)), np.zeros(1), Bootstrap.over(np.arange(4)), nominal=True
+    )
+    assert (rare.raw, rare.constant_accuracy) == (0, 0.75)
     two = Bootstrap.over(np.arange(2))
     around = score_explained(np.array([15.0, 1]), np.array([[0, 0.0]]), np.zeros(1), two, period=16)
     assert around.error == 1

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from harness.metrics import most_frequent
 from harness.probes.inputs import Features, Split, Values, check_features
 from harness.probes.linear import GAIN, fit_linear
 from harness.probes.probe import FEW, MOST_LEFT_OUT, NOT_CONVERGED, Fit, Probe, ProbeRun, Tolerance
@@ -97,8 +98,7 @@ def constant_of(values: Values, target: Target) -> float:
     if target.kind == "circular":
         sine, cosine = _on_circle(values, target).mean(axis=0)
         return float(_angle(np.array([[sine, cosine]]), target)[0])
-    different, count = np.unique(values, return_counts=True)
-    return float(different[count.argmax()])
+    return most_frequent(values)
 
 
 def _regressions(
@@ -210,6 +210,7 @@ PROBE: Final = Probe(
     metric="explained",
     settings={
         "common_scale": True,
+        "constant": "mean of the training rows; nominal: the most frequent value of the scored rows",
         "first_nominal_strength_log10": math.log10(FIRST_NOMINAL_STRENGTH),
         "least_rows": LEAST_ROWS,
         "nominal_selected_by": f"validation weighted F1, a step has to gain {GAIN}; on {FEW} rows the first",

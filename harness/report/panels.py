@@ -183,7 +183,7 @@ def _bar(
 def legend(panels: Iterable[Panel]) -> list[tuple[str, str]]:
     """Return the marks that occur, with their meanings."""
     said = {
-        "majority": "Score of the best constant: the mean or the most frequent value in training.",
+        "majority": "Score of the best constant: the mean or the most frequent value.",
         "trivial": "Score of the best of the trivial encoders, under the same probe.",
         "ceiling": "Best score of any function of a single frame.",
     }

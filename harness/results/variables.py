@@ -60,7 +60,7 @@ class Scores(Model):
     score: Share | None
     """The score, by the metric of its probe: weighted F1, or the share explained; cut off at 0 and 1."""
     constant: Share | None
-    """Score of the best constant of the training rows: the most frequent value, or the mean."""
+    """Score of the best constant, the most frequent value or the mean; 0 under a readout."""
     trivial: Share | None
     """Best score of constant and trivial encoders (in means: the mean of these); null if unknown."""
     ceiling: Share | None
@@ -110,7 +110,7 @@ class VariableScores(Scores, _Fit, Variable):
     accuracy: Share | None
     """Fraction of correct predictions; null for a regression."""
     constant_accuracy: Share | None
-    """Accuracy of the best constant."""
+    """Accuracy of the best constant: of the training rows; under a readout, of the scored rows."""
     ceiling_accuracy: Share | None
     """Best accuracy of any function of a single frame; null for a regression."""
     error: Decimal4 | None
