@@ -76,7 +76,6 @@ def protocol_digest(label_set: str) -> str:
         "protocol": PROTOCOL,
         "label_set": label_set,
         "probes": [(probe, sorted(load_probe(probe).settings.items())) for probe in PROBES],
-        "ranked": [tuple(run) for run in RANKED],
         "row_order": _ROW_ORDER,
         "draws": (DRAWS, FEW, _DRAW_ORDER),
         "scored": SCORED,
