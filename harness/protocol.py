@@ -36,11 +36,11 @@ MOST_RUNS: Final = 16
 """The largest number of runs in a result."""
 
 RANKED: Final = (
-    ProbeRun("readout", "full", "play", "deep"),
-    ProbeRun("readout", "full"),
     ProbeRun("readout", FEW),
+    ProbeRun("readout", "full"),
+    ProbeRun("readout", "full", "play", "deep"),
 )
-"""What every ranked result contains: transfer, play and few. The first one decides the ranking."""
+"""What every ranked result contains: few, play and transfer. The first one decides the ranking."""
 
 SHOWN: Final = (
     ProbeRun("readout", "full", "deep", "deep"),

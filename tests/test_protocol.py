@@ -30,7 +30,7 @@ def large() -> Manifest:
 def test_the_default_is_what_the_protocol_ranks() -> None:
     deep, *others = SHOWN
     assert choose_runs() == (*RANKED, deep)
-    assert [run.title for run in choose_runs()] == ["transfer", "play", "few", "deep"]
+    assert [run.title for run in choose_runs()] == ["few", "play", "transfer", "deep"]
     assert choose_runs(["anand2019", "linear", "linear"]) == tuple(others)
     assert choose_runs(["linear", "readout", "anand2019"]) == (*RANKED, *SHOWN)
 
@@ -153,5 +153,5 @@ def test_only_the_protocol_s_probes_rank() -> None:
     reason = protocol.unranked_reason(choose_runs(None, [100, 1000, "all"]))
     assert reason == "other probes than the protocol's: without readout, transfer"
     reason = protocol.unranked_reason(choose_runs(["linear"]))
-    missing = "readout, transfer and readout, play and readout, few"
+    missing = "readout, few and readout, play and readout, transfer"
     assert reason == f"other probes than the protocol's: without {missing}"

@@ -50,8 +50,8 @@ def result(built: str) -> harness.Result:
 
 def test_the_scores_stand_side_by_side_and_follow(result: harness.Result, tmp_path: Path) -> None:
     signed = result.signed
-    assert [probe.run for probe in signed.probes] == [TRANSFER, PLAY, FEW_ROWS, DEEP]
-    assert [probe.run.title for probe in signed.probes] == ["transfer", "play", "few", "deep"]
+    assert [probe.run for probe in signed.probes] == [FEW_ROWS, PLAY, TRANSFER, DEEP]
+    assert [probe.run.title for probe in signed.probes] == ["few", "play", "transfer", "deep"]
     assert set(signed.dataset.splits["pong"]) == {
         *("train", "validation", "test"),
         *("deep_train", "deep_validation", "deep_test"),
@@ -61,7 +61,7 @@ def test_the_scores_stand_side_by_side_and_follow(result: harness.Result, tmp_pa
     path = write(result, tmp_path / "a.json")
     again = predictions_file.read(predictions_file.file_beside(path), read(path).signed)
     game = signed.games["pong"]
-    assert [scores.fits for scores in game.scores] == [1, 1, DRAWS, 1]
+    assert [scores.fits for scores in game.scores] == [DRAWS, 1, 1, 1]
     for scores in game.scores:
         predicted = again["pong"][scores.run]
         bootstrap = Bootstrap.over(predicted.episode)
@@ -73,7 +73,7 @@ def test_the_scores_stand_side_by_side_and_follow(result: harness.Result, tmp_pa
 
 def test_the_ceiling_of_few_rows_is_their_own(result: harness.Result) -> None:
     plain = copy.deepcopy(result.signed.plain)
-    for scores, ceiling in zip(plain["games"]["pong"]["scores"], (0.9, 0.9, 0.95, 0.9), strict=True):
+    for scores, ceiling in zip(plain["games"]["pong"]["scores"], (0.95, 0.9, 0.9, 0.9), strict=True):
         scores["variables"]["ceiling"] = [ceiling] * len(scores["variables"]["name"])
     fill(plain)
     check(Signed.model_validate(plain))
@@ -206,6 +206,6 @@ def test_a_game_without_deep_states_has_no_transfer(built: str) -> None:
     found = harness.evaluate(
         coarse, games=["breakout"], probes=["readout"], limit=150, progress=False, cache_dir=built
     ).signed
-    assert [probe.run for probe in found.probes] == [PLAY, FEW_ROWS]
+    assert [probe.run for probe in found.probes] == [FEW_ROWS, PLAY]
     assert not found.ranked
     check(found)

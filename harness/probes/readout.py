@@ -220,9 +220,9 @@ PROBE: Final = Probe(
     },
     fit=fit_readout,
     runs=(
-        ProbeRun("readout", "full", "play", "deep"),
-        ProbeRun("readout", "full"),
         ProbeRun("readout", FEW),
+        ProbeRun("readout", "full"),
+        ProbeRun("readout", "full", "play", "deep"),
         ProbeRun("readout", "full", "deep", "deep"),
     ),
     tolerances=((0, Tolerance(0.01, 0.005)), (10_000, Tolerance(0.005, 0.0005))),
