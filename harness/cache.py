@@ -55,6 +55,12 @@ class Cache:
         """Store features, float32 [n, d]. If they cannot be written, warn and continue."""
         self._write(key, ".npy", lambda file: np.save(file, features, allow_pickle=False))
 
+    def drop_features(self, key: str) -> None:
+        """Remove features that are of no more use."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                (self.folder / (key + ".npy")).unlink()
+
     def scored(self, key: str) -> tuple[Any, dict[str, npt.NDArray[Any]]] | None:
         """Return scores and arrays of predictions; None if there are none."""
         with self._open(key, ".npz") as file:

@@ -322,6 +322,7 @@ def test_a_game_that_was_finished_is_not_computed_again(
     assert sum(seen[before:]) <= whole - 512 + look + 2 * (again + fill), (
         "what was embedded before the failure is not embedded again"
     )
+    assert len(list(tmp_path.glob("*.npy"))) == 6, "features of each split of both games, and nothing else"
 
 
 def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:

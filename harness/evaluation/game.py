@@ -287,4 +287,5 @@ def _embed(
     )
     for s, features in new.items():
         _cache(encoder, options).keep_features(known_as[s], features)
+    _cache(encoder, options).drop_features(part)
     return found | new
