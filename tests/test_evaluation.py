@@ -180,7 +180,7 @@ def test_other_probes_than_the_protocol_s_are_not_ranked_and_sizes_must_be_there
     few = harness.evaluate(coarse, games=["pong"], train_sizes=[20], progress=False, cache_dir=built)
     assert not few.signed.ranked
     assert few.signed.unranked_reason
-    assert "without readout, transfer" in few.signed.unranked_reason
+    assert "without readout, few" in few.signed.unranked_reason
     with pytest.raises(UsageError, match=r"does not have that many training rows(.|\n)*99,999"):
         harness.evaluate(coarse, games=["pong"], train_sizes=[99_999], progress=False, cache_dir=built)
     dry = harness.evaluate(coarse, games=["pong"], train_sizes=[99_999], limit=40, progress=False)
