@@ -18,6 +18,7 @@ from harness.protocol import RANKED, SHOWN
 from harness.results.result import Signed
 from harness.results.result_file import read
 from harness.results.verify import verify
+from tools.marks import table
 
 FOLDER: Final = Path("docs/results")
 PAGE: Final = Path("docs/results.md")
@@ -216,7 +217,7 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     ]
     head = ["encoder", "trained on", "results", "games", *map(probe_title, runs), *["paper"] * has_paper]
     paper = f"; the last column is the [paper's]({SOURCE}) mean over its 22 games" if has_paper else ""
-    parts = [f"## Label set `{label_set}`", f"Mean over the games of the suite{paper}.", _table(head, rows)]
+    parts = [f"## Label set `{label_set}`", f"Mean over the games of the suite{paper}.", table(head, rows)]
     games = sorted(set().union(*(g.games for g in groups)))
     for some in sorted({tuple(sorted(g.games)) for g in groups}, key=len):
         parts += _over_games([g for g in groups if g.games >= set(some)], some, runs)
@@ -247,7 +248,7 @@ def _over_games(groups: Sequence[Group], games: Sequence[str], runs: Sequence[Pr
     ranked = sorted(groups, key=lambda g: (-sum(mean(g, shown[0])), g.name))
     return [
         f"### Means over {', '.join(map(game_title, games))}",
-        _table(
+        table(
             ["encoder", *map(probe_title, shown)],
             [[f"`{g.name}`", *(_spread(mean(g, run)) for run in shown)] for g in ranked],
         ),
@@ -278,7 +279,7 @@ def _beside(
     return [
         "### Compared with the paper",
         f"Our F1 under the probe `anand2019`, and in brackets the paper's (tables 2 and 3 of {SOURCE}).",
-        _table(["game", *(f"`{g.name}`" for g in groups)], [*rows, last]),
+        table(["game", *(f"`{g.name}`" for g in groups)], [*rows, last]),
     ]
 
 
@@ -307,12 +308,12 @@ def _by_variable(
     if not rows:
         return []
     head = ["encoder", "variables", "ours", "paper", "difference", *(f"within {most}" for most in _NEAR)]
-    parts = ["### Variable by variable", _COMPARED, _table(head, rows)]
+    parts = ["### Variable by variable", _COMPARED, table(head, rows)]
     if far:
         far.sort(key=lambda f: -abs(f[1].ours - f[1].paper))
         parts += [
             f"Differences of more than {_FAR}, for encoders that were not trained:",
-            _table(
+            table(
                 ["encoder", "game", "variable", "ours", "paper"],
                 [
                     [f"`{name}`", game_title(p.game), f"`{p.variable}`", _two(p.ours), _two(p.paper)]
@@ -346,7 +347,7 @@ def _pairs(group: Group, papers: dict[str, Published], label_set: str, run: Prob
 def _by_game(groups: Sequence[Group], games: Sequence[str], run: ProbeRun) -> str:
     head = ["game", *(f"`{g.name}`" for g in groups)]
     rows = [[game_title(name), *(_spread(g.game(name, run)) for g in groups)] for name in games]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _paper(group: Group, papers: dict[str, Published]) -> Published | None:
@@ -370,11 +371,6 @@ def _bracketed(ours: float | None, theirs: float | None) -> str:
 
 def _two(value: float | None) -> str:
     return _NONE if value is None else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

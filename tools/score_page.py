@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -26,11 +26,16 @@ from harness.results import predictions_file
 from harness.results.comparison import Compared, compare
 from harness.results.result import Result
 from harness.results.result_file import read
+from tools.marks import between, table
 
 PAGE: Final = Path("docs/score.md")
-_STEPS: Final = re.compile(r", (\d+) steps of \d+")
+_STEPS: Final = re.compile(r", \d+ steps of \d+")
 _BOUNDS: Final = (RAM, "majority")
 """Encoders that are above or below all others by definition."""
+
+
+Apart: TypeAlias = Mapping[tuple[str, ProbeRun], tuple[str, Compared]]
+"""By game and run: the best trivial encoder, and the comparison of a trained one with it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Row:
     @property
     def is_trained(self) -> bool:
         """Whether a method trained it."""
-        return _STEPS.search(self.results[0].signed.encoder.pretraining_data or "") is not None
+        return _STEPS.search(self.results[0].signed.encoder.pretraining_data) is not None
 
     @property
     def runs(self) -> list[ProbeRun]:
@@ -89,69 +94,43 @@ def rows_of(paths: Iterable[Path]) -> list[Row]:
     return [Row(results) for results in found.values()]
 
 
-@dataclass(frozen=True)
-class Apart:
-    """A trained encoder on a game, against the best of the trivial ones there.
-
-    Attributes:
-        score: Of the trained encoder.
-        trivial: Name and score of the best trivial encoder.
-        low, high: The 95 % interval of the difference, by a bootstrap over the episodes of both.
-    """
-
-    score: float
-    trivial: tuple[str, float]
-    low: float
-    high: float
-
-    @property
-    def units(self) -> float:
-        """The difference, in halves of the width of its interval."""
-        half = (self.high - self.low) / 2
-        return (self.score - self.trivial[1]) / half if half else 0.0
-
-
-def apart(
-    trained: Row, trivial: Sequence[Row], runs: Sequence[ProbeRun]
-) -> dict[tuple[str, ProbeRun], Apart]:
-    """Return how far an encoder is from the best trivial one, for every game and run."""
+def apart(trained: Row, trivial: Sequence[Row]) -> Apart:
+    """Compare an encoder with the best trivial one of every game and run."""
     rows = {other.name: trained.against(other) for other in trivial}
-    found = {}
-    for game, run in itertools.product(trained.games, runs):
-        known = {name: of_it[game, run] for name, of_it in rows.items() if (game, run) in of_it}
-        if known:
-            name, row = max(known.items(), key=lambda item: item[1].b)
-            found[game, run] = Apart(row.a, (name, row.b), row.low, row.high)
-    return found
+    return {
+        key: max(((name, of_it[key]) for name, of_it in rows.items()), key=lambda known: known[1].b)
+        for key in set.intersection(*map(set, rows.values()))
+    }
 
 
-def separation(found: Mapping[str, Mapping[tuple[str, ProbeRun], Apart]], runs: Sequence[ProbeRun]) -> str:
+def units(row: Compared) -> float:
+    """Return a difference in halves of the width of its interval."""
+    half = (row.high - row.low) / 2
+    return row.difference / half if half else 0.0
+
+
+def separation(found: Mapping[str, Apart], runs: Sequence[ProbeRun]) -> str:
     """Return on how many games each trained encoder is above or below the trivial ones, by run."""
     rows = []
     for run in runs:
         cells = []
         for of_encoder in found.values():
-            mine = [each for (_, its_run), each in of_encoder.items() if its_run == run]
-            above, below = sum(each.low > 0 for each in mine), sum(each.high < 0 for each in mine)
-            cells.append(
-                f"{above} above, {below} below of {len(mine)}; {_signed(median(e.units for e in mine))}"
-            )
+            mine = [row for (_, its_run), (_, row) in of_encoder.items() if its_run == run]
+            above, below = sum(row.low > 0 for row in mine), sum(row.high < 0 for row in mine)
+            cells.append(f"{above} above, {below} below of {len(mine)}; {median(map(units, mine)):+.1f}")
         rows.append([str(run), *cells])
-    return _table(["score", *(f"`{name}`" for name in found)], rows)
+    return table(["score", *(f"`{name}`" for name in found)], rows)
 
 
-def by_game(
-    found: Mapping[str, Mapping[tuple[str, ProbeRun], Apart]], games: Sequence[str], runs: Sequence[ProbeRun]
-) -> str:
+def by_game(found: Mapping[str, Apart], games: Sequence[str], runs: Sequence[ProbeRun]) -> str:
     """Return the best trivial encoder of each game, and the trained ones, under each run."""
     rows = []
     for run, game in itertools.product(runs, games):
-        known = {name: of_it[game, run] for name, of_it in found.items() if (game, run) in of_it}
-        if known:
-            best = next(iter(known.values())).trivial
-            cells = [f"{known[n].score:.3f} ({_signed(known[n].units)})" if n in known else "" for n in found]
-            rows.append([str(run), game_title(game), f"{best[1]:.3f} `{best[0]}`", *cells])
-    return _table(["score", "game", "best trivial", *(f"`{name}`" for name in found)], rows)
+        known = [of_it[game, run] for of_it in found.values()]
+        name, best = known[0]
+        cells = [f"{row.a:.3f} ({units(row):+.1f})" for _, row in known]
+        rows.append([str(run), game_title(game), f"{best.b:.3f} `{name}`", *cells])
+    return table(["score", "game", "best trivial", *(f"`{name}`" for name in found)], rows)
 
 
 def order(rows: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]) -> str:
@@ -162,7 +141,7 @@ def order(rows: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]) -
         games: Games that all have.
         runs: The scores.
     """
-    table = []
+    lines = []
     for run in runs:
         means = _means(rows, games, run)
         halves = [
@@ -171,8 +150,8 @@ def order(rows: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]) -
         ]
         single = [_tau(means[:, a], means[:, b]) for a, b in itertools.combinations(range(len(games)), 2)]
         low = np.quantile(halves, 0.05)
-        table.append([str(run), f"{np.mean(halves):.2f} ({low:.2f})", f"{np.mean(single):.2f}"])
-    return _table(["score", "two halves of the games: mean (lowest 5 %)", "two games"], table)
+        lines.append([str(run), f"{np.mean(halves):.2f} ({low:.2f})", f"{np.mean(single):.2f}"])
+    return table(["score", "two halves of the games: mean (lowest 5 %)", "two games"], lines)
 
 
 def _means(rows: Iterable[Row], games: Sequence[str], run: ProbeRun) -> Floats:
@@ -184,22 +163,13 @@ def _tau(one: Floats, two: Floats) -> float:
     return float(kendalltau(one, two).statistic)
 
 
-def _signed(number: float) -> str:
-    return f"{number:+.1f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
 def tables(rows: Sequence[Row]) -> dict[str, str]:
     """Return the tables of the page by name."""
     trained = [row for row in rows if row.is_trained]
     trivial = [row for row in rows if not row.is_trained and row.name not in _BOUNDS]
     runs, everyone = trained[0].runs, [*trained, *trivial]
     games = sorted(set.intersection(*(set(row.games) for row in everyone)))
-    found = {row.name: apart(row, trivial, runs) for row in trained}
+    found = {row.name: apart(row, trivial) for row in trained}
     return {
         "separation": separation(found, runs),
         "games": by_game(found, games, runs),
@@ -211,9 +181,7 @@ def main(arguments: Sequence[str]) -> None:
     """Write the page's tables anew."""
     page = PAGE.read_text(encoding="utf-8")
     for name, made in tables(rows_of(map(Path, arguments))).items():
-        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-        before, rest = page.split(begin)
-        page = before + begin + made + end + rest.split(end)[1]
+        page = between(page, f"<!-- {name}: begin -->", f"<!-- {name}: end -->", made)
     PAGE.write_text(page, encoding="utf-8")
 
 

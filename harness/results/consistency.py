@@ -345,7 +345,7 @@ def _check_explained(rows: Rows, alone: _Flags) -> None:
     numbers = np.isnan(c["accuracy"])
     unknown = 1 - c["constant_accuracy"]
     off = np.abs((c["raw"] - 1) * unknown + (1 - c["accuracy"]))
-    rounding = _ROUNDING * np.maximum(1, np.abs(c["raw"] - 1))  # of the accuracy of the constant
+    rounding = _ROUNDING * np.maximum(1, np.abs(c["raw"] - 1))  # the rounded constant counts so often
     refuse(~numbers & alone & ~(off <= rounding), "raw does not follow from the accuracies.", "raw")
     refuse(c["raw"] > 1, "raw is more than 1.", "raw")
     refuse(numbers & ~(c["error"] >= 0), "error is null or negative.", "error")
