@@ -41,7 +41,7 @@ from harness.signing.sshsig import SignatureError
 from tests.made_results import fields, make
 
 ROOT = Path(__file__).parents[1]
-PUBLISHED = ROOT / "docs" / "results" / "random-cnn.json"
+PUBLISHED = ROOT / "docs" / "results" / "random-projection.json"
 # Of the package every-eval-ever 0.3.0, which needs Python 3.12; its licence (MIT) lies beside it.
 SCHEMA = ROOT / "tests" / "data" / "every_eval_ever" / "eval.schema.json"
 
