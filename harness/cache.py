@@ -24,7 +24,10 @@ from builders.files import new_file
 _log = logging.getLogger(__name__)
 
 DEFAULT_GIGABYTES = 20
-_SCORES = "scores"
+_SCORES, _FILES = "scores", "files"
+
+Holds = Callable[[Mapping[str, str]], bool]
+"""Whether files have the contents that these digests are of."""
 
 
 def default_dir() -> Path:
@@ -38,6 +41,9 @@ def default_dir() -> Path:
 class Cache:
     """Features and finished games by key, in a folder. Files are written completely or not at all.
 
+    What is kept may depend on more than its key says: ``files``, a digest of each. It is only found by who
+    says that these files still hold.
+
     Attributes:
         folder: Where; None keeps nothing.
         gigabytes: How large it may grow before the files that were longest unused go.
@@ -46,14 +52,23 @@ class Cache:
     folder: Path | None
     gigabytes: float = DEFAULT_GIGABYTES
 
-    def features(self, key: str) -> npt.NDArray[np.float32] | None:
+    def features(self, key: str, holds: Holds) -> npt.NDArray[np.float32] | None:
         """Return the features under a key, float32 [n, d], or None."""
         with self._open(key, ".npy") as file:
-            return None if file is None else np.load(file, allow_pickle=False)
+            if file is None:
+                return None
+            found = np.load(file, allow_pickle=False)
+            return found if holds(json.loads(file.read() or b"{}")) else None
 
-    def keep_features(self, key: str, features: npt.NDArray[np.float32]) -> None:
-        """Store features, float32 [n, d]. If they cannot be written, warn and continue."""
-        self._write(key, ".npy", lambda file: np.save(file, features, allow_pickle=False))
+    def keep_features(self, key: str, features: npt.NDArray[np.float32], files: Mapping[str, str]) -> None:
+        """Store features, float32 [n, d], and the files. If they cannot be written, warn and continue."""
+
+        def save(file: IO[bytes]) -> None:
+            np.save(file, features, allow_pickle=False)
+            if files:
+                file.write(json.dumps(files).encode())
+
+        self._write(key, ".npy", save)
 
     def drop_features(self, key: str) -> None:
         """Remove features that are of no more use."""
@@ -61,18 +76,24 @@ class Cache:
             with contextlib.suppress(OSError):
                 (self.folder / (key + ".npy")).unlink()
 
-    def scored(self, key: str) -> tuple[Any, dict[str, npt.NDArray[Any]]] | None:
+    def scored(self, key: str, holds: Holds) -> tuple[Any, dict[str, npt.NDArray[Any]]] | None:
         """Return scores and arrays of predictions; None if there are none."""
         with self._open(key, ".npz") as file:
             if file is None:
                 return None
             with np.load(file, allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files if name != _SCORES}
+                files = json.loads(str(kept[_FILES])) if _FILES in kept.files else {}
+                if not holds(files):
+                    return None
+                arrays = {name: kept[name] for name in kept.files if name not in (_SCORES, _FILES)}
                 return json.loads(str(kept[_SCORES])), arrays
 
-    def keep_scored(self, key: str, scores: Any, predictions: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Store scores and arrays of predictions. If they cannot be written, warn and continue."""
-        arrays: dict[str, Any] = {_SCORES: np.array(json.dumps(scores)), **predictions}
+    def keep_scored(
+        self, key: str, scores: Any, predictions: Mapping[str, npt.NDArray[Any]], files: Mapping[str, str]
+    ) -> None:
+        """Store scores, arrays of predictions and the files. If they cannot be written, warn and continue."""
+        texts = {_SCORES: np.array(json.dumps(scores)), _FILES: np.array(json.dumps(dict(files)))}
+        arrays: dict[str, Any] = {**texts, **predictions}
         self._write(key, ".npz", lambda file: np.savez_compressed(file, **arrays))
 
     def clear(self) -> int:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -326,15 +327,18 @@ def test_a_game_that_was_finished_is_not_computed_again(
 
 
 def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
+    def holds(files: Mapping[str, str]) -> bool:
+        return not files
+
     cache = Cache(tmp_path, gigabytes=100_000 / 1e9)
     for i in range(4):
-        cache.keep_features(f"k{i}", np.zeros((100, 100), np.float32))
+        cache.keep_features(f"k{i}", np.zeros((100, 100), np.float32), {})
         os.utime(tmp_path / f"k{i}.npy", (i, i))
-    cache.keep_scored("s", {"a": 1}, {"values": np.ones((2, 3), np.uint8)})
+    cache.keep_scored("s", {"a": 1}, {"values": np.ones((2, 3), np.uint8)}, {})
     assert cache.size() <= 100_000
-    assert cache.features("k0") is None
-    assert cache.features("k3") is not None
-    scored = cache.scored("s")
+    assert cache.features("k0", holds) is None
+    assert cache.features("k3", holds) is not None
+    scored = cache.scored("s", holds)
     assert scored is not None
     assert scored[0] == {"a": 1}
     assert np.array_equal(scored[1]["values"], np.ones((2, 3)))

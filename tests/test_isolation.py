@@ -69,7 +69,7 @@ def test_it_is_what_it_is_in_process(start: Start, tmp_path: Path) -> None:
     assert np.array_equal(encoder.embed(frames(20)[3:]), inside.embed(frames(20)[3:]))  # a larger batch
     for name in ("name", "spec", "source_digest", "weights_digest", "parameters", "precision", "device"):
         assert getattr(encoder, name) == getattr(inside, name)
-    assert encoder.keeps() == encoder.guards.no_dataset
+    assert (encoder.files() is not None) == encoder.guards.no_dataset
     assert encoder.feature_size == 336
     assert encoder.guards.own_process
 
@@ -526,7 +526,7 @@ def encoder(frames):
         "from neighbour.numbers import table",
     ],
 )
-def test_a_file_that_is_read_while_loading_is_part_of_the_key(
+def test_what_is_kept_depends_on_a_file_that_is_read_while_loading(
     start: Start, tmp_path: Path, read: str
 ) -> None:
     code = f"""
@@ -543,21 +543,42 @@ def encode(frames):
 """
     (tmp_path / "neighbour").mkdir()
 
-    def key(numbers: list[int]) -> str | None:
+    def kept(numbers: list[int], before: dict[str, str] | None) -> tuple[bool, dict[str, str] | None]:
         np.save(tmp_path / "table.npy", numbers)
         (tmp_path / "table.txt").write_text(str(numbers), encoding="ascii")
         (tmp_path / "neighbour" / "numbers.py").write_text(
             f"import numpy as np\ntable = np.array({numbers})\n", encoding="ascii"
         )
         with start(code) as encoder:
-            return encoder.cache_key() if encoder.keeps() else None
+            return before is not None and encoder.holds(before), encoder.files()
 
-    first = key([1, 2, 3])
-    assert first is None or first != key([1, 2, 4])
-    assert first == key([1, 2, 3])
+    _, first = kept([1, 2, 3], None)
+    holds, other = kept([1, 2, 4], first)
+    assert not holds
+    assert first is None or first != other
+    assert kept([1, 2, 3], first) == (first is not None, first)
 
 
-def test_features_are_not_kept_where_the_key_does_not_cover_a_file(start: Start, tmp_path: Path) -> None:
+def test_what_other_processes_read_costs_nothing(start: Start, tmp_path: Path) -> None:
+    """As with a job array on one machine: each looks into the folder of the encoder."""
+    (tmp_path / "sibling.py").write_text("x = 1", encoding="ascii")
+    first = start(GOOD)
+    before = first.files()
+    subprocess.run(["cat", tmp_path / "sibling.py"], check=True, capture_output=True)
+    files = first.files()
+    if files is None or before is None:  # a kernel without guards
+        assert files is before
+        return
+    assert files.keys() - before.keys() == {"sibling.py"}
+    later = start(GOOD)
+    assert later.holds(before)
+    assert later.holds(files)
+    (tmp_path / "sibling.py").write_text("x = 2", encoding="ascii")
+    assert later.holds(before)
+    assert not later.holds(files), "it cannot be told who read it"
+
+
+def test_features_depend_on_what_is_read_while_embedding(start: Start, tmp_path: Path) -> None:
     table = tmp_path / "table.txt"
     table.write_text("1", encoding="ascii")
     later = start(
@@ -567,11 +588,15 @@ def encode(frames):
     return x * int(open({str(table)!r}).read()) if len(frames) > 8 else x
 """
     )
-    at_first = later.keeps()
+    at_first = later.files()
     later.embed(frames(8))
-    assert later.keeps() == at_first == later.guards.no_dataset
+    assert later.files() == at_first
     later.embed(frames(9))
-    assert not later.keeps()
+    files = later.files()
+    if files is not None:
+        assert at_first is not None
+        assert {Path(place).name for place in files.keys() - at_first.keys()} == {"table.txt"}
+        assert later.holds(files)
     always = start(
         f"""
 def encode(frames):
@@ -579,9 +604,10 @@ def encode(frames):
 """
     )
     always.embed(frames(9))
-    assert always.keeps() == at_first
+    assert (always.files() is None) == (at_first is None)
     table.write_text("2", encoding="ascii")
-    assert not always.keeps()
+    assert always.files() is None
+    assert files is None or not later.holds(files)
 
 
 @pytest.mark.parametrize("while_embedding", [False, True])
@@ -691,7 +717,7 @@ def test_a_guard_that_is_missing_is_named(
     assert "no seccomp" in str(encoder.guards.note)
     assert not encoder.guards.no_dataset
     assert not encoder.guards.no_network
-    assert not encoder.keeps()
+    assert encoder.files() is None
 
 
 def test_the_result_says_which_guards_held(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_no_room_is_said_before_decoding(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_the_cache_counts_frames_and_does_not_drop_them_for_features(pong: Rows) -> None:
     cache = Cache(default_dir(), gigabytes=0)
     assert cache.size() >= pong.frames.nbytes
-    cache.keep_features("much", np.zeros((9, 9), np.float32))
+    cache.keep_features("much", np.zeros((9, 9), np.float32), {})
     assert list((default_dir() / "frames").glob("*-210x160.npy"))
 
 

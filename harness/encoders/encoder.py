@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -220,9 +220,13 @@ class LoadedEncoder:
             digest.update(sketch(self.embed(sample_frames(self.spec, 8)), self.precision).tobytes())
         return digest.hexdigest()
 
-    def keeps(self) -> bool:
-        """Whether features may be kept under the key: an object holds what decides them."""
-        return True
+    def files(self) -> dict[str, str] | None:
+        """Return the files that decide its features beside the key: none, an object holds all that does."""
+        return {}
+
+    def holds(self, files: Mapping[str, str]) -> bool:
+        """Whether files have these contents; it depends on none."""
+        return not files
 
     def reads_only(self, source: str) -> bool:
         """Whether it has read no file but its own: unknown, as nothing watches it."""

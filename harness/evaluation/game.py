@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
@@ -28,6 +29,8 @@ from harness.results.predictions import Predicted, Predictions
 from harness.results.provenance import Split, SplitName, split_of
 from harness.splits import FRAMES, SplitRows, open_split
 from harness.trivial.store import FIELDS, look_up, rules_digest
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -185,16 +188,11 @@ def _cache_key(key: str, manifest: Manifest, run: ProbeRun, options: Options) ->
     return blake3(repr(parts).encode()).hexdigest()
 
 
-def _cache(encoder: Opened, options: Options) -> Cache:
-    """Return the cache, or one that keeps nothing where the encoder read what its key does not cover."""
-    return options.cache if encoder.keeps() else Cache(None)
-
-
 def _kept(encoder: Opened, key: str, manifest: Manifest, options: Options) -> dict[ProbeRun, Scored | None]:
     """Return what is cached for each run; None for what is not."""
     found: dict[ProbeRun, Scored | None] = {}
     for run in options.runs:
-        kept = _cache(encoder, options).scored(_cache_key(key, manifest, run, options))
+        kept = options.cache.scored(_cache_key(key, manifest, run, options), encoder.holds)
         found[run] = None if kept is None else Scored.of_stored(*kept)
     return found
 
@@ -202,7 +200,8 @@ def _kept(encoder: Opened, key: str, manifest: Manifest, options: Options) -> di
 def _keep(
     encoder: Opened, key: str, manifest: Manifest, run: ProbeRun, options: Options, scored: Scored
 ) -> None:
-    _cache(encoder, options).keep_scored(_cache_key(key, manifest, run, options), *scored.stored())
+    if (files := encoder.files()) is not None:
+        options.cache.keep_scored(_cache_key(key, manifest, run, options), *scored.stored(), files)
 
 
 def _open_splits(manifest: Manifest, options: Options) -> tuple[dict[str, SplitRows], dict[SplitName, Split]]:
@@ -270,7 +269,8 @@ def _embed(
     game: str,
     progress: Progress,
 ) -> dict[str, npt.NDArray[np.float32]]:
-    kept = {s: _cache(encoder, options).features(known_as[s]) for s in rows}
+    cache = options.cache
+    kept = {s: cache.features(known_as[s], encoder.holds) for s in rows}
     found = {s: features for s, features in kept.items() if features is not None}
     missing = {s: rows[s] for s in rows if s not in found}
     progress.skip(game, "embedding", sum(len(rows[s]) for s in found))
@@ -278,14 +278,21 @@ def _embed(
         return found
     part = "-".join([*(known_as[s] for s in missing), "part"])
     part = blake3(part.encode()).hexdigest()
+
+    def keep(name: str, features: npt.NDArray[np.float32]) -> None:
+        if (files := encoder.files()) is not None:
+            cache.keep_features(name, features, files)
+
     new = embed(
         encoder.for_game(rows["train"]),
         missing,
         progress.advance,
-        done=_cache(encoder, options).features(part),
-        keep=lambda features: _cache(encoder, options).keep_features(part, features),
+        done=cache.features(part, encoder.holds),
+        keep=lambda features: keep(part, features),
     )
     for s, features in new.items():
-        _cache(encoder, options).keep_features(known_as[s], features)
-    _cache(encoder, options).drop_features(part)
+        keep(known_as[s], features)
+    cache.drop_features(part)
+    if cache.folder is not None and encoder.files() is None:
+        _log.warning("%s: not kept, as it cannot be told what files the encoder read, or one changed.", game)
     return found | new

@@ -241,11 +241,11 @@ def _keep(cache: Cache, key: str | None, done: Evaluated) -> None:
         "splits": {name: split.model_dump() for name, split in game.splits.items()},
         "runs": content,
     }
-    cache.keep_scored(key, about, arrays)
+    cache.keep_scored(key, about, arrays, {})
 
 
 def _read(cache: Cache, key: str | None) -> Evaluated | None:
-    kept = None if key is None else cache.scored(key)
+    kept = None if key is None else cache.scored(key, lambda files: not files)
     if kept is None:
         return None
     about, arrays = kept

@@ -20,12 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import numpy as np
-from blake3 import blake3
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest
@@ -149,7 +149,9 @@ class IsolatedEncoder:
         self._pixels: mmap.mmap | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="atariari-encoder-", ignore_cleanup_errors=True)
         self._memory = _shared_file()
-        self._reads, self._read = Reads([], []), dict[Path, tuple[int, ...]]()
+        self._source = source
+        self._reads, self._states = Reads([], []), dict[Path, tuple[int, ...]]()
+        self._digests = dict[tuple[Path, tuple[int, ...]], str]()
         for folder in hidden:  # a folder that is made later would not be hidden
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -177,10 +179,8 @@ class IsolatedEncoder:
             where = {"files": {**files, "own": self._folder.name}, "path": sys.path}
             self.guards = Guards(own_process=True, **self._ask(_LOADING, where))
             self._take(self._ask(_LOADING, {"source": source, "request": request.plain()}), source)
-            # Every file that was read is part of the key, whatever of it the eight frames of the key show.
-            self._read = {path: state(path) for path in sorted(self._reads.opened())}
-            files_read = [f"{_place(path, source)} {content_digest(path)}" for path in self._read]
-            self._key = blake3("\n".join([self._key, *files_read]).encode()).hexdigest()
+            self._opened_now()
+            self._while_loading = self._all_digests()
         except BaseException:
             self.close()
             raise
@@ -194,22 +194,37 @@ class IsolatedEncoder:
         self.close()
 
     def cache_key(self) -> str:
-        """Return a digest of `LoadedEncoder.cache_key` and of every file that was read while loading."""
+        """As `LoadedEncoder.cache_key`; `files` are what else decides its features."""
         return self._key
 
-    def keeps(self) -> bool:
-        """Whether the key still covers every file that the encoder read."""
-        return (
+    def files(self) -> dict[str, str] | None:
+        """Return every file that it may have read, with a digest of its content.
+
+        Whatever is opened in the folders that it may read counts, since the kernel does not tell by whom.
+        None where files may have been missed, or one changed after it was opened.
+        """
+        opened = self._opened_now()
+        if not (
             self.guards.no_dataset  # without it, the encoder can read files that are not watched
-            and self._reads.opened() <= self._read.keys()
             and self._reads.complete
-            and all(state(path) == before for path, before in self._read.items())
+            and all(state(path) == before for path, before in opened.items())
+        ):
+            return None
+        return self._all_digests()
+
+    def holds(self, files: Mapping[str, str]) -> bool:
+        """Whether files have these contents, those that were opened while it was loaded among them."""
+        folder = Path(self._source).parent
+        return self._while_loading.items() <= files.items() and all(
+            self._digest(folder / place) == digest for place, digest in files.items()
         )
 
     def reads_only(self, source: str) -> bool:
         """Whether it has read no file but those that travel with its source, a file or a folder."""
         own = own_files(source, None)
-        return self.keeps() and all(any(path.is_relative_to(o) for o in own) for path in self._read)
+        return self.files() is not None and all(
+            any(path.is_relative_to(o) for o in own) for path in self._opened_now()
+        )
 
     def for_game(self, training: GameRows) -> Self:
         """Return itself: it is never told of a game."""
@@ -223,7 +238,7 @@ class IsolatedEncoder:
             EncoderError: The encoder failed, ended, hung, took too much memory, or returned something other
                 than finite floats [n, d].
         """
-        self._reads.opened()  # the kernel keeps a limited number of reports
+        self._opened_now()  # the kernel keeps a limited number of reports
         n = len(frames)
         if self._pixels is None or len(self._pixels) < frames.nbytes:
             os.ftruncate(self._memory, frames.nbytes)
@@ -253,6 +268,21 @@ class IsolatedEncoder:
         self._requests = self._replies = self._memory = -1
         self._reads.close()
         self._folder.cleanup()
+
+    def _opened_now(self) -> dict[Path, tuple[int, ...]]:
+        """Return the files that were opened until now, as they were when this was first seen."""
+        for path in self._reads.opened() - self._states.keys():
+            self._states[path] = state(path)
+        return self._states
+
+    def _all_digests(self) -> dict[str, str]:
+        return {_place(path, self._source): self._digest(path) for path in sorted(self._states)}
+
+    def _digest(self, path: Path) -> str:
+        known_as = path, state(path)
+        if known_as not in self._digests:
+            self._digests[known_as] = content_digest(path)
+        return self._digests[known_as]
 
     def _take(self, said: dict[str, Any], source: str) -> None:
         """Check and keep what the process says of its encoder; it runs untrusted code."""
