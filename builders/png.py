@@ -71,7 +71,11 @@ def gray(pngs: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     Returns:
         uint8 [n, 210, 160].
     """
-    return _stack([_gray(png) for png in pngs], (HEIGHT, WIDTH))
+    pngs = list(pngs)
+    frames = np.empty((len(pngs), HEIGHT, WIDTH), np.uint8)
+    for png, frame in zip(pngs, frames, strict=True):
+        _gray(png, frame)
+    return frames
 
 
 def rgb(pngs: Iterable[bytes]) -> npt.NDArray[np.uint8]:
@@ -80,19 +84,20 @@ def rgb(pngs: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     Returns:
         uint8 [n, 210, 160, 3].
     """
-    return _stack([_rgb(png) for png in pngs], (HEIGHT, WIDTH, 3))
+    pngs = list(pngs)
+    frames = np.empty((len(pngs), HEIGHT, WIDTH, 3), np.uint8)
+    for png, frame in zip(pngs, frames, strict=True):
+        frame[:] = _rgb(png)
+    return frames
 
 
-def _stack(frames: list[Screen], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    return np.stack(frames) if frames else np.empty((0, *shape), np.uint8)
-
-
-def _gray(png: bytes) -> Screen:
+def _gray(png: bytes, frame: Screen) -> None:
     ours = _read_own(png)
     if ours is None:
-        return _luma(_read_any(png))
+        frame[:] = _luma(_read_any(png))
+        return
     colours, lines = ours
-    return _look_up(_gray_levels(colours), lines)
+    _look_up(_gray_levels(colours), lines, frame)
 
 
 def _rgb(png: bytes) -> Screen:
@@ -164,11 +169,12 @@ def _indices(lines: npt.NDArray[np.uint8]) -> Screen:
     return (pairs >> 4 | (pairs & 0xF) << 8).view(np.uint8)
 
 
-def _look_up(table: bytes, lines: npt.NDArray[np.uint8]) -> Screen:
-    """Look up the indices that `_read_own` gives in a table of 256 bytes; return uint8 [210, 160]."""
-    if lines.shape[1] < WIDTH:
-        return _of_pairs(table).take(lines).view(np.uint8)
-    return np.frombuffer(lines.tobytes().translate(table), np.uint8).reshape(HEIGHT, WIDTH)
+def _look_up(table: bytes, lines: npt.NDArray[np.uint8], frame: Screen) -> None:
+    """Look up the indices that `_read_own` gives in a table of 256 bytes."""
+    if lines.shape[1] < WIDTH:  # a byte is never out of range; mode "raise" would go through a buffer
+        _of_pairs(table).take(lines, out=frame.view("<u2"), mode="clip")
+    else:
+        frame[:] = np.frombuffer(lines.tobytes().translate(table), np.uint8).reshape(HEIGHT, WIDTH)
 
 
 def _read_any(png: bytes) -> Screen:

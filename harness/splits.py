@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,14 +69,35 @@ class SplitRows:
             they are no rows of the split, and the row's frame last. At the start of an episode its first
             frame is repeated.
         """
-        needed = [self._rows[rows]]
-        for _ in range(spec.stack - 1):
-            needed.insert(0, self.before[needed[0]])
-        stacks = np.stack(needed, axis=1)
-        unique, place = np.unique(stacks, return_inverse=True)
+        stacks = self.stacks(rows, spec.stack)
         decode = gray if spec.color == "gray" else rgb
-        frames = decode(self.png.take(unique).to_pylist())
-        return frames[place.reshape(stacks.shape)]
+        unique, place = np.unique(stacks, return_inverse=True)
+        if len(unique) == stacks.size:
+            frames = decode(self.png.take(stacks.ravel()).to_pylist())
+            return frames.reshape(*stacks.shape, *frames.shape[1:])
+        return decode(self.png.take(unique).to_pylist())[place.reshape(stacks.shape)]
+
+    def stacks(self, rows: npt.NDArray[np.int64], stack: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the frames of some rows in ``png``, int64 [b, stack]."""
+        needed = [self._rows[rows]]
+        for _ in range(stack - 1):
+            needed.insert(0, self.before[needed[0]])
+        return np.stack(needed, axis=1)
+
+
+def first_of_its_kind(splits: Sequence[SplitRows], stack: int) -> npt.NDArray[np.int64]:
+    """Find the rows of all splits, one after the other, whose frames are the same.
+
+    Returns:
+        int64 [n]: for each row the first one whose stack of frames is the same in every pixel.
+    """
+    kinds = pa.chunked_array([split.png for split in splits]).dictionary_encode()
+    frames = [chunk.indices.to_numpy() for chunk in kinds.unify_dictionaries().chunks]
+    stacks = [
+        kind[split.stacks(np.arange(len(split)), stack)] for kind, split in zip(frames, splits, strict=True)
+    ]
+    _, first, kind = np.unique(np.concatenate(stacks), axis=0, return_index=True, return_inverse=True)
+    return first[kind.reshape(-1)]
 
 
 def open_split(

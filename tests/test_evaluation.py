@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from harness.cache import Cache
 from harness.cli.output import default_out
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import FrameSpec
+from harness.evaluation.embedding import embed
 from harness.probes.adam import fit_anand2019
 from harness.probes.inputs import Split
 from harness.probes.linear import fit_linear
@@ -34,7 +35,7 @@ from harness.results.result import Result, Signed
 from harness.results.result_file import read, write
 from harness.results.verify import verify
 from harness.signing.keys import keygen
-from harness.splits import open_split
+from harness.splits import first_of_its_kind, open_split
 from tests import made_results
 
 ROOT = Path(__file__).parents[1]
@@ -263,6 +264,30 @@ def test_stacked_and_coloured_frames_are_those_before_in_the_episode() -> None:
             assert np.array_equal(stacked[row, 2 - back], plain[max(row - back, start), 0])
     coloured = next(iter(rows.batches(FrameSpec(color="rgb"))))
     assert coloured.shape == (512, 1, 210, 160, 3)
+
+
+@pytest.mark.parametrize("stack", [1, 3])
+def test_rows_with_the_same_frames_are_embedded_once(stack: int) -> None:
+    splits = {name: open_split("breakout", name) for name in ("train", "test")}
+    decoded = np.concatenate([b for s in splits.values() for b in s.batches(FrameSpec(stack=stack))])
+    inputs = [frames.tobytes() for frames in decoded]
+    first = [inputs.index(frames) for frames in inputs]
+    assert first_of_its_kind(list(splits.values()), stack).tolist() == first
+    seen: list[bytes] = []
+
+    class Counting:
+        spec, precision = FrameSpec(stack=stack), "float32"
+        sees: Literal["frames", "ram"] = "frames"
+
+        def embed(self, frames: Frames) -> npt.NDArray[np.float32]:
+            seen.extend(frame.tobytes() for frame in frames)
+            return frames.reshape(len(frames), -1)[:, ::997].astype(np.float32)
+
+    made = np.concatenate(list(embed(Counting(), splits, lambda _: None).values()))
+    assert np.array_equal(made, decoded.reshape(len(decoded), -1)[:, ::997])
+    again, fill = 256, 63
+    assert len(set(first)) <= len(seen) <= len(set(first)) + 2 * (again + fill)
+    assert len(set(first)) < len(first)
 
 
 @pytest.mark.parametrize(

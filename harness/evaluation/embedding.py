@@ -1,5 +1,7 @@
 """Embedding a game: every frame once, in random order, and a sample of them twice.
 
+Rows whose frames are the same in every pixel are one; on these games that is a row in twenty or more.
+
 The rows of all splits go through together, shuffled with an unpredictable seed. Batches are filled up, so
 that a row's features do not depend on how many rows are left. A sample goes through again among the others,
 in batches of other sizes, one of them a single row.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,7 +23,7 @@ from atariari_data.labels import RAM_BYTES
 from harness.encoders.features import EncoderError, Features, excess
 from harness.encoders.frame_spec import Frames, FrameSpec
 from harness.isolation.process import free_memory
-from harness.splits import SplitRows, prefetch
+from harness.splits import SplitRows, first_of_its_kind, prefetch
 
 _BATCH = 512
 _FILL = 64
@@ -91,7 +93,8 @@ def embed(
         raise UsageError("The game has no rows.")
     if done is not None and len(done) != total:
         done = None
-    missing = np.arange(total) if done is None else np.flatnonzero(np.isnan(done[:, 0]))
+    like = _first_of_its_kind(list(splits.values()), encoder)
+    missing = np.unique(like if done is None else like[np.isnan(done[like, 0])])
     batches = _plan(missing, total, np.random.default_rng(secrets.randbits(128)))
     progress(total - len(missing))
     kept, second = _Kept(total, done, keep), []
@@ -106,8 +109,19 @@ def embed(
     except BaseException:
         kept.keep()
         raise
-    _compare(kept.features, second, encoder.precision, names, starts)
-    return {name: kept.features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
+    features, others = kept.features, np.flatnonzero(like != np.arange(total))
+    features[others] = features[like[others]]
+    _compare(features, second, encoder.precision, names, starts)
+    return {name: features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
+
+
+def _first_of_its_kind(splits: Sequence[SplitRows], encoder: Embeds) -> Rows:
+    """Return for each row the first one for which the encoder is given the same, int64 [n]."""
+    if encoder.sees == "ram":
+        ram = np.concatenate([split.ram for split in splits])
+        _, first, kind = np.unique(ram, axis=0, return_index=True, return_inverse=True)
+        return np.asarray(first[kind.reshape(-1)])
+    return first_of_its_kind(splits, encoder.spec.stack)
 
 
 class _Kept:

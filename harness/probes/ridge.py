@@ -116,7 +116,12 @@ class _Rows:
 
     def take(self, rows: Indices) -> Tensor:
         """Return some rows, float64 [m, d]."""
-        return torch.from_numpy(self.features[rows] - self.mean).to(self.device)
+        taken = torch.from_numpy(self.features)[torch.from_numpy(rows)].to(self.device)
+        return taken.double() - self._mean
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        return torch.from_numpy(self.mean).to(self.device)
 
     def blocks(self, rows: Indices) -> Iterator[tuple[slice, Tensor]]:
         """Yield parts of some rows: a slice of ``rows``, and float64 [b, d]."""
