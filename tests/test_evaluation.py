@@ -279,7 +279,7 @@ def test_rows_with_the_same_frames_are_embedded_once(stack: int) -> None:
         spec, precision = FrameSpec(stack=stack), "float32"
         sees: Literal["frames", "ram"] = "frames"
 
-        def embed(self, frames: Frames) -> npt.NDArray[np.float32]:
+        def embed(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             seen.extend(frame.tobytes() for frame in frames)
             return frames.reshape(len(frames), -1)[:, ::997].astype(np.float32)
 
