@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -192,22 +192,30 @@ def _started(*command: str, **environment: str) -> Iterator[subprocess.Popen[byt
         process.wait()
 
 
-@pytest.fixture
-def dask(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[int]]]]:
-    """A scheduler and two workers with disks of their own; and the workers' process ids."""
+@contextmanager
+def _dask(*disks: Path) -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """A scheduler, a worker for each disk, and what gives the workers' process ids."""
     pytest.importorskip("distributed")
     from distributed import Client
 
     port = _free_port()
     worker = ["dask", "worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard"]
-    with (
-        _started("dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"),
-        _started(*worker, ATARIARI_CACHE=str(tmp_path / "a"), HF_DATASETS_CACHE=str(tmp_path / "ad")),
-        _started(*worker, ATARIARI_CACHE=str(tmp_path / "b"), HF_DATASETS_CACHE=str(tmp_path / "bd")),
-        Client(f"tcp://127.0.0.1:{port}", set_as_default=False, timeout=60) as client,
-    ):
-        client.wait_for_workers(2, timeout=60)
+    with ExitStack() as stack:
+        options = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        stack.enter_context(_started("dask", "scheduler", *options))
+        for disk in disks:
+            caches = {"ATARIARI_CACHE": str(disk / "kept"), "HF_DATASETS_CACHE": str(disk / "built")}
+            stack.enter_context(_started(*worker, **caches))
+        client = stack.enter_context(Client(f"tcp://127.0.0.1:{port}", set_as_default=False, timeout=60))
+        client.wait_for_workers(len(disks), timeout=60)
         yield f"dask://127.0.0.1:{port}", lambda: list(client.run(os.getpid).values())
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """A scheduler and two workers with disks of their own."""
+    with _dask(tmp_path / "a", tmp_path / "b") as cluster:
+        yield cluster
 
 
 def _evaluate(encoder: Path, cluster: str, out: Path, cache: Path) -> subprocess.Popen[str]:
@@ -251,6 +259,17 @@ def test_dask_s_worker_may_be_killed(
     told = run.communicate(timeout=300)[0]
     assert run.returncode == 0, told
     assert workers() != before
+    _same(alone, read(tmp_path / "r.json").signed)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders")
+def test_dask_s_worker_may_have_no_disk(encoder: Path, alone: Signed, tmp_path: Path) -> None:
+    with _dask(Path("/proc/none"), tmp_path / "b") as (address, _):
+        run = _evaluate(encoder, address, tmp_path / "r.json", tmp_path / "mine")
+        told = run.communicate(timeout=300)[0]
+    assert run.returncode == 0, told
+    assert "is done again" in told
     _same(alone, read(tmp_path / "r.json").signed)
 
 
