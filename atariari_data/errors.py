@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 
 class AtariariError(Exception):
@@ -66,7 +66,9 @@ class UsageError(AtariariError):
 
 
 class UnknownNameError(UsageError, LookupError):
-    """An unknown name. The message lists the known names and suggests a similar one."""
+    """An unknown name. The message lists the known names, up to 60 of them, and suggests a similar one."""
+
+    _MOST: Final = 60
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         """Build the message from the known names."""
@@ -78,7 +80,9 @@ class UnknownNameError(UsageError, LookupError):
         near = near or [one for one in known if sorted(one) == sorted(given)]
         super().__init__(
             f"Unknown {kind}: {name!r}.",
-            expected="one of " + ", ".join(known),
+            expected="one of " + ", ".join(known)
+            if len(known) <= self._MOST
+            else f"one of {len(known)} names, such as {', '.join(known[:3])} (atariari-data list)",
             cure=f"Did you mean {near[0]!r}?" if near else None,
         )
 

@@ -348,7 +348,7 @@ def config_of_name(name: object) -> str:
     """Return the config that a name means: ``pong_pretrain`` for ``ALE/Pong-v5_pretrain``.
 
     Raises:
-        UnknownNameError: No such config. The message lists the known ones and suggests the nearest.
+        UnknownNameError: No such config. The message suggests the nearest.
     """
     known = [config.name for config in Atariari.BUILDER_CONFIGS]
     if isinstance(name, str):
