@@ -106,11 +106,6 @@ def mean_absolute_error(labels: Labels, predictions: Labels) -> float:
     return float(Counts.of(labels, predictions).absolute_error()[0])
 
 
-def majority_class(train_labels: Labels) -> int:
-    """Return the most frequent class of the training rows, uint8 [n]; the lowest of equals."""
-    return int(np.bincount(train_labels, minlength=VALUES).argmax())
-
-
 @dataclass(frozen=True)
 class Bootstrap:
     """Episodes drawn with replacement, since rows of one episode are not independent.
@@ -234,8 +229,8 @@ def score_explained(
     return Scored(score, mean, draws, error=error, constant_error=constant_error)
 
 
-def most_frequent(values: Floats) -> float:
-    """Return the lowest of the most frequent values; NaN if there are none."""
+def most_frequent(values: Floats | Labels) -> float:
+    """Return the most frequent value, the lowest of equals; NaN if there are none."""
     different, count = np.unique(values, return_counts=True)
     return float(different[count.argmax()]) if len(values) else math.nan
 

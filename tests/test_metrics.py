@@ -41,8 +41,8 @@ def test_what_cannot_be_scored_is_refused(
 
 
 def test_majority_is_the_most_frequent_and_the_lowest_of_equals() -> None:
-    assert metrics.majority_class(np.array([9, 3, 9, 3, 1], np.uint8)) == 3
-    assert metrics.majority_class(np.array([200], np.uint8)) == 200
+    assert metrics.most_frequent(np.array([9, 3, 9, 3, 1], np.uint8)) == 3
+    assert metrics.most_frequent(np.array([200], np.uint8)) == 200
 
 
 def test_draws_equal_scoring_the_drawn_episodes_themselves() -> None:

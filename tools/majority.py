@@ -21,7 +21,7 @@ from builders.digest import NULL_ACTION
 from builders.emulator import RESET, Emulator
 from builders.manifest import load_manifest, load_recording, recorded_games
 from harness.leaderboard.majority import FIELDS, FILE, RULES_DIGITS
-from harness.metrics import Counts, majority_class
+from harness.metrics import Counts, most_frequent
 from harness.probes.probe import ProbeRun
 from harness.protocol import training_rows
 
@@ -55,7 +55,7 @@ def rows(game: str) -> Iterator[dict[str, Any]]:
             chosen = training_rows(manifest, ProbeRun("linear", size))
             for variable in manifest.probed(label_set):
                 known = train[variable] if chosen is None else train[variable][chosen]
-                counts = Counts.of(test[variable], np.full_like(test[variable], majority_class(known)))
+                counts = Counts.of(test[variable], np.full_like(test[variable], int(most_frequent(known))))
                 values = (
                     len(np.unique(known)),
                     round(float(counts.accuracy()[0]), 4),

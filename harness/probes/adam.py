@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.encoders.features import Features
-from harness.metrics import majority_class
+from harness.metrics import most_frequent
 from harness.probes.inputs import Split, Values, check_probe_input
 from harness.probes.probe import Fit, Probe, ProbeRun, Tolerance
 from harness.probes.target import Target
@@ -358,7 +358,7 @@ def _fit(
     return [
         Fit(
             tuple(probe.predict(test).astype(np.float64) for test in tests),
-            majority_class(labels),
+            int(most_frequent(labels)),
             epochs=probe.epochs,
         )
         for probe, labels in zip(probes, train.labels.T, strict=True)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import majority_class
+from harness.metrics import most_frequent
 from harness.probes.inputs import Features, Split, Values, check_probe_input
 from harness.probes.probe import NOT_CONVERGED, Fit, Probe, ProbeRun, Tolerance
 from harness.probes.target import Target
@@ -195,7 +195,7 @@ def _fit(
     return [
         Fit(
             tuple(np.split(fit.predictions.astype(np.float64), ends)),
-            majority_class(labels),
+            int(most_frequent(labels)),
             fit.strength,
             fit.gradient_norm,
             notes=(
