@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -170,14 +171,16 @@ def rows_of(
     return SplitRows(ram[rows], episode[rows], step[rows], before, png, rows)
 
 
-def prefetch(items: Iterable[Item], make: Callable[[Item], Made]) -> Iterator[tuple[Item, Made]]:
-    """Yield each item with ``make(item)``, in order, computing one ahead in a thread."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = None
+def prefetch(
+    items: Iterable[Item], make: Callable[[Item], Made], *, threads: int = 1
+) -> Iterator[tuple[Item, Made]]:
+    """Yield each item with ``make(item)``, in order; each thread computes one ahead."""
+    waiting: deque[tuple[Item, Future[Made]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
         for item in items:
-            following = (item, pool.submit(make, item))
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = following
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            waiting.append((item, pool.submit(make, item)))
+            if len(waiting) > threads:
+                first, made = waiting.popleft()
+                yield first, made.result()
+        for first, made in waiting:
+            yield first, made.result()

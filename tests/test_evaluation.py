@@ -276,7 +276,7 @@ def test_rows_with_the_same_frames_are_embedded_once(stack: int) -> None:
     seen: list[bytes] = []
 
     class Counting:
-        spec, precision = FrameSpec(stack=stack), "float32"
+        spec, precision, device = FrameSpec(stack=stack), "float32", "cuda"
         sees: Literal["frames", "ram"] = "frames"
 
         def embed(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ in batches of other sizes, one of them a single row.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ _FILL = 64
 _SAMPLE = 256
 _SHOWN = 5
 _KEEP_EVERY = 60  # seconds
+_DECODERS = 4  # threads that decode frames for a GPU; where the encoder has the cores, one is enough
 
 Rows = npt.NDArray[np.int64]
 
@@ -48,6 +50,10 @@ class Embeds(Protocol):
     @property
     def precision(self) -> str:
         """The precision of its arithmetic."""
+
+    @property
+    def device(self) -> str:
+        """The torch device that it runs on."""
 
     def embed(self, frames: Frames) -> Features:
         """Embed a batch."""
@@ -99,7 +105,8 @@ def embed(
     progress(total - len(missing))
     kept, second = _Kept(total, done, keep), []
     try:
-        for batch, frames in prefetch(batches, _decoder(splits, starts, encoder)):
+        threads = 1 if encoder.device == "cpu" else min(_DECODERS, os.cpu_count() or 1)
+        for batch, frames in prefetch(batches, _decoder(splits, starts, encoder), threads=threads):
             found = encoder.embed(frames)
             if batch.again:
                 second.append((batch.rows, found))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -76,8 +74,6 @@ def evaluate_games(
     Raises:
         EncoderError, UsageError, DataError: As `harness.evaluate`.
     """
-    # The probes import torch, which takes a second or two: meanwhile the encoder's process does the same.
-    threading.Thread(target=import_module, args=("harness.probes.ridge",)).start()
     opened = open_encoder(
         source,
         replace(options.loading, device=_own_device(options.loading.device)),

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -178,7 +179,9 @@ class IsolatedEncoder:
             files.pop("changing")
             where = {"files": {**files, "own": self._folder.name}, "path": sys.path}
             self.guards = Guards(own_process=True, **self._ask(_LOADING, where))
-            self._take(self._ask(_LOADING, {"source": source, "request": request.plain()}), source)
+            self._send({"source": source, "request": request.plain()})
+            import_module("torch")  # what comes next needs it; the new process is busy with the same
+            self._take(self._reply(_LOADING), source)
             self._opened_now()
             self._while_loading = self._all_digests()
         except BaseException:
@@ -322,6 +325,9 @@ class IsolatedEncoder:
 
     def _ask(self, doing: str, request: dict[str, Any]) -> dict[str, Any]:
         self._send(request)
+        return self._reply(doing)
+
+    def _reply(self, doing: str) -> dict[str, Any]:
         line = bytearray()
         until = time.monotonic() + self._limits.seconds
         while not line.endswith(b"\n"):
