@@ -204,20 +204,22 @@ def _label_set(label_set: str, groups: Sequence[Group]) -> list[str]:
     papers = {p.name: p for p in published()}
     runs = [run for run in _RUNS if any(_has(g, run) for g in groups)]
     has_paper = _PAPER_RUN in runs
+    whole = [run for run in runs if any(g.suite(run) for g in groups)]
     rows = [
         [
             f"`{g.name}`" + (" (a bound)" if g.results[0].encoder.frames is None else ""),
             g.trained_on,
             str(len(g.results)),
             ", ".join(str(n) for n in sorted({len(r.games) for r in g.results}, reverse=True)),
-            *(_spread(g.suite(run)) for run in runs),
+            *(_spread(g.suite(run)) for run in whole),
             *([_two(p.mean) if (p := _paper(g, papers)) else ""] if has_paper else []),
         ]
         for g in groups
     ]
-    head = ["encoder", "trained on", "results", "games", *map(probe_title, runs), *["paper"] * has_paper]
+    head = ["encoder", "trained on", "results", "games", *map(probe_title, whole), *["paper"] * has_paper]
+    told = "Mean over the games of the suite" if whole else "No encoder has all games of the suite yet"
     paper = f"; the last column is the [paper's]({SOURCE}) mean over its 22 games" if has_paper else ""
-    parts = [f"## Label set `{label_set}`", f"Mean over the games of the suite{paper}.", table(head, rows)]
+    parts = [f"## Label set `{label_set}`", f"{told}{paper}.", table(head, rows)]
     games = sorted(set().union(*(g.games for g in groups)))
     for some in sorted({tuple(sorted(g.games)) for g in groups}, key=len):
         parts += _over_games([g for g in groups if g.games >= set(some)], some, runs)
