@@ -11,19 +11,19 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.errors import AtariariError
+from atariari_data.errors import AtariariError, UsageError
 from builders.files import new_file
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_GIGABYTES = 20
+DEFAULT_GIGABYTES: Final = 20.0
 _SCORES, _FILES = "scores", "files"
 
 Holds = Callable[[Mapping[str, str]], bool]
@@ -35,6 +35,20 @@ def default_dir() -> Path:
     named = os.environ.get("ATARIARI_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(named) if named else (Path(base) if base else Path.home() / ".cache") / "atariari"
+
+
+def default_gigabytes() -> float:
+    """Return ``ATARIARI_CACHE_GB``, else 20.
+
+    Raises:
+        UsageError: It is no positive number.
+    """
+    named = os.environ.get("ATARIARI_CACHE_GB")
+    with contextlib.suppress(ValueError):
+        found = float(named) if named else DEFAULT_GIGABYTES
+        if found > 0:
+            return found
+    raise UsageError("ATARIARI_CACHE_GB is not a size.", expected="gigabytes, such as 100", got=named)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Cache:
     """
 
     folder: Path | None
-    gigabytes: float = DEFAULT_GIGABYTES
+    gigabytes: float = field(default_factory=default_gigabytes)
 
     def features(self, key: str, holds: Holds) -> npt.NDArray[np.float32] | None:
         """Return the features under a key, float32 [n, d], or None."""

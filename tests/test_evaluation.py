@@ -371,6 +371,18 @@ def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
     assert cache.size() == 0
 
 
+def test_the_size_of_the_cache_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ATARIARI_CACHE_GB", "1e-4")
+    cache = Cache(tmp_path)
+    for key in ("a", "b", "c"):
+        cache.keep_features(key, np.zeros((100, 100), np.float32), {})
+    assert 0 < cache.size() <= 100_000
+    for wrong in ("much", "0", "nan"):
+        monkeypatch.setenv("ATARIARI_CACHE_GB", wrong)
+        with pytest.raises(UsageError, match="ATARIARI_CACHE_GB is not a size"):
+            harness.evaluate(coarse, games=["pong"])
+
+
 def test_the_command_writes_a_signed_result_that_verifies(tmp_path: Path) -> None:
     key = tmp_path / "key"
     keygen(key)

@@ -287,9 +287,14 @@ def trivial(
 @click.command()
 @click.option("--clear", is_flag=True, help="Delete everything in it.")
 def cache(clear: bool) -> None:
-    """Show the size of the cache of features and finished games, or clear it."""
+    """Show the size of the cache of features and finished games, or clear it.
+
+    It lies in ATARIARI_CACHE (~/.cache/atariari), and takes up to ATARIARI_CACHE_GB (20).
+    What was longest unused makes room.
+    """
     from harness.cache import Cache, default_dir
 
     kept = Cache(default_dir())
     size = kept.clear() if clear else kept.size()
-    click.echo(f"{kept.folder}: {size / 1e6:,.1f} MB" + (" removed" if clear else ""))
+    told = " removed" if clear else f" of {kept.gigabytes:g} GB"
+    click.echo(f"{kept.folder}: {size / 1e6:,.1f} MB{told}")
