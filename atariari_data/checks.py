@@ -1,10 +1,9 @@
-"""Checks of numeric arguments."""
+"""Checks of numeric arguments, which may be of Python or of NumPy."""
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from numbers import Integral, Real
 
 from atariari_data.errors import UsageError
 
@@ -15,7 +14,7 @@ def count(name: str, value: object, least: int = 1) -> int:
     Raises:
         UsageError: The value is not an integer, or is less than ``least``.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise UsageError(f"Invalid {name}.", expected=f"an integer, at least {least}", got=repr(value))
     return int(value)
 
@@ -26,7 +25,7 @@ def positive(name: str, value: object) -> float:
     Raises:
         UsageError: The value is not a number, or is not positive and finite.
     """
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, bool):
         number = float(value)
         if 0 < number < math.inf:
             return number

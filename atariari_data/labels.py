@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, Variable, game
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 RAM_BYTES = 128
@@ -24,7 +23,7 @@ def labels(
     game_name: str,
     label_set: str = DEFAULT_LABEL_SET,
     *,
-    dtype: npt.DTypeLike = np.uint8,
+    dtype: npt.DTypeLike = "uint8",
 ) -> dict[str, npt.NDArray[Any]]:
     """Decode RAM into labels.
 
@@ -48,10 +47,12 @@ def labels(
     array = _as_ram(ram)
     kind = _checked_dtype(dtype)
     decoded = decoder(game_name, label_set).arrays(array)
-    return decoded if kind == np.uint8 else {name: values.astype(kind) for name, values in decoded.items()}
+    return decoded if kind == "uint8" else {name: values.astype(kind) for name, values in decoded.items()}
 
 
 def _as_ram(ram: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    import numpy as np
+
     try:
         array = np.asarray(ram)
         if array.dtype == object:  # rows of pandas and Arrow
@@ -76,6 +77,8 @@ def _not_ram(got: str) -> UsageError:
 
 
 def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    import numpy as np
+
     try:
         kind = np.dtype(dtype)
     except TypeError:
@@ -146,13 +149,15 @@ class Decoder:
     def arrays(self, ram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:
         """Decode uint8 [..., 128] into uint8 [...] for each variable."""
         if ram.ndim == 1:
-            decoded = self.values[np.arange(len(self.names)), ram[self.addresses]]
+            decoded = self.values[range(len(self.names)), ram[self.addresses]]
             return dict(zip(self.names, decoded, strict=True))
         return {name: self.values[i][ram[..., self.addresses[i]]] for i, name in enumerate(self.names)}
 
 
 def values_of(variable: Variable) -> npt.NDArray[np.uint8]:
     """Return the decoded value of each of the 256 bytes, uint8 [256]."""
+    import numpy as np
+
     if variable.motion:
         delay, fine = np.arange(256) & 15, np.arange(256) >> 4
         column = np.array(variable.motion)[delay] - np.where(fine < 8, fine, fine - 16)  # noqa: PLR2004  signed
@@ -178,6 +183,8 @@ def decoder(game_name: str, label_set: str = DEFAULT_LABEL_SET) -> Decoder:
 
 @cache
 def _decoder(game_name: str, label_set: str) -> Decoder:
+    import numpy as np
+
     variables = game(game_name).variables(label_set)
     values = np.array([values_of(variable) for variable in variables], np.uint8).reshape(-1, 256)
     addresses = np.array([variable.address for variable in variables], np.intp)

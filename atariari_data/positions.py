@@ -10,17 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from atariari_data.games import DEFAULT_LABEL_SET, Condition, Drawn, Variable, game
 from atariari_data.labels import _as_ram, values_of
 
-AXIS = re.compile(r"(?:^|(?<=_))([xy])(?=\d*(?:_|$))")
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-Ram = npt.NDArray[np.uint8]
-Truth = npt.NDArray[np.bool_]
+    Ram: TypeAlias = npt.NDArray[np.uint8]
+    Truth: TypeAlias = npt.NDArray[np.bool_]
+
+AXIS = re.compile(r"(?:^|(?<=_))([xy])(?=\d*(?:_|$))")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class Axis:
 
     def pixels(self, ram: Ram) -> npt.NDArray[np.float32]:
         """Return the pixels, float32 [...], from RAM, uint8 [..., 128]."""
+        import numpy as np
+
         values = values_of(self.variable)[ram[..., self.variable.address]].astype(np.int64)
         return np.asarray(self.drawn.signed(values) * self.drawn.scale + self._offset(ram), np.float32)
 
     def _offset(self, ram: Ram) -> npt.NDArray[np.int64]:
+        import numpy as np
+
         offsets = np.full(256, self.drawn.offset)
         if (by := self.drawn.by) is None:
             return np.asarray(offsets[0])
@@ -82,11 +88,15 @@ class Thing:
 
     def present(self, ram: Ram) -> Truth:
         """Return whether it is there, bool [...], from RAM, uint8 [..., 128]."""
+        import numpy as np
+
         axes = [_present(axis.variable, ram) for axis in (self.x, self.y) if axis]
         return np.asarray(np.logical_and.reduce(axes))
 
     def places(self, ram: Ram) -> npt.NDArray[np.float32]:
         """Return column and row, float32 [..., 2], from RAM, uint8 [..., 128]; NaN if it is not there."""
+        import numpy as np
+
         known = {i: axis for i, axis in enumerate((self.x, self.y)) if axis}
         first = next(iter(known.values()))
         across = np.nan if first.drawn.across is None else first.drawn.across
@@ -167,6 +177,8 @@ def present(variables: Sequence[Variable], ram: Ram) -> dict[str, Truth]:
 
 def _present(variable: Variable, ram: Ram) -> Truth:
     """Return whether one variable's own conditions and values say that its thing is there, bool [...]."""
+    import numpy as np
+
     cases = [np.logical_and.reduce([_holds(c, ram) for c in case]) for case in variable.there]
     there = np.logical_or.reduce(cases) if cases else np.ones(ram.shape[:-1], np.bool_)
     if variable.drawn and variable.drawn.absent:
@@ -175,9 +187,13 @@ def _present(variable: Variable, ram: Ram) -> Truth:
 
 
 def _holds(condition: Condition, ram: Ram) -> Truth:
+    import numpy as np
+
     holds = np.isin(np.arange(256), condition.values)
     return np.asarray(holds[_masked(ram, condition.address, condition.mask)])
 
 
 def _masked(ram: Ram, address: int, mask: int) -> npt.NDArray[np.uint8]:
+    import numpy as np
+
     return np.asarray((ram[..., address] & mask) // (mask & -mask), np.uint8)

@@ -11,18 +11,17 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.cells import cell_len
-from rich.console import Console, JustifyMethod, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from atariari_data.errors import AtariariError
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.spread import LOCAL
+
+if TYPE_CHECKING:
+    from rich.console import Console, JustifyMethod, RenderableType
+    from rich.table import Table
 
 _WIDTH = 80  # of what is no terminal
 _LEAST = 30  # columns of a text that is wrapped beside others
@@ -103,6 +102,8 @@ def print_json(value: Any) -> None:
 
 def print_text(text: str) -> None:
     """Print lines, wrapped as `print_table` does."""
+    from rich.text import Text
+
     _print([Text(text)], _console())
 
 
@@ -111,6 +112,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
     If it is too wide, its longest columns of text are written below each row, with their names.
     """
+    from rich.cells import cell_len
+    from rich.padding import Padding
+    from rich.text import Text
+
     console = _console()
     cells = [[_cell(value) for value in row] for row in rows]
     numbers = [_are_numbers([row[i] for row in cells]) for i in range(len(columns))]
@@ -168,6 +173,9 @@ class _Layout:
         return sum(self.beside.values()) + self.gap * (len(self.beside) - 1)
 
     def line(self, cells: Sequence[str], numbers: Sequence[bool], style: str = "") -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
         line = Table.grid(padding=(0, self.gap, 0, 0), pad_edge=False)
         for i, width in self.beside.items():
             justify: JustifyMethod = "right" if numbers[i] else "left"
@@ -177,6 +185,8 @@ class _Layout:
 
 
 def _console() -> Console:
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""Write files and folders atomically, without overwriting others."""
+"""Write files and folders atomically, without overwriting others; refuse to read newer formats."""
 
 from __future__ import annotations
 
@@ -81,6 +81,21 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise _not_written(path, "it could not be renamed")
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def refuse_newer(what: str, version: int, newest: int) -> None:
+    """Refuse a file whose format is newer than this version of the package.
+
+    Raises:
+        DataError: ``version`` is above ``newest``.
+    """
+    if version > newest:
+        raise DataError(
+            f"The {what} has a newer format.",
+            expected=f"at most {newest}",
+            got=version,
+            cure="pip install --upgrade atariari",
+        )
 
 
 def _not_written(path: Path, error: object) -> DataError:

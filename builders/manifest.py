@@ -15,7 +15,8 @@ from atariari_data.errors import DataError, UnknownNameError
 from atariari_data.games import game as game_of
 from atariari_data.labels import decoder
 from builders.digest import bytes_digest
-from builders.recording import Recording, refuse_newer
+from builders.files import refuse_newer
+from builders.recording import Recording
 
 FORMAT = 1
 DATASET_VERSION = "1.2.0"

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from atariari_data.errors import DataError
 from builders.digest import NULL_ACTION
+from builders.files import refuse_newer
 
 FORMAT = 1
 PROBE_SPLITS = ("train", "validation", "test")
@@ -145,18 +146,3 @@ class Recording:
             for lane in range(len(header.lane_seeds))
         ]
         return cls(header, lanes)
-
-
-def refuse_newer(what: str, version: int, newest: int) -> None:
-    """Refuse a file whose format is newer than this version of the package.
-
-    Raises:
-        DataError: ``version`` is above ``newest``.
-    """
-    if version > newest:
-        raise DataError(
-            f"The {what} has a newer format.",
-            expected=f"at most {newest}",
-            got=version,
-            cure="pip install --upgrade atariari",
-        )

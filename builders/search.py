@@ -37,8 +37,7 @@ from atariari_data.positions import AXIS
 from builders.audit.branches import Branches
 from builders.digest import frame_digest
 from builders.emulator import FIRE, FRAME_SKIP, NOOP
-from builders.files import new_file
-from builders.recording import refuse_newer
+from builders.files import new_file, refuse_newer
 
 FORMAT: Final = 1
 STATE_BYTES: Final = 9_000

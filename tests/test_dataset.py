@@ -71,7 +71,7 @@ def copy(built: str, tmp_path: Path) -> Path:
 def test_the_cache_is_keyed_by_every_module_that_decides_rows(tmp_path: Path) -> None:
     code = "import sys, builders.atariari; print(*(m for m in sys.modules if m.startswith('builders.')))"
     imported = {name.removeprefix("builders.") for name in _run(code, tmp_path).split()}
-    assert imported - {"content", "manifest", "progress", "statistics"} == {*CODE, *FRESH_CODE}
+    assert imported - {"content", "files", "manifest", "progress", "statistics"} == {*CODE, *FRESH_CODE}
 
 
 def _arrow(cache: Path, split: str) -> Path:
@@ -188,7 +188,7 @@ def test_other_names_are_left_to_datasets(tmp_path: Path) -> None:
 def test_importing_is_light(tmp_path: Path) -> None:
     code = (
         "import sys, atariari_data, harness\n"
-        "heavy = ('torch', 'datasets', 'gymnasium', 'ale_py', 'pyarrow', 'sklearn')\n"
+        "heavy = ('numpy', 'torch', 'datasets', 'gymnasium', 'ale_py', 'pyarrow', 'sklearn')\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     assert _run(code, tmp_path).strip() == "[]"

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final
 
 import click
-from tqdm import tqdm
 
 from builders.console import Commands
 from harness import missing_extra
@@ -32,6 +31,11 @@ class _Narrator(logging.Handler):
     """Prints what the library logs on standard error, above any progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if "tqdm" not in sys.modules:  # so that there is no bar
+            click.echo(record.getMessage(), err=True)
+            return
+        from tqdm import tqdm
+
         tqdm.write(record.getMessage(), file=sys.stderr)
 
 

@@ -19,9 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from atariari_data.errors import UsageError
-from builders.files import new_file
+from builders.files import new_file, refuse_newer
 from builders.manifest import PRETRAIN
-from builders.recording import refuse_newer
 from harness.encoders.encoder import EncoderError
 from harness.encoders.features import first_line
 from harness.encoders.python_files import seeded

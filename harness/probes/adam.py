@@ -366,7 +366,6 @@ def _fit(
 
 
 PROBE: Final = Probe(
-    measures="The 2019 paper's probe, a short run of Adam, on {rows}. Not comparable with the other scores.",
     metric="f1",
     settings={
         **asdict(AdamSettings()),

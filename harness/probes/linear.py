@@ -209,7 +209,6 @@ def _fit(
 
 
 PROBE: Final = Probe(
-    measures="A converged linear probe on {rows}: how much is linearly decodable.",
     metric="f1",
     settings={
         "first_strength_log10": math.log10(FIRST_STRENGTH),

@@ -1,13 +1,15 @@
-"""What a probe is: how it is fitted, what decides its answer, and what its score measures."""
+"""What a probe is: how it is fitted, what decides its answer, and what its score is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
-from harness.probes.inputs import Features, Values
 from harness.probes.target import Target
+
+if TYPE_CHECKING:
+    from harness.probes.inputs import Features, Values
 
 TrainRows = str | int
 """Training rows to fit a probe to: ``full``, ``1k`` (the frozen ones), or a number."""
@@ -155,7 +157,6 @@ class Probe:
     """A probe of `harness.probes.registry.PROBES`.
 
     Attributes:
-        measures: What its score measures, as a sentence with a slot for the training rows.
         metric: What its score is. Under ``f1``, the targets are the values of the probed variables; under
             ``explained``, the quantities of `harness.targets`.
         settings: What decides its answer besides the rows; part of the protocol's digest.
@@ -165,7 +166,6 @@ class Probe:
             rows on, fewest first, from 0.
     """
 
-    measures: str
     metric: Metric
     settings: Mapping[str, Any]
     fit: FitProbe

@@ -206,7 +206,6 @@ def _angle(sine_and_cosine: Values, target: Target) -> Values:
 
 
 PROBE: Final = Probe(
-    measures="The smallest readout that fits, on {rows}: the share of what is unknown that features tell.",
     metric="explained",
     settings={
         "common_scale": True,

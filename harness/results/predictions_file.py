@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atariari_data.errors import DataError
-from builders.files import new_file
-from builders.recording import refuse_newer
+from builders.files import new_file, refuse_newer
 from harness.probes.probe import ProbeRun
 from harness.results.predictions import Predicted, Predictions
 from harness.results.result import ProbeScores, Signed

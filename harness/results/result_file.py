@@ -10,8 +10,7 @@ from typing import Any, Unpack
 
 from pydantic import ValidationError
 
-from builders.files import new_file
-from builders.recording import refuse_newer
+from builders.files import new_file, refuse_newer
 from harness.results.canonical import MAX_BYTES, ResultError, parse, parse_strictly, to_plain
 from harness.results.result import SCHEMA_VERSION, Result, RunFields, Signed, explain
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from blake3 import blake3
 
 from atariari_data.errors import DataError
+from builders.files import refuse_newer
 from builders.manifest import Manifest
-from builders.recording import refuse_newer
 from harness.encoders.named import PIXELS_PCA, RANDOM_CNN, RANDOM_PROJECTION
 from harness.probes.probe import ProbeRun
 from harness.probes.registry import load_probe
