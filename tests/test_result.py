@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from atariari_data.errors import DataError, UsageError
 from harness.results import canonical, variables
 from harness.results.canonical import ResultError
-from harness.results.means import grouped
+from harness.results.means import mean
 from harness.results.result import Result, Signed
 from harness.results.result_file import loads, read, write
 from harness.results.variables import Table, VariableScores
@@ -89,8 +89,7 @@ def test_rows_are_lines_and_no_text_can_break_one() -> None:
 def test_means_are_rounded_half_to_even_as_decimal_does(values: list[int]) -> None:
     exact = sum((Decimal(v) / 10_000 for v in values), Decimal(0)) / len(values)
     expected = exact.quantize(Decimal("0.0001"), rounding=ROUND_HALF_EVEN)
-    (mean,) = grouped(np.array(values)[:, None] / 10_000, np.zeros(len(values), int), 1).ravel().tolist()
-    assert Decimal(repr(mean)) == expected
+    assert Decimal(repr(mean([value / 10_000 for value in values]))) == expected
 
 
 def test_means_of_a_game_and_the_suite() -> None:

@@ -159,15 +159,16 @@ def test_a_dry_run_has_none_and_says_why(made: Path, built: str, monkeypatch: py
         (0.4, 0.5, 1.0, -0.2),
         (0.91, 0.9, 0.91, 1),
         (0.5001, 0.5, 0.8, 0.0003),
-        pytest.param(0.9, 0.9, 0.9, np.nan, id="no room"),
-        pytest.param(0.9, 0.9, 0.9099, np.nan, id="no room to tell"),
-        pytest.param(0.99, 0.95, 0.9, np.nan, id="a ceiling under the trivial encoder"),
-        pytest.param(0.9, np.nan, 1.0, np.nan, id="unknown"),
+        pytest.param(0.9, 0.9, 0.9, None, id="no room"),
+        pytest.param(0.9, 0.9, 0.9099, None, id="no room to tell"),
+        pytest.param(0.99, 0.95, 0.9, None, id="a ceiling under the trivial encoder"),
+        pytest.param(0.9, None, 1.0, None, id="unknown"),
     ],
 )
-def test_normalised_score(score: float, trivial: float, ceiling: float, expected: float) -> None:
-    made = means.normalised(np.array([score]), np.array([trivial]), np.array([ceiling]))
-    np.testing.assert_array_equal(made, [expected])
+def test_normalised_score(
+    score: float, trivial: float | None, ceiling: float, expected: float | None
+) -> None:
+    assert means.normalised(score, trivial, ceiling) == expected
 
 
 def test_a_forged_trivial_score_does_not_follow(

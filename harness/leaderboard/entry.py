@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,15 +12,12 @@ from datetime import UTC, datetime, timedelta
 from sys import intern
 from typing import Literal, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from harness.leaderboard.board import AcceptedProtocol, Board, KeyList, path_of
 from harness.leaderboard.made_on import check_made_on
 from harness.leaderboard.names import slug
 from harness.leaderboard.repository import BoardError
 from harness.results.consistency import check
-from harness.results.means import APART, ONE, Floats
+from harness.results.means import APART, ONE
 from harness.results.provenance import Encoder
 from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans
 from harness.results.verify import signers_of
@@ -35,6 +33,7 @@ _NEARLY_PERFECT = 0.999
 
 NO_CELL = -1
 _CELL = 10_001
+_OF_CELL = ("score", "accuracy", "error", "constant", "ceiling")
 
 KeysAt: TypeAlias = Callable[[PublicKey], KeyList]
 
@@ -48,8 +47,8 @@ class GameHead:
         outputs: Digests of the features and of the first probe's predictions; none where all cells are
             `NO_CELL`, as for encoders that have collapsed, which are alike.
         variables: Names of the variables of the first probe.
-        cells: int32 [v], score and accuracy (or error) of each variable under the first probe as one number;
-            `NO_CELL` where different encoders can have the same by chance, at the majority or the ceiling.
+        cells: Score and accuracy (or error) of each variable under the first probe, as one number; `NO_CELL`
+            where different encoders can have the same by chance, at the majority or the ceiling.
         half: Half of the interval of the game's mean under the first probe, as if all its variables erred
             together; None if some interval is missing.
     """
@@ -57,16 +56,17 @@ class GameHead:
     means: tuple[Means, ...]
     outputs: tuple[str, ...]
     variables: tuple[str, ...]
-    cells: npt.NDArray[np.int32]
+    cells: Sequence[int]
     half: float | None
 
     @classmethod
-    def of(cls, game: GameScores, cells: npt.NDArray[np.int32]) -> GameHead:
+    def of(cls, game: GameScores) -> GameHead:
         """Take it from a game of a result."""
         outputs = (game.embeddings, game.scores[0].predictions)
+        cells = array("i", map(_cell, *game.scores[0].variables.take(_OF_CELL)))
         means = tuple(scores.means for scores in game.scores)
         names = tuple(map(intern, game.scores[0].variables.column("name")))
-        return cls(means, outputs if (cells != NO_CELL).any() else (), names, cells, _half(game))
+        return cls(means, outputs if informative(cells) else (), names, cells, _half(game))
 
 
 def _half(game: GameScores) -> float | None:
@@ -82,18 +82,30 @@ def _half(game: GameScores) -> float | None:
     return round(sum(means) / len(means), 4) if means else None
 
 
-def _cells(c: Mapping[str, Floats]) -> npt.NDArray[np.int32]:
-    """Return the cells of rows with these numbers."""
-    score, other = c["score"], np.where(np.isnan(c["accuracy"]), c["error"], c["accuracy"])
-    by_chance = (score >= _NEARLY_PERFECT) | (score == c["ceiling"])
-    by_chance |= np.abs(score - c["constant"]) <= _NEAR_MAJORITY
-    cells = np.rint(score * ONE) * _CELL + np.rint(other * ONE) % _CELL
-    return np.where(by_chance | np.isnan(cells), NO_CELL, cells).astype(np.int32)
+def _cell(
+    score: float | None,
+    accuracy: float | None,
+    error: float | None,
+    constant: float | None,
+    ceiling: float | None,
+) -> int:
+    """Return the cell of a row with these numbers."""
+    other = error if accuracy is None else accuracy
+    if score is None or other is None or score >= _NEARLY_PERFECT or score == ceiling:
+        return NO_CELL
+    if constant is not None and abs(score - constant) <= _NEAR_MAJORITY:
+        return NO_CELL
+    return round(score * ONE) * _CELL + round(other * ONE) % _CELL
 
 
-def score_of(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return the score of cells other than `NO_CELL`, in units of 0.0001."""
-    return cells // _CELL
+def informative(cells: Sequence[int]) -> int:
+    """Return how many cells are other than `NO_CELL`."""
+    return len(cells) - cells.count(NO_CELL)
+
+
+def score_of(cell: int) -> int:
+    """Return the score of a cell other than `NO_CELL`, in units of 0.0001."""
+    return cell // _CELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +127,6 @@ class Head:
     @classmethod
     def of(cls, signed: Signed) -> Head:
         """Take it from a result."""
-        ends = np.cumsum([len(game.scores[0].variables) for game in signed.games.values()])
-        first = {
-            key: numbers[: ends[-1]] for key, numbers in next(iter(signed.rows.values())).numbers.items()
-        }
-        cells = np.split(_cells(first), ends[:-1])
-        games = {
-            name: GameHead.of(game, of_game)
-            for (name, game), of_game in zip(signed.games.items(), cells, strict=True)
-        }
         return cls(
             signed.digest,
             signed.run_id,
@@ -132,7 +135,7 @@ class Head:
             signed.dataset.fresh_of,
             signed.encoder,
             tuple(signed.suite),
-            games,
+            {name: GameHead.of(game) for name, game in signed.games.items()},
         )
 
 

@@ -102,8 +102,8 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
                 continue
             (withdrawn if stem(path) in gone else entries).append(entry)
             notices += [f"{path}: {text}" for text in doubts(result.signed, now)] if new else []
-    for entry, clash in check_together(entries, withdrawn, set(gone.values())):
-        found.add(entry.path, clash)
+        for entry, clash in check_together(entries, withdrawn, set(gone.values())):
+            found.add(entry.path, clash)
     found += _missing(board, tree, past)
     entries = [entry for entry in entries if entry.path not in found.paths]
     if base is not None:

@@ -6,11 +6,9 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
 from harness.leaderboard.board import KeyList
-from harness.leaderboard.entry import NO_CELL, Entry, latest, score_of
-from harness.leaderboard.together import come_back, table_of
+from harness.leaderboard.entry import NO_CELL, Entry, Head, latest, score_of
+from harness.leaderboard.together import come_back
 from harness.results.result import Signed
 
 _LARGEST_STACK = 16
@@ -58,14 +56,24 @@ def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str
         for other in public:
             if other.submitter == entry.submitter or other.protocol is not entry.protocol:
                 continue
-            one, two = table_of([entry, other])[0]
-            both = (one != NO_CELL) & (two != NO_CELL)
-            close = int((np.abs(score_of(one[both]) - score_of(two[both])) <= _CLOSE).sum())
-            if close >= max(_FEWEST_CLOSE, _SHARE_CLOSE * both.sum()):
+            apart = list(_differences(entry.head, other.head))
+            close = sum(difference <= _CLOSE for difference in apart)
+            if close >= max(_FEWEST_CLOSE, _SHARE_CLOSE * len(apart)):
                 yield (
-                    f"{entry.path} has nearly the scores of {other.path}: {close} of {both.sum()} variables "
+                    f"{entry.path} has nearly the scores of {other.path}: {close} of {len(apart)} variables "
                     f"are within {_CLOSE / 10_000}"
                 )
+
+
+def _differences(one: Head, two: Head) -> Iterator[int]:
+    """Yield how far two results are apart in each variable that both are informative in."""
+    for name, game in one.games.items():
+        if (twin := two.games.get(name)) is None:
+            continue
+        known = dict(zip(twin.variables, twin.cells, strict=True))
+        for variable, cell in zip(game.variables, game.cells, strict=True):
+            if cell != NO_CELL and (there := known.get(variable, NO_CELL)) != NO_CELL:
+                yield abs(score_of(cell) - score_of(there))
 
 
 def returns(entries: Sequence[Entry], withdrawn: Sequence[Entry]) -> Iterator[str]:

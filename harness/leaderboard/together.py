@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from harness.leaderboard.entry import NO_CELL, Entry
+from harness.leaderboard.entry import NO_CELL, Entry, informative
 from harness.leaderboard.names import skeleton, slug, words
 from harness.leaderboard.repository import BoardError
 
@@ -125,48 +122,50 @@ def _scores(entries: Sequence[Entry], *, anyone: bool = False) -> Iterator[Probl
     for entry in entries:
         groups[entry.protocol.digest].append(entry)
     for group in groups.values():
-        table, starts = table_of(group)
-        for at, entry in enumerate(group):
-            informative = table[at] != NO_CELL
-            equal = (table[:at] == table[at]) & informative
-            by_game = np.add.reduceat(equal, starts, axis=1, dtype=np.int32)
-            of_game = np.add.reduceat(informative, starts, dtype=np.int32)
-            copied = (by_game >= np.maximum(_FEWEST, of_game / 2)).any(axis=1)
-            copied |= by_game.sum(axis=1) >= max(2 * _FEWEST, informative.sum() / 4)
-            for other in (group[number] for number in np.flatnonzero(copied)):
-                same = (other.submitter, other.head.encoder.name) == (
-                    entry.submitter,
-                    entry.head.encoder.name,
-                )
-                if anyone or not same:
-                    count = int(by_game[group.index(other)].sum())
-                    what = f"has the same scores, to the last place, in {count} variables as"
-                    yield from _clash(entry, other, what, f"{_COSIGN} {_OURS_FIRST}")
+        equal = _equal_cells(group, anyone=anyone)
+        for entry, found in zip(group, equal, strict=True):
+            for other in sorted(found):
+                if _is_copy(entry, found[other]):
+                    what = f"has the same scores, to the last place, in {found[other].total()} variables as"
+                    yield from _clash(entry, group[other], what, f"{_COSIGN} {_OURS_FIRST}")
                     break
 
 
-def table_of(entries: Sequence[Entry]) -> tuple[npt.NDArray[np.int32], list[int]]:
-    """Return the cells of results beside each other, variable by variable.
+def _is_copy(entry: Entry, equal: Counter[str]) -> bool:
+    """Return whether a result has more of an earlier one's cells, counted by game, than by chance."""
+    games = {name: informative(game.cells) for name, game in entry.head.games.items()}
+    if equal.total() >= max(2 * _FEWEST, sum(games.values()) / 4):
+        return True
+    return any(count >= max(_FEWEST, games[name] / 2) for name, count in equal.items())
 
-    What a game is scored on depends on the probe and on its rows, so the columns are the variables that are
-    in any of the results, wherever they stand in each.
+
+def _equal_cells(group: Sequence[Entry], *, anyone: bool) -> list[dict[int, Counter[str]]]:
+    """Return in how many variables of each game a result has the cells of earlier ones.
+
+    What a game is scored on depends on the probe and on its rows, so variables are found by name. Few cells
+    are equal by chance, so looking up who has a cell takes a fraction of comparing every two results.
 
     Args:
-        entries: Results under one protocol.
+        group: Results under one protocol.
+        anyone: Compare results of one encoder by one submitter, too.
 
     Returns:
-        Cells, int32 [n, v], with `NO_CELL` for what a result lacks; and the first column of each game.
+        For each result, the number of equal cells by game, by the place of the earlier result.
     """
-    names: dict[str, dict[str, None]] = defaultdict(dict)
-    for entry in entries:
-        for name, game in entry.head.games.items():
-            names[name].update(dict.fromkeys(game.variables))
-    columns = {key: at for at, key in enumerate((g, v) for g, found in names.items() for v in found)}
-    table = np.full((len(entries), len(columns)), NO_CELL, np.int32)
-    for row, entry in zip(table, entries, strict=True):
-        for name, game in entry.head.games.items():
-            row[[columns[name, variable] for variable in game.variables]] = game.cells
-    return table, [columns[name, next(iter(found))] for name, found in names.items() if found]
+    owners = [at if anyone else (e.submitter, e.head.encoder.name) for at, e in enumerate(group)]
+    found: list[dict[int, Counter[str]]] = [defaultdict(Counter) for _ in group]
+    for name in {name for entry in group for name in entry.head.games}:
+        holders: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for at, entry in enumerate(group):
+            game = entry.head.games.get(name)
+            for key in zip(game.variables, game.cells, strict=True) if game else ():
+                if key[1] == NO_CELL:
+                    continue
+                for other in holders[key]:
+                    if owners[other] != owners[at]:
+                        found[at][other][name] += 1
+                holders[key].append(at)
+    return found
 
 
 def _fresh(entries: Sequence[Entry], gone: Container[str]) -> Iterator[Problem]:

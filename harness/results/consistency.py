@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import partial
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NoReturn
 
 from harness.encoders.named import RAM
 from harness.probes.probe import NOT_CONVERGED, Metric, States
 from harness.results.canonical import PLACES, ResultError
-from harness.results.means import AVERAGED, ONE, TRIVIAL, Floats, all_means
+from harness.results.means import ONE, TRIVIAL, all_means
 from harness.results.provenance import split_of
 from harness.results.result import Signed
-from harness.results.variables import Columns, Rows, Variables
+from harness.results.variables import Columns, Part, Variables
 
 _ROUNDING = 0.0002
 """Allowed difference of numbers that follow from each other, after rounding to four places."""
@@ -33,14 +30,10 @@ _CONVERGED = -3.3
 _NOT_CONVERGED = 0
 """The same for a fit that says that it did not converge."""
 
-_ALWAYS = {"score": "score", "constant": "constant", "interval": "low"}
-"""Columns that every run fills, and where their numbers are."""
 _HEAD = ("name", "n")
 """Columns that are the same under every probe with one metric and test split."""
 _CEILINGS = ("ceiling", "ceiling_accuracy")
 """The same of F1. A readout's ceiling follows from the constant of its training rows, as its score does."""
-
-_Flags = npt.NDArray[np.bool_]
 
 
 def check(signed: Signed) -> None:
@@ -59,24 +52,16 @@ def check(signed: Signed) -> None:
     for name, game in signed.games.items():
         expect(f"{name}: probes", probes, [scores.run for scores in game.scores])
     _check_heads(signed)
-    for metric, rows in signed.rows.items():
-        _check_rows(signed, metric, rows)
-        _check_variables(metric, rows)
-    plain, columns = signed.plain, _averaged(list(signed.rows.values()))
-    means, suite = all_means(plain["games"], signed.dataset.suite_games, plain["probes"], columns)
+    for metric, parts in signed.parts.items():
+        for part in parts:
+            _check_rows(signed, metric, part)
+        _check_variables(metric, parts)
+    plain = signed.plain
+    means, suite = all_means(plain["games"], signed.dataset.suite_games, plain["probes"])
     for name, game in plain["games"].items():
         for mean, scores in zip(means[name], game["scores"], strict=True):
             expect(f"{name}: means", mean, scores["means"])
     expect("suite", suite, plain["suite"])
-
-
-def _averaged(found: Sequence[Rows]) -> dict[str, Floats]:
-    """Return the numbers to average: of all games under the first probe, then under the next one."""
-    order = np.argsort(np.concatenate([rows.probes for rows in found]), kind="stable")
-    columns = {
-        key: [rows.trivial if key == "trivial" else rows.numbers[key] for rows in found] for key in AVERAGED
-    }
-    return {key: np.concatenate(parts)[order] for key, parts in columns.items()}
 
 
 def expect(what: str, expected: object, got: object) -> None:
@@ -178,11 +163,11 @@ def _check_kinds(game: str, variables: Variables) -> None:
             raise ResultError(f"{game}.{name}: only what is circular has a period.", got=period)
 
 
-def _check_variables(metric: Metric, rows: Rows) -> None:
+def _check_variables(metric: Metric, parts: Sequence[Part]) -> None:
     """Check that each game has the same variables as under earlier probes with the same rows."""
     heads: dict[tuple[str, States, States], Columns] = {}
     keys = (*_HEAD, *_CEILINGS) if metric == "f1" else _HEAD
-    for _, run, game, table in rows.parts:
+    for _, run, game, table in parts:
         head = table.take(keys)
         first = heads.setdefault((game, run.fitted_on, run.scored_on), head)
         if head != first:
@@ -192,167 +177,184 @@ def _check_variables(metric: Metric, rows: Rows) -> None:
             raise ResultError(f"{game}: duplicate variable.")
 
 
-def _refuse(
-    rows: Rows, bad: _Flags, what: str, got: str, expected: object = None, to: Floats | None = None
-) -> None:
-    """Refuse the result if any row is bad, and name the first one.
+def _refuse(part: Part, at: int, what: str, field: str, *expected: float) -> NoReturn:
+    """Refuse the result because of a row.
 
     Args:
-        rows: The rows.
-        bad: bool [rows].
-        what: What is wrong with a bad row.
-        got: The field with the wrong value.
-        expected: The right value or the lower limit, by row; or what is right in any row.
-        to: The upper limit, by row.
+        part: The rows.
+        at: Which one.
+        what: What is wrong with it.
+        field: The field with the wrong value.
+        expected: The right value; or the lower and the upper limit.
     """
-    if not bad.any():
-        return
-    at = int(bad.argmax())
-    if isinstance(expected, np.ndarray):
-        limits = [f"{round(limit[at], PLACES):.12g}" for limit in (expected, to) if limit is not None]
-        expected = " to ".join(limits)
-    raise ResultError(f"{rows.where(at)}: {what}", expected=expected, got=rows.column(got)[at])
+    name, got = (part.table.column(key)[at] for key in ("name", field))
+    limits = " to ".join(f"{round(limit, PLACES):.12g}" for limit in expected)
+    raise ResultError(f"{part.game}.{name} under {part.run}: {what}", expected=limits or None, got=got)
 
 
-def _check_rows(signed: Signed, metric: Metric, rows: Rows) -> None:
+def _refuse_known(part: Part, field: str, what: str) -> None:
+    """Refuse the result if a column has a number; one that has none is left out of the file."""
+    if field in part.table.columns:
+        column = part.table.columns[field]
+        _refuse(part, next(at for at, value in enumerate(column) if value is not None), what, field)
+
+
+def _filled(part: Part, field: str, what: str = "") -> list[Any]:
+    """Return a column without nulls, and refuse the result if it has one."""
+    column = part.table.column(field)
+    if None in column:
+        _refuse(part, column.index(None), what or f"{field} is null; every run computes it.", field)
+    return column
+
+
+def _rows(part: Part, *fields: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Return the values of each row in some fields, with its number."""
+    return enumerate(zip(*part.table.take(fields), strict=True))
+
+
+def _check_rows(signed: Signed, metric: Metric, part: Part) -> None:
     """Check that the numbers of each row can come from one set of predictions."""
-    c, refuse = rows.numbers, partial(_refuse, rows)
-    scores = [signed.games[part.game].scores[part.probe] for part in rows.parts]
-    alone = rows.spread([each.fits == 1 for each in scores])
-    _check_head(signed, metric, rows)
-    without = rows.spread([each.trivial_reason is not None for each in scores])
+    scores = signed.games[part.game].scores[part.probe]
+    alone, without = scores.fits == 1, scores.trivial_reason is not None
+    _check_head(signed, metric, part)
     for field in TRIVIAL if metric == "explained" else TRIVIAL[:2]:
         what = "`trivial_reason` must be given if, and only if, all trivial scores are null."
-        refuse(np.isnan(c[field]) != without, what, field)
-    _check_fits(signed, metric, rows, alone)
-    for field, numbers in _ALWAYS.items():
-        refuse(np.isnan(c[numbers]), f"{field} is null; every run computes it.", field)
-    outside = ~((c["low"] <= c["score"]) & (c["score"] <= c["high"]))
-    refuse(outside, "interval does not contain the score.", "interval", c["score"])
+        (_refuse_known if without else _filled)(part, field, what)
+    _check_fits(signed, metric, part, alone=alone)
+    filled = zip(*(_filled(part, field) for field in ("score", "constant", "interval")), strict=True)
+    for at, (score, _, (low, high)) in enumerate(filled):
+        if not low <= score <= high:
+            _refuse(part, at, "interval does not contain the score.", "interval", score)
     if metric == "f1":
-        _check_f1(signed, rows)
+        _check_f1(signed, part)
     else:
-        _check_explained(rows, alone)
+        _check_explained(part, alone=alone)
 
 
-def _check_head(signed: Signed, metric: Metric, rows: Rows) -> None:
+def _check_head(signed: Signed, metric: Metric, part: Part) -> None:
     """Check on how many rows variables are scored, and which have errors."""
-    c, refuse = rows.numbers, partial(_refuse, rows)
-    splits = signed.dataset.splits
-    known = [splits[part.game][split_of(part.run.scored_on, "test")].rows for part in rows.parts]
-    most = rows.spread([min(n, signed.dry_run_rows or n) for n in known])
-    least = most if metric == "f1" else np.ones_like(most)
-    refuse((c["n"] < least) | (c["n"] > most), "n is not the number of test rows.", "n", least, most)
-    what = "wrong error: it is null if, and only if, the values have no order."
-    refuse(rows.nominal != np.isnan(c["error"]), what, "error")
+    known = signed.dataset.splits[part.game][split_of(part.run.scored_on, "test")].rows
+    most = min(known, signed.dry_run_rows or known)
+    least = most if metric == "f1" else 1
+    for at, (n, kind, error) in _rows(part, "n", "kind", "error"):
+        if not least <= n <= most:
+            _refuse(part, at, "n is not the number of test rows.", "n", least, most)
+        if (kind == "nominal") != (error is None):
+            what = "wrong error: it is null if, and only if, the values have no order."
+            _refuse(part, at, what, "error")
 
 
-def _check_fits(signed: Signed, metric: Metric, rows: Rows, alone: _Flags) -> None:
-    """Check that the probes' settings allow what each fit says of itself."""
-    c, refuse, is_f1 = rows.numbers, partial(_refuse, rows), metric == "f1"
-    nominal = rows.nominal
-    strength, gradient, classes, epochs = (
-        c[field] for field in ("strength_log10", "gradient_log10", "classes", "epochs")
-    )
-    no_strength, no_gradient = np.isnan(strength), np.isnan(gradient)
-    has_grid, on_grid, epochs_off = (np.zeros(len(strength), np.bool_) for _ in range(3))
-    for number in dict.fromkeys(part.probe for part in rows.parts):
-        settings, at = signed.probes[number].settings, rows.probes == number
-        grid = settings.get("strengths_log10")
-        nominal_grid = settings.get("nominal_strengths_log10", grid)
-        for here, allowed in ((at & ~nominal, grid), (at & nominal, nominal_grid)):
-            has_grid[here] = isinstance(allowed, list)
-            on_grid[here] = _among(strength[here], allowed)
-        limit = settings.get("epochs")
-        if isinstance(limit, int | float):
-            epochs_off[at] = ~((epochs[at] >= 1) & (epochs[at] <= limit))
-        else:
-            epochs_off[at] = ~np.isnan(epochs[at])
-    classifies = is_f1 | (nominal & alone & ~no_strength)
-    splits = signed.dataset.splits
-    known = [splits[part.game][split_of(part.run.fitted_on, "train")].rows for part in rows.parts]
-    most = rows.spread([min(n, _VALUES) if is_f1 else n for n in known])
-    bad = classifies & ((classes < 1) | (classes > most))
-    refuse(bad, "impossible number of classes.", "classes", most)
-    chosen = classifies & has_grid & (classes > 1)
-    bad = classifies & ~chosen & ~(no_strength & no_gradient)
-    refuse(bad, "strength and gradient must be null.", "strength_log10")
-    bad = np.where(no_strength, chosen, ~on_grid) | (~classifies & ~no_gradient)
-    what = "the strength is not on the grid, or a gradient is of no single fit."
-    refuse(bad, what, "strength_log10")
-    stopped = np.array([NOT_CONVERGED in (note or "") for note in rows.column("note")])
-    most = np.where(stopped, _NOT_CONVERGED, _CONVERGED)
-    refuse(chosen & ~(gradient <= most), "the fit did not converge.", "gradient_log10", most)
-    refuse(epochs_off, "impossible number of epochs.", "epochs")
+def _check_fits(signed: Signed, metric: Metric, part: Part, *, alone: bool) -> None:
+    """Check that the probe's settings allow what each fit says of itself."""
+    settings, is_f1 = signed.probes[part.probe].settings, metric == "f1"
+    ordered = settings.get("strengths_log10")
+    nominal = settings.get("nominal_strengths_log10", ordered)
+    known = signed.dataset.splits[part.game][split_of(part.run.fitted_on, "train")].rows
+    most = min(known, _VALUES) if is_f1 else known
+    fields = ("kind", "strength_log10", "gradient_log10", "classes", "note")
+    for at, (kind, strength, gradient, classes, note) in _rows(part, *fields):
+        grid = nominal if kind == "nominal" else ordered
+        classifies = is_f1 or (kind == "nominal" and alone and strength is not None)
+        if classifies and not 1 <= classes <= most:
+            _refuse(part, at, "impossible number of classes.", "classes", most)
+        chosen = classifies and classes > 1 and isinstance(grid, list)
+        if classifies and not chosen and (strength, gradient) != (None, None):
+            _refuse(part, at, "strength and gradient must be null.", "strength_log10")
+        off_grid = chosen if strength is None else not isinstance(grid, list) or strength not in grid
+        if off_grid or not (classifies or gradient is None):
+            what = "the strength is not on the grid, or a gradient is of no single fit."
+            _refuse(part, at, what, "strength_log10")
+        largest = _NOT_CONVERGED if note and NOT_CONVERGED in note else _CONVERGED
+        if chosen and (gradient is None or gradient > largest):
+            _refuse(part, at, "the fit did not converge.", "gradient_log10", largest)
+    limit = settings.get("epochs")
+    for at, epochs in enumerate(part.table.column("epochs")):
+        if not (epochs and epochs <= limit if isinstance(limit, int | float) else epochs is None):
+            _refuse(part, at, "impossible number of epochs.", "epochs")
 
 
-def _among(values: Floats, grid: object) -> _Flags:
-    return np.isin(values, [s for s in grid if isinstance(s, int | float)] if isinstance(grid, list) else [])
-
-
-def _check_f1(signed: Signed, rows: Rows) -> None:
+def _check_f1(signed: Signed, part: Part) -> None:
     """Check the rows whose score is weighted F1."""
-    c, refuse = rows.numbers, partial(_refuse, rows)
-    f1, accuracy = c["score"], c["accuracy"]
-    for field in ("accuracy", "constant_accuracy"):
-        refuse(np.isnan(c[field]), f"{field} is null; every run computes it.", field)
-    frozen = signed.dry_run_rows is None and signed.dataset.fresh_seed is None
-    for field in ("ceiling", "ceiling_accuracy"):
-        what = f"{field} is known for the frozen test split." if frozen else f"{field} is unknown here."
-        refuse(np.isnan(c[field]) == frozen, what, field)
-    for metric in ("accuracy", "constant_accuracy", "ceiling_accuracy"):
-        odd = ~np.isnan(c[metric]) & ~_are_shares(c[metric], c["n"])
-        refuse(odd, f"{metric} is not a fraction of n rows.", metric)
-    majority = _least_f1(c["constant_accuracy"])
-    odd = ~(np.abs(majority - c["constant"]) <= _ROUNDING)
-    refuse(odd, "constant does not follow from constant_accuracy.", "constant", majority)
-    least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
-    beyond = ~((f1 >= least - _ROUNDING) & (f1 <= most + _ROUNDING))
-    refuse(beyond, "no predictions with this accuracy have this f1.", "score", least, most)
-    if signed.encoder.frames is not None and signed.encoder.frames.stack == 1:
-        refuse(
-            accuracy > c["ceiling_accuracy"] + _CEILING_SLACK,
-            "accuracy exceeds that of any function of a single frame.",
-            "accuracy",
-            np.zeros_like(accuracy),
-            c["ceiling_accuracy"],
-        )
-    wrong = 1 - accuracy
-    refuse(
-        (c["error"] < wrong - _ROUNDING) | (c["error"] > _FURTHEST * (wrong + _ROUNDING)),
-        f"error contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}.",
-        "error",
-        wrong,
-        _FURTHEST * wrong,
-    )
-    refuse(~np.isnan(c["raw"]), "raw is not known of F1, which is not cut off.", "raw")
-    refuse(~np.isnan(c["constant_error"]), "constant_error is not known of F1.", "constant_error")
+    _check_shares(part, frozen=signed.dry_run_rows is None and signed.dataset.fresh_seed is None)
+    frames = signed.encoder.frames
+    one_frame = frames is not None and frames.stack == 1
+    fields = ("score", "accuracy", "constant", "constant_accuracy", "ceiling_accuracy", "error")
+    for at, (score, accuracy, constant, of_constant, ceiling, error) in _rows(part, *fields):
+        majority = _least_f1(of_constant)
+        if abs(majority - constant) > _ROUNDING:
+            _refuse(part, at, "constant does not follow from constant_accuracy.", "constant", majority)
+        least, most = _least_f1(accuracy), 2 * accuracy / (1 + accuracy)
+        if not least - _ROUNDING <= score <= most + _ROUNDING:
+            _refuse(part, at, "no predictions with this accuracy have this f1.", "score", least, most)
+        if one_frame and ceiling is not None and accuracy > ceiling + _CEILING_SLACK:
+            what = "accuracy exceeds that of any function of a single frame."
+            _refuse(part, at, what, "accuracy", 0, ceiling)
+        wrong = 1 - accuracy
+        if error is not None and not wrong - _ROUNDING <= error <= _FURTHEST * (wrong + _ROUNDING):
+            what = f"error contradicts accuracy: every wrong row is off by 1 to {_FURTHEST}."
+            _refuse(part, at, what, "error", wrong, _FURTHEST * wrong)
+    _refuse_known(part, "raw", "raw is not known of F1, which is not cut off.")
+    _refuse_known(part, "constant_error", "constant_error is not known of F1.")
 
 
-def _check_explained(rows: Rows, alone: _Flags) -> None:
+def _check_shares(part: Part, *, frozen: bool) -> None:
+    """Check that accuracies are there, and that they are shares of the test rows.
+
+    Args:
+        part: The rows.
+        frozen: Whether the test rows are those of the dataset, whose ceilings are known.
+    """
+    for field in _CEILINGS:
+        if frozen:
+            _filled(part, field, f"{field} is known for the frozen test split.")
+        else:
+            _refuse_known(part, field, f"{field} is unknown here.")
+    rows = part.table.column("n")
+    for field in ("accuracy", "constant_accuracy", *_CEILINGS[1:] * frozen):
+        for at, (value, n) in enumerate(zip(_filled(part, field), rows, strict=True)):
+            whole = round(value * ONE)  # k/n is within half a ten-thousandth
+            if not n or whole / ONE != value or 2 * abs(round(value * n) * ONE - whole * n) > n:
+                _refuse(part, at, f"{field} is not a fraction of n rows.", field)
+
+
+def _check_explained(part: Part, *, alone: bool) -> None:
     """Check the rows whose score is the share of what a constant leaves unknown.
 
     Args:
-        rows: The rows.
-        alone: bool [rows], whether a score is that of one fit, and not a mean.
+        part: The rows.
+        alone: Whether a score is that of one fit, and not a mean.
     """
-    c, refuse = rows.numbers, partial(_refuse, rows)
-    refuse(np.isnan(c["raw"]), "raw is null; every run computes it.", "raw")
-    refuse(c["constant"] != 0, "the score of a constant is not 0.", "constant")
-    cut = np.clip(c["raw"], 0, 1)
-    refuse(c["score"] < cut - _ROUNDING, "score is less than raw, cut off at 0 and 1.", "score", cut)
-    refuse(alone & (np.abs(c["score"] - cut) > _ROUNDING), "score is not raw, cut off.", "score", cut)
-    numbers = np.isnan(c["accuracy"])
-    unknown = 1 - c["constant_accuracy"]
-    off = np.abs((c["raw"] - 1) * unknown + (1 - c["accuracy"]))
-    rounding = _ROUNDING * np.maximum(1, np.abs(c["raw"] - 1))  # the rounded constant counts so often
-    refuse(~numbers & alone & ~(off <= rounding), "raw does not follow from the accuracies.", "raw")
-    refuse(c["raw"] > 1, "raw is more than 1.", "raw")
-    refuse(numbers & ~(c["error"] >= 0), "error is null or negative.", "error")
-    refuse(numbers & ~(c["constant_error"] >= 0), "constant_error is null or negative.", "constant_error")
+    raws = _filled(part, "raw")
+    for at, (score, constant, accuracy, of_constant) in _rows(
+        part, "score", "constant", "accuracy", "constant_accuracy"
+    ):
+        if constant != 0:
+            _refuse(part, at, "the score of a constant is not 0.", "constant")
+        raw = raws[at]
+        cut = min(max(raw, 0), 1)
+        if score < cut - _ROUNDING:
+            _refuse(part, at, "score is less than raw, cut off at 0 and 1.", "score", cut)
+        if alone and abs(score - cut) > _ROUNDING:
+            _refuse(part, at, "score is not raw, cut off.", "score", cut)
+        if alone and accuracy is not None and not _follows(raw, accuracy, of_constant):
+            _refuse(part, at, "raw does not follow from the accuracies.", "raw")
+        if raw > 1:
+            _refuse(part, at, "raw is more than 1.", "raw")
+    for field in ("error", "constant_error"):
+        for at, (accuracy, error) in _rows(part, "accuracy", field):
+            if accuracy is None and (error is None or error < 0):
+                _refuse(part, at, f"{field} is null or negative.", field)
 
 
-def _least_f1(accuracy: Floats) -> Floats:
+def _follows(raw: float, accuracy: float, of_constant: float | None) -> bool:
+    """Return whether a score that is not cut off follows from the accuracies."""
+    if of_constant is None:
+        return False
+    off = abs((raw - 1) * (1 - of_constant) + (1 - accuracy))
+    return off <= _ROUNDING * max(1, abs(raw - 1))  # the rounded constant counts so often
+
+
+def _least_f1(accuracy: float) -> float:
     """Return the least weighted F1 at accuracy a, 2a^2 / (1 + a), reached by a constant prediction.
 
     With n_c rows and p_c predictions of class c, t_c of them correct, weighted F1 is the sum over classes of
@@ -361,10 +363,3 @@ def _least_f1(accuracy: Floats) -> Floats:
     inequality: every prediction of a class is correct and all recalls are equal.
     """
     return 2 * accuracy * accuracy / (1 + accuracy)
-
-
-def _are_shares(values: Floats, n: Floats) -> _Flags:
-    """Return whether numbers with four places are rounded fractions k/n."""
-    whole = np.rint(values * ONE)
-    near = 2 * np.abs(np.rint(values * n) * ONE - whole * n) <= n
-    return np.asarray((n > 0) & (whole / ONE == values) & near)

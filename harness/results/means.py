@@ -6,18 +6,13 @@ over a missing number is null, with a reason. Normalised scores are not averaged
 little room between trivial encoder and ceiling would dominate: the normalised mean is computed from the means
 of the score, of the best trivial encoder and of the ceiling.
 
-A leaderboard checks hundreds of thousands of rows, so all means of a result are computed at once, as float64
-arrays with NaN for missing numbers.
+This is plain Python, because a leaderboard's gate needs it and is installed without NumPy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, TypeAlias, cast
-
-import numpy as np
-import numpy.typing as npt
 
 METRICS = ("score", "constant")
 """Metrics whose mean has a reason when it is null."""
@@ -40,83 +35,82 @@ LEAST_ROOM = 100
 AVERAGED = (*METRICS, *BOUNDS)
 """Columns whose means a result has."""
 
-_PRINTED = (*AVERAGED, "normalised")
-
 Row = Mapping[str, Any]
-Floats: TypeAlias = npt.NDArray[np.float64]
-Numbers: TypeAlias = npt.NDArray[np.int64]
+Number: TypeAlias = float | None
+"""A number with four decimal places, as in a result; None if it is missing."""
+Averaged: TypeAlias = tuple[Number, ...]
+"""One number for each of `AVERAGED`."""
+_NOTHING = (None,) * len(AVERAGED)
 
 
-def columns_of(tables: Sequence[Mapping[str, Sequence[Any]]], keys: Sequence[str]) -> dict[str, Floats]:
-    """Return the named columns of all tables stacked, each float64 [rows], NaN for null or no such column."""
-    sizes = [len(table["name"]) for table in tables]
-    there = [key for key in keys if any(key in table for table in tables)]
-    values = chain.from_iterable(
-        table.get(key) or [None] * size for key in there for table, size in zip(tables, sizes, strict=True)
-    )
-    rows = np.array(list(values), np.float64).reshape(len(there), sum(sizes))
-    nothing = np.full(sum(sizes), np.nan)
-    return dict.fromkeys(keys, nothing) | dict(zip(there, rows, strict=True))
+def column_of(table: Mapping[str, Sequence[Any]], key: str) -> Sequence[Number]:
+    """Return a column of a table, which leaves out those that are null throughout."""
+    return table[key] if key in table else [None] * len(table["name"])
 
 
-def best_trivial(columns: Mapping[str, Floats]) -> Floats:
-    """Return the score of each row's best trivial encoder or constant; NaN if no encoder's is known."""
-    known = np.array([columns[key] for key in TRIVIAL])
-    best = np.where(np.isnan(known), -np.inf, known).max(axis=0)
-    return np.where(np.isinf(best), np.nan, np.maximum(best, columns["constant"]))
+def best_trivial(table: Mapping[str, Sequence[Any]]) -> list[Number]:
+    """Return the score of each row's best trivial encoder or constant; None if no encoder's is known."""
+    constants = column_of(table, "constant")
+    encoders = [table[key] for key in TRIVIAL if key in table]
+    if encoders and not any(None in column for column in (constants, *encoders)):
+        return list(map(max, constants, *encoders))  # nearly always, and fast
+    return [_best(*row) for row in zip(constants, *encoders, strict=True)]
 
 
-def normalised(score: Floats, trivial: Floats, ceiling: Floats) -> Floats:
+def _best(constant: Number, *scores: Number) -> Number:
+    known = [score for score in scores if score is not None]
+    return max(constant, *known) if known and constant is not None else None
+
+
+def normalised(score: Number, trivial: Number, ceiling: Number) -> Number:
     """Return the score rescaled so that the best trivial encoder is 0 and the ceiling is 1.
 
-    It is negative below the trivial encoder, and NaN if one of the two is unknown or the ceiling is less than
-    0.01 above the trivial encoder, which leaves no room to tell encoders apart.
+    It is negative below the trivial encoder, and None if one of the three is unknown or the ceiling is less
+    than 0.01 above the trivial encoder, which leaves no room to tell encoders apart.
     """
-    above, room = np.rint((score - trivial) * ONE), np.rint((ceiling - trivial) * ONE)
-    return _divided(above * ONE, np.where(room >= LEAST_ROOM, room, 0))
+    if score is None or trivial is None or ceiling is None:
+        return None
+    above, room = round((score - trivial) * ONE), round((ceiling - trivial) * ONE)
+    return _divided(above * ONE, room) if room >= LEAST_ROOM else None
 
 
-def grouped(values: Floats, groups: Numbers, count: int) -> Floats:
-    """Return the mean of each group of rows.
+def mean(values: Sequence[Number]) -> Number:
+    """Return the mean, rounded half to even; None if there is no number or one is missing."""
+    if not values or None in values:
+        return None
+    total = sum(cast("Sequence[float]", values))
+    return _divided(round(total * ONE), len(values))  # exact, as a whole number of ten-thousandths
 
-    Args:
-        values: float64 [rows, k], with four decimal places; NaN for missing numbers.
-        groups: int64 [rows], the group of each row.
-        count: Number of groups.
 
-    Returns:
-        float64 [count, k], rounded half to even; NaN for an empty group or one with a missing number.
+def _divided(dividend: int, divisor: int) -> float:
+    """Divide a whole number of ten-thousandths by a positive one, rounded half to even; 1 for 1.0.
+
+    A quotient of floats is exactly half only if the true one is: others are half a divisor's fraction away.
     """
-    sizes = np.bincount(groups, minlength=count)
-    units = np.rint(values * ONE)  # whole numbers, so that their sums are exact
-    totals = np.array([np.bincount(groups, column, minlength=count) for column in units.T], np.float64)
-    return _divided(totals.T, sizes[:, None])
-
-
-def _divided(dividend: Floats, divisor: npt.NDArray[Any]) -> Floats:
-    """Divide whole numbers, in ten-thousandths, rounded half to even; NaN for a divisor of 0 or a NaN."""
-    known = ~np.isnan(dividend) & (divisor > 0)
-    above = np.where(known, dividend, 0).astype(np.int64)
-    below = np.broadcast_to(np.where(divisor > 0, divisor, 1), above.shape).astype(np.int64)
-    quotient, rest = np.divmod(2 * above + below, 2 * below)
-    quotient -= (rest == 0) & (quotient % 2 == 1)  # exactly half, rounded up to an odd number
-    return np.where(known, quotient / ONE, np.nan)
+    units = round(dividend / divisor)
+    return units / ONE if units % ONE else units // ONE
 
 
 def fill(signed: dict[str, Any]) -> None:
     """Add everything computed from the scores to the signed part of a result, given as dicts and lists."""
-    games, probes = signed["games"], signed["probes"]
-    parts = _parts(games, probes)
-    tables = [scores["variables"] for _, _, scores in parts]
-    columns = columns_of(tables, ("score", "constant", "ceiling", *TRIVIAL))
-    columns["trivial"] = best_trivial(columns)
-    means, signed["suite"] = all_means(games, signed["dataset"]["suite_games"], probes, columns)
-    for number, name, scores in parts:
-        scores["means"] = means[name][number]
+    games = signed["games"]
+    for scores in (scores for game in games.values() for scores in game["scores"]):
+        _check_numbers(scores["variables"])
+    means, signed["suite"] = all_means(games, signed["dataset"]["suite_games"], signed["probes"])
+    for name, game in games.items():
+        for scores, of_it in zip(game["scores"], means[name], strict=True):
+            scores["means"] = of_it
+
+
+def _check_numbers(table: Mapping[str, Sequence[Any]]) -> None:
+    for key in (*METRICS, "ceiling", *TRIVIAL):
+        for value in column_of(table, key):
+            if not isinstance(value, int | float | None):
+                raise TypeError(f"{key} is {value!r}")
 
 
 def all_means(
-    games: Mapping[str, Any], suite: Sequence[str], probes: Sequence[Row], columns: Mapping[str, Floats]
+    games: Mapping[str, Any], suite: Sequence[str], probes: Sequence[Row]
 ) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
     """Return the means of every game under every probe, and those of the suite.
 
@@ -124,90 +118,70 @@ def all_means(
         games: As in a result.
         suite: All games of the suite.
         probes: As in a result.
-        columns: The numbers to average, as returned by `columns_of`: of all games under the first probe, then
-            under the next one.
 
     Returns:
         The ``means`` of each game's ``scores``, by game; and ``suite``, whose means are null if a game is
         missing.
     """
-    parts = _parts(games, probes)
-    members = [_categories(games[name], probes[number], scores) for number, name, scores in parts]
-    names = list(chain.from_iterable(members))
-    rows = np.repeat(np.arange(len(names)), list(map(len, names)))
-    part_of = np.repeat(np.arange(len(parts)), list(map(len, members)))[rows]
-    keys, groups = _numbered(zip(part_of.tolist(), chain.from_iterable(names), strict=True))
-    values = np.stack([columns[key] for key in AVERAGED], axis=1)
-    of_categories = grouped(values[rows], groups, len(keys))
-    counts = np.array([category not in APART for _, category in keys], np.bool_)
-    of_parts = grouped(of_categories[counts], np.array([p for p, _ in keys], np.int64)[counts], len(parts))
-    means: dict[str, list[dict[str, Any]]] = {}
-    found = _means(of_parts, keys, of_categories, groups)
-    for (_, name, scores), categories, mean in zip(parts, members, found, strict=True):
-        means.setdefault(name, []).append({**mean, "reason": _reason(mean, scores["variables"], categories)})
+    means: dict[str, list[dict[str, Any]]] = {name: [] for name in games}
+    of_suite = []
+    for probe, *of_games in zip(probes, *(game["scores"] for game in games.values()), strict=True):
+        wholes, below = [], []
+        for (name, game), scores in zip(games.items(), of_games, strict=True):
+            variables, categories = scores["variables"], _categories(game, probe, scores)
+            found = _grouped(zip(_averaged(variables), categories, strict=True))
+            of_categories = {category: _mean(rows) for category, rows in found.items()}
+            whole = _mean([row for category, row in of_categories.items() if category not in APART])
+            printed = _printed(whole, of_categories, found)
+            means[name].append({**printed, "reason": _reason(printed, variables, categories)})
+            wholes.append(whole)
+            below += [(row, (category,)) for category, row in of_categories.items()]
+        found = _grouped(below)
+        of_it = _printed(_mean(wholes), {category: _mean(rows) for category, rows in found.items()}, found)
+        last = {name: of_game[-1] for name, of_game in means.items()}
+        of_suite.append(_of_suite(probe, of_it, last, suite))
+    return means, of_suite
 
-    probe_of = np.array([number for number, _, _ in parts], np.int64)
-    both, groups = _numbered((parts[part][0], category) for part, category in keys)
-    of_probes = grouped(of_parts, probe_of, len(probes))
-    found = _means(of_probes, both, grouped(of_categories, groups, len(both)), groups)
-    return means, [
-        _of_suite(probe, mean, {name: of_game[number] for name, of_game in means.items()}, suite)
-        for number, (probe, mean) in enumerate(zip(probes, found, strict=True))
+
+def _averaged(table: Mapping[str, Sequence[Any]]) -> Iterable[Averaged]:
+    """Return the numbers of each row that are averaged."""
+    columns = [best_trivial(table) if key == "trivial" else column_of(table, key) for key in AVERAGED]
+    return zip(*columns, strict=True)
+
+
+def _grouped(rows: Iterable[tuple[Averaged, Iterable[str]]]) -> dict[str, list[Averaged]]:
+    """Return the rows of each category, by name in alphabetical order."""
+    found: dict[str, list[Averaged]] = {}
+    for row, categories in rows:
+        for category in categories:
+            found.setdefault(category, []).append(row)
+    return dict(sorted(found.items()))
+
+
+def _mean(rows: Sequence[Averaged]) -> Averaged:
+    return tuple(map(mean, zip(*rows, strict=True))) if rows else _NOTHING
+
+
+def _printed(
+    whole: Averaged, of_categories: Mapping[str, Averaged], rows: Mapping[str, Sequence[Averaged]]
+) -> dict[str, Any]:
+    """Return a mean as a dict, with those of its categories, without a reason."""
+    categories = [
+        {**_numbers(row), "category": category, "count": len(rows[category])}
+        for category, row in of_categories.items()
     ]
+    return {**_numbers(whole), "categories": categories}
 
 
-def _parts(games: Mapping[str, Any], probes: Sequence[Row]) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return the scores of all games under the first probe, then under the next one, with probe and game."""
-    of_games = (game["scores"] for game in games.values())
-    return [
-        (number, name, scores)
-        for number, (_, *found) in enumerate(zip(probes, *of_games, strict=True))
-        for name, scores in zip(games, found, strict=True)
-    ]
-
-
-def _numbered(keys: Iterable[tuple[int, str]]) -> tuple[list[tuple[int, str]], Numbers]:
-    """Return the different keys, sorted, and the number of each given key among them."""
-    keys = list(keys)
-    found = sorted(set(keys))
-    numbers = {key: number for number, key in enumerate(found)}
-    return found, np.array([numbers[key] for key in keys], np.int64)
-
-
-def _means(
-    values: Floats, keys: Sequence[tuple[int, str]], below: Floats, groups: Numbers
-) -> list[dict[str, Any]]:
-    """Combine means with those of their categories, without a reason.
-
-    Args:
-        values: The means.
-        keys: Of each category, the number of the mean that it belongs to, and its name.
-        below: The means of the categories.
-        groups: The category of each row that they are means over.
-    """
-    categories: list[list[dict[str, Any]]] = [[] for _ in values]
-    sizes = np.bincount(groups, minlength=len(keys)).tolist()
-    of_each = _printed(below, category=[name for _, name in keys], count=sizes)
-    for (number, _), mean in zip(keys, of_each, strict=True):
-        categories[number].append(mean)
-    return _printed(values, categories=categories)
-
-
-def _printed(values: Floats, **more: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return rows of means as dicts, with normalised scores and further fields."""
-    score, trivial, ceiling = (values[:, AVERAGED.index(key)] for key in ("score", *BOUNDS))
-    numbers = plain(np.vstack([values.T, normalised(score, trivial, ceiling)]))
-    columns = {**dict(zip(_PRINTED, numbers, strict=True)), **more}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def plain(values: Floats) -> list[Any]:
-    """Return an array as lists, with None for NaN and 1 for 1.0, as JSON tools write it."""
-    plain = values.astype(object)
-    plain[np.isnan(values)] = None
-    whole = values == np.rint(values)
-    plain[whole] = values[whole].astype(np.int64)
-    return cast("list[Any]", plain.tolist())
+def _numbers(row: Averaged) -> dict[str, Number]:
+    score, constant, trivial, ceiling = row
+    return {
+        "score": score,
+        "constant": constant,
+        "trivial": trivial,
+        "ceiling": ceiling,
+        "normalised": normalised(score, trivial, ceiling),
+    }
 
 
 def _categories(game: Mapping[str, Any], probe: Row, scores: Mapping[str, Any]) -> list[list[str]]:
@@ -237,7 +211,7 @@ def _of_suite(
     probe: Row, mean: dict[str, Any], games: Mapping[str, Row], suite: Sequence[str]
 ) -> dict[str, Any]:
     """Return the suite's means under a probe; null, with a reason, if a game is missing."""
-    nothing = dict.fromkeys(_PRINTED)
+    nothing = _numbers(_NOTHING)
     absent = [name for name in suite if name not in games]
     without = [name for name, means in games.items() if any(means[metric] is None for metric in METRICS)]
     reasons = [

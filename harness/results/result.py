@@ -44,7 +44,7 @@ from harness.results.provenance import (
     Protocol,
     Submitter,
 )
-from harness.results.variables import Part, Rows, Scores, Table, Variables, by_column
+from harness.results.variables import Part, Scores, Table, Variables, by_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,15 +284,15 @@ class Signed(Model):
         return self.encoder.frames is None and self.unranked_reason == IS_BOUND
 
     @cached_property
-    def rows(self) -> Mapping[Metric, Rows]:
-        """The variables of all games under all probes with one metric; that of the first probe first."""
+    def parts(self) -> Mapping[Metric, Sequence[Part]]:
+        """The games under all probes with one metric; that of the first probe first."""
         parts: dict[Metric, list[Part]] = {}
         for number, probe in enumerate(self.probes):
             parts.setdefault(probe.metric, []).extend(
                 Part(number, probe.run, name, game.scores[number].variables)
                 for name, game in self.games.items()
             )
-        return {metric: Rows(found) for metric, found in parts.items()}
+        return parts
 
     @cached_property
     def payload(self) -> bytes:

@@ -12,8 +12,6 @@ from functools import cached_property
 from itertools import chain
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeAlias, get_type_hints, overload
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import (
     Field,
     GetCoreSchemaHandler,
@@ -26,32 +24,11 @@ from pydantic_core import CoreSchema, core_schema
 from harness.probes.probe import ProbeRun
 from harness.probes.target import Kind, Target
 from harness.results.canonical import Count, Decimal4, Share, Text
-from harness.results.means import TRIVIAL, Floats, best_trivial, columns_of, normalised, plain
+from harness.results.means import best_trivial, column_of, normalised
 from harness.results.provenance import Identifier, Model
 
 Columns: TypeAlias = list[list[Any]]
 """Values by field."""
-
-NUMBERS = (
-    "accuracy",
-    "ceiling",
-    "ceiling_accuracy",
-    "classes",
-    "constant",
-    "constant_accuracy",
-    "constant_error",
-    "epochs",
-    "error",
-    "gradient_log10",
-    "n",
-    "pixels_pca",
-    "random_cnn",
-    "random_projection",
-    "raw",
-    "score",
-    "strength_log10",
-)
-"""The numeric columns of a file."""
 
 
 class Scores(Model):
@@ -246,10 +223,9 @@ class Table(_Columns, Sequence[VariableScores]):
 
     @cached_property
     def _derived(self) -> Mapping[str, list[Any]]:
-        columns = columns_of([self.columns], ("score", "constant", "ceiling", *TRIVIAL))
-        trivial = best_trivial(columns)
-        relative = normalised(columns["score"], trivial, columns["ceiling"])
-        return dict(zip(_DERIVED, map(plain, (trivial, relative)), strict=True))
+        trivial = best_trivial(self.columns)
+        score, ceiling = (column_of(self.columns, key) for key in ("score", "ceiling"))
+        return {"trivial": trivial, "normalised": list(map(normalised, score, trivial, ceiling))}
 
     @cached_property
     def _rows(self) -> Sequence[VariableScores]:
@@ -312,51 +288,3 @@ class Part(NamedTuple):
     run: ProbeRun
     game: str
     table: Table
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The variables of all games under some probes, stacked.
-
-    Attributes:
-        parts: All games under the first probe, then under the next one.
-    """
-
-    parts: Sequence[Part]
-
-    def column(self, key: str) -> list[Any]:
-        """Return the values of one field."""
-        return list(chain.from_iterable(part.table.column(key) for part in self.parts))
-
-    @cached_property
-    def numbers(self) -> Mapping[str, Floats]:
-        """`NUMBERS`, and ``low`` and ``high`` of the intervals: float64 [rows], NaN for null."""
-        found = columns_of([part.table.columns for part in self.parts], NUMBERS)
-        ends = [interval or (np.nan, np.nan) for interval in self.column("interval")]
-        found["low"], found["high"] = np.array(ends, np.float64).T
-        return found
-
-    @cached_property
-    def nominal(self) -> npt.NDArray[np.bool_]:
-        """Whether each row's variable has values without an order, bool [rows]."""
-        return np.array([kind == "nominal" for kind in self.column("kind")])
-
-    @cached_property
-    def probes(self) -> npt.NDArray[np.int64]:
-        """The number of each row's probe, int64 [rows]."""
-        return self.spread([part.probe for part in self.parts])
-
-    @cached_property
-    def trivial(self) -> Floats:
-        """The score of each row's best trivial encoder or constant, float64 [rows]; NaN if unknown."""
-        return best_trivial(self.numbers)
-
-    def spread(self, values: Sequence[float]) -> npt.NDArray[Any]:
-        """Return a number or flag of each part for each of its rows, [rows]."""
-        return np.repeat(values, [len(part.table) for part in self.parts])
-
-    def where(self, at: int) -> str:
-        """Return a row as ``game.variable under probe``."""
-        places = [(p.game, name, p.run) for p in self.parts for name in p.table.columns["name"]]
-        game, name, run = places[at]
-        return f"{game}.{name} under {run}"
