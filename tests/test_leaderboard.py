@@ -95,7 +95,7 @@ def test_the_workflow_runs_nothing_of_a_submission(tmp_path: Path) -> None:
                     assert re.match(r"(python|gate/bin/python) -I -m (venv|pip|harness) ", line), line
     assert re.fullmatch(r"(\S+==[\w.]+\n)+", workflow["env"]["HARNESS"])
     assert [line.partition("==")[0] for line in workflow["env"]["HARNESS"].splitlines()] == list(GATE)
-    assert text.count("-m pip install --no-deps --requirement") == 2
+    assert text.count("-m pip install --no-compile --no-deps --requirement") == 2
 
 
 def test_each_line_of_the_threat_model_has_its_tests() -> None:

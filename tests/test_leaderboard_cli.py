@@ -140,9 +140,16 @@ main()
 
 
 def test_a_leaderboard_is_verified_and_built_with_what_its_workflow_installs(tmp_path: Path) -> None:
+    assert not {"numpy", "rich", "torch"} & set(GATE)
     board = TestBoard.new(tmp_path)
+    board.place(board.result(0))
+    board.commit("A result, which has a page")
+    board.git("switch", "--quiet", "--create", "change")
+    board.place(board.result(1, "bob@example.org"))
+    board.commit("Another one")
     for arguments in (
         ["verify", str(board.folder)],
+        ["verify", "--base", "main", str(board.folder)],
         ["build", str(board.folder), "--out", str(tmp_path / "s")],
     ):
         command = [sys.executable, "-c", ONLY_THE_GATE_S, " ".join(GATE), "leaderboard", *arguments]

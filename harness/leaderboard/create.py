@@ -49,18 +49,14 @@ GATE: Final = (
     "cryptography",
     "jinja2",
     "markupsafe",
-    "numpy",
     "orjson",
-    "pycparser",
     "pydantic",
     "pydantic-core",
-    "rich",
-    "tqdm",
     "typing-extensions",
     "typing-inspection",
     "wrapt",
 )
-"""What the gate imports, and what that needs.
+"""What the gate imports, and what that needs; at most 50 MB, so without NumPy.
 
 A board's workflow installs these without their dependencies. The others that ``atariari`` has, such as the
 emulator and ``datasets``, the gate never imports, and an extra cannot leave them out.
