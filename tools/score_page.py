@@ -1,7 +1,7 @@
 """Make the tables of ``docs/score.md`` from results: ``python -m tools.score_page RESULTS...``.
 
-Every result needs its predictions beside it. Several of one encoder, on different games, count as one. What
-no method trained counts as trivial.
+Every result needs its predictions beside it. Several of one encoder, on different games, count as one; those
+with the labels of 2019 count apart. What no method trained counts as trivial.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from scipy.stats import kendalltau
 
+from atariari_data.games import DEFAULT_LABEL_SET
 from harness.encoders.named import RAM
 from harness.metrics import Floats
 from harness.pages.words import game_title
@@ -54,6 +55,11 @@ class Row:
         return self.results[0].signed.encoder.name
 
     @property
+    def label_set(self) -> str:
+        """Its label set."""
+        return self.results[0].signed.dataset.label_set
+
+    @property
     def is_trained(self) -> bool:
         """Whether a method trained it."""
         return _STEPS.search(self.results[0].signed.encoder.pretraining_data) is not None
@@ -86,11 +92,12 @@ class Row:
 
 def rows_of(paths: Iterable[Path]) -> list[Row]:
     """Read results; those of one encoder are one row."""
-    found: dict[str, list[Result]] = {}
+    found: dict[tuple[str, str], list[Result]] = {}
     for path in paths:
         result = read(path)
         predictions = predictions_file.read(predictions_file.file_beside(path), result.signed)
-        found.setdefault(result.signed.encoder.name, []).append(result.with_predictions(predictions))
+        key = result.signed.encoder.name, result.signed.dataset.label_set
+        found.setdefault(key, []).append(result.with_predictions(predictions))
     return [Row(results) for results in found.values()]
 
 
@@ -133,14 +140,20 @@ def by_game(found: Mapping[str, Apart], games: Sequence[str], runs: Sequence[Pro
     return table(["score", "game", "best trivial", *(f"`{name}`" for name in found)], rows)
 
 
-def order(rows: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]) -> str:
+def order(
+    rows: Sequence[Row], relabelled: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]
+) -> str:
     """Return how well the order of encoders holds, as Kendall's tau.
 
     Args:
         rows: The encoders.
-        games: Games that all have.
+        relabelled: The same encoders with the labels of 2019.
+        games: Games that all of ``rows`` have.
         runs: The scores.
     """
+    by_name = {row.name: row for row in rows}
+    pairs = [(by_name[other.name], other) for other in relabelled if other.name in by_name]
+    shared = sorted(set(games).intersection(*(other.games for _, other in pairs)))
     lines = []
     for run in runs:
         means = _means(rows, games, run)
@@ -150,8 +163,17 @@ def order(rows: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]) -
         ]
         single = [_tau(means[:, a], means[:, b]) for a, b in itertools.combinations(range(len(games)), 2)]
         low = np.quantile(halves, 0.05)
-        lines.append([str(run), f"{np.mean(halves):.2f} ({low:.2f})", f"{np.mean(single):.2f}"])
-    return table(["score", "two halves of the games: mean (lowest 5 %)", "two games"], lines)
+        sides = [_means(side, shared, run).mean(axis=1) for side in zip(*pairs, strict=True)]
+        lines.append(
+            [
+                str(run),
+                f"{np.mean(halves):.2f} ({low:.2f})",
+                f"{np.mean(single):.2f}",
+                f"{_tau(*sides):.2f}" if sides else "",
+            ]
+        )
+    head = ["score", "two halves of the games: mean (lowest 5 %)", "two games"]
+    return table([*head, f"labels of 2019, {len(shared)} games"], lines)
 
 
 def _means(rows: Iterable[Row], games: Sequence[str], run: ProbeRun) -> Floats:
@@ -165,15 +187,17 @@ def _tau(one: Floats, two: Floats) -> float:
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
     """Return the tables of the page by name."""
-    trained = [row for row in rows if row.is_trained]
-    trivial = [row for row in rows if not row.is_trained and row.name not in _BOUNDS]
+    ours = [row for row in rows if row.label_set == DEFAULT_LABEL_SET]
+    relabelled = [row for row in rows if row.label_set != DEFAULT_LABEL_SET]
+    trained = [row for row in ours if row.is_trained]
+    trivial = [row for row in ours if not row.is_trained and row.name not in _BOUNDS]
     runs, everyone = trained[0].runs, [*trained, *trivial]
     games = sorted(set.intersection(*(set(row.games) for row in everyone)))
     found = {row.name: apart(row, trivial) for row in trained}
     return {
         "separation": separation(found, runs),
         "games": by_game(found, games, runs),
-        "order": order(everyone, games, runs),
+        "order": order(everyone, relabelled, games, runs),
     }
 
 
