@@ -44,8 +44,7 @@ def main() -> None:
         whole = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
         emulation += emulate_all(games[1::2], options.jobs)
-        os.environ.update(caches)
-        passes, rows = embed_all(games)
+        passes, rows = embed_all(games, caches["HF_DATASETS_CACHE"])
     print(f"{len(games)} games, {rows:,} rows; evaluate {whole:.0f} s")
     print(f"bare emulation {emulation:.0f} s, bare forward passes {passes:.0f} s", end="; ")
     print(f"ratio {whole / (emulation + passes):.2f}; peak memory of a process {peak:.2f} GB")
@@ -68,7 +67,7 @@ def emulate_all(games: list[str], jobs: int) -> float:
         return time.perf_counter() - start
 
 
-def embed_all(games: list[str]) -> tuple[float, int]:
+def embed_all(games: list[str], built: str) -> tuple[float, int]:
     """Return the seconds of bare forward passes over all rows of the games, and the number of rows."""
     from atariari_data import load_dataset
 
@@ -76,7 +75,7 @@ def embed_all(games: list[str]) -> tuple[float, int]:
     seconds, rows = 0.0, 0
     for game in games:
         for config in (game, game + DEEP):
-            for split in load_dataset("atariari", config).values():
+            for split in load_dataset("atariari", config, cache_dir=built).values():
                 arrow = split.with_format("arrow")
                 blocks = (arrow[begin : begin + BLOCK]["frame"] for begin in range(0, len(split), BLOCK))
                 seconds += bare({"pass": call}, blocks)["pass"]
