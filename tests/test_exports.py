@@ -193,7 +193,8 @@ def test_nothing_is_exported_that_does_not_hold(folder: Path, real: Path, tmp_pa
         export(path, form, options)
     data = real.read_bytes()
     changed = tmp_path / "changed.json"
-    changed.write_bytes(data.replace(b'"run_id":"f', b'"run_id":"e'))
+    run = read(real).signed.run_id
+    changed.write_bytes(data.replace(run.encode(), run[::-1].encode()))
     with pytest.raises(SignatureError, match="content was changed"):
         export(changed, form, options)
     changed.write_bytes(data[:-100])
