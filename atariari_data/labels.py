@@ -146,10 +146,16 @@ class Decoder:
 
         return scalars
 
+    @cached_property
+    def _all(self) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        return np.arange(len(self.names))
+
     def arrays(self, ram: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:
         """Decode uint8 [..., 128] into uint8 [...] for each variable."""
         if ram.ndim == 1:
-            decoded = self.values[range(len(self.names)), ram[self.addresses]]
+            decoded = self.values[self._all, ram[self.addresses]]
             return dict(zip(self.names, decoded, strict=True))
         return {name: self.values[i][ram[..., self.addresses[i]]] for i, name in enumerate(self.names)}
 
