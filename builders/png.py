@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -71,11 +71,7 @@ def gray(pngs: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     Returns:
         uint8 [n, 210, 160].
     """
-    pngs = list(pngs)
-    frames = np.empty((len(pngs), HEIGHT, WIDTH), np.uint8)
-    for png, frame in zip(pngs, frames, strict=True):
-        _gray(png, frame)
-    return frames
+    return _decode(pngs, (HEIGHT, WIDTH), _gray)
 
 
 def rgb(pngs: Iterable[bytes]) -> npt.NDArray[np.uint8]:
@@ -84,10 +80,16 @@ def rgb(pngs: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     Returns:
         uint8 [n, 210, 160, 3].
     """
+    return _decode(pngs, (HEIGHT, WIDTH, 3), _rgb)
+
+
+def _decode(
+    pngs: Iterable[bytes], shape: tuple[int, ...], into: Callable[[bytes, Screen], None]
+) -> npt.NDArray[np.uint8]:
     pngs = list(pngs)
-    frames = np.empty((len(pngs), HEIGHT, WIDTH, 3), np.uint8)
+    frames = np.empty((len(pngs), *shape), np.uint8)
     for png, frame in zip(pngs, frames, strict=True):
-        frame[:] = _rgb(png)
+        into(png, frame)
     return frames
 
 
@@ -100,13 +102,13 @@ def _gray(png: bytes, frame: Screen) -> None:
     _look_up(_gray_levels(colours), lines, frame)
 
 
-def _rgb(png: bytes) -> Screen:
+def _rgb(png: bytes, frame: Screen) -> None:
     ours = _read_own(png)
     if ours is None:
-        return _read_any(png)
+        frame[:] = _read_any(png)
+        return
     colours, lines = ours
-    pixels = _indices(lines)
-    return np.frombuffer(colours, np.uint8).reshape(-1, 3).take(pixels, axis=0)
+    frame[:] = np.frombuffer(colours, np.uint8).reshape(-1, 3).take(_indices(lines), axis=0)
 
 
 def _luma(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
