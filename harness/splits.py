@@ -86,19 +86,28 @@ class SplitRows:
         return np.stack(needed, axis=1)
 
 
-def first_of_its_kind(splits: Sequence[SplitRows], stack: int) -> npt.NDArray[np.int64]:
-    """Find the rows of all splits, one after the other, whose frames are the same.
+def first_of_its_kind(splits: Sequence[SplitRows], stack: int | None) -> npt.NDArray[np.int64]:
+    """Find the rows of all splits, one after the other, for which an encoder is given the same.
+
+    Args:
+        splits: The splits.
+        stack: How many frames it is given for a row; None if it is given the RAM.
 
     Returns:
-        int64 [n]: for each row the first one whose stack of frames is the same in every pixel.
+        int64 [n]: for each row the first one whose frames are the same in every pixel, or whose RAM is.
     """
+    inputs = [split.ram for split in splits] if stack is None else _numbered(splits, stack)
+    _, first, kind = np.unique(np.concatenate(inputs), axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[kind.reshape(-1)])
+
+
+def _numbered(splits: Sequence[SplitRows], stack: int) -> list[npt.NDArray[np.int32]]:
+    """Return the stack of each row of each split, int32 [n, stack]; equal frames have the same number."""
     kinds = pa.chunked_array([split.png for split in splits]).dictionary_encode()
     frames = [chunk.indices.to_numpy() for chunk in kinds.unify_dictionaries().chunks]
-    stacks = [
+    return [
         kind[split.stacks(np.arange(len(split)), stack)] for kind, split in zip(frames, splits, strict=True)
     ]
-    _, first, kind = np.unique(np.concatenate(stacks), axis=0, return_index=True, return_inverse=True)
-    return first[kind.reshape(-1)]
 
 
 def open_split(

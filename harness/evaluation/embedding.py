@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -99,7 +99,7 @@ def embed(
         raise UsageError("The game has no rows.")
     if done is not None and len(done) != total:
         done = None
-    like = _first_of_its_kind(list(splits.values()), encoder)
+    like = first_of_its_kind(list(splits.values()), None if encoder.sees == "ram" else encoder.spec.stack)
     missing = np.unique(like if done is None else like[np.isnan(done[like, 0])])
     batches = _plan(missing, total, np.random.default_rng(secrets.randbits(128)))
     progress(total - len(missing))
@@ -120,15 +120,6 @@ def embed(
     features[others] = features[like[others]]
     _compare(features, second, encoder.precision, names, starts)
     return {name: features[starts[i] : starts[i + 1]] for i, name in enumerate(names)}
-
-
-def _first_of_its_kind(splits: Sequence[SplitRows], encoder: Embeds) -> Rows:
-    """Return for each row the first one for which the encoder is given the same, int64 [n]."""
-    if encoder.sees == "ram":
-        ram = np.concatenate([split.ram for split in splits])
-        _, first, kind = np.unique(ram, axis=0, return_index=True, return_inverse=True)
-        return np.asarray(first[kind.reshape(-1)])
-    return first_of_its_kind(splits, encoder.spec.stack)
 
 
 class _Kept:
