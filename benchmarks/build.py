@@ -47,6 +47,16 @@ def emulate(config: str, lane: int) -> None:
                 ale.act(action)
 
 
+def emulate_all(configs: list[str], processes: int) -> float:
+    """Return the seconds that emulating all lanes of some configs takes."""
+    lanes = [(config, lane) for config in configs for lane in range(len(load_recording(config).lanes))]
+    with Parallel(processes) as pool:
+        pool(delayed(int)() for _ in range(processes))  # start the processes before the clock
+        start = time.perf_counter()
+        pool(delayed(emulate)(*lane) for lane in lanes)
+        return time.perf_counter() - start
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -86,12 +96,7 @@ def main() -> None:
 
 def turn(config: str, processes: int, rows: int, keep: str | None) -> tuple[float, float, float, float]:
     """Return seconds of emulation, seconds of building, bytes per row, and rows read per second."""
-    lanes = range(len(load_recording(config).lanes))
-    with Parallel(processes) as pool:
-        pool(delayed(int)() for _ in range(processes))  # start the processes before the clock
-        start = time.perf_counter()
-        pool(delayed(emulate)(config, lane) for lane in lanes)
-        bare = time.perf_counter() - start
+    bare = emulate_all([config], processes)
     with contextlib.ExitStack() as stack:
         folder = keep or stack.enter_context(tempfile.TemporaryDirectory())
         start = time.perf_counter()

@@ -16,7 +16,7 @@ import argparse
 import resource
 import runpy
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     deep = any(run.is_deep for run in choose_runs([options.probe]))
     for game in options.games:
-        blocks = [
-            split.with_format("arrow")[begin : begin + BLOCK]["frame"]
-            for config in ([game, game + DEEP] if deep else [game])
-            for split in load_dataset("atariari", config).values()
-            for begin in range(0, len(split), BLOCK)
-        ]
+        blocks = list(blocks_of([game, game + DEEP] if deep else [game]))
         passes = {
             "bare forward pass": runpy.run_path(str(EXAMPLE))["encoder"].eval(),
             "channels last": harness.load_encoder(EXAMPLE).call,
@@ -66,6 +61,14 @@ def main() -> None:
             print(f"of it {before[name]:.1f} s before the evaluation")
         means = ", ".join(f"{s.run} {s.means.score:.3f}" for s in result.signed.games[game].scores)
         print(f"  peak memory {peak:.2f} GB; across categories: {means}")
+
+
+def blocks_of(configs: Iterable[str], cache_dir: str | None = None) -> Iterator[Any]:
+    """Yield the PNGs of all rows, in blocks."""
+    for config in configs:
+        for split in load_dataset("atariari", config, cache_dir=cache_dir).values():
+            arrow = split.with_format("arrow")
+            yield from (arrow[begin : begin + BLOCK]["frame"] for begin in range(0, len(split), BLOCK))
 
 
 def bare(passes: Mapping[str, Any], blocks: Iterable[Any]) -> dict[str, float]:

@@ -18,10 +18,10 @@ import sys
 import tempfile
 import time
 
-from evaluate import BLOCK, EXAMPLE, bare
-from joblib import Parallel, delayed
+from build import emulate_all
+from evaluate import EXAMPLE, bare, blocks_of
 
-from builders.manifest import DEEP, load_recording
+from builders.manifest import DEEP
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     games = options.games.split(",")
     with tempfile.TemporaryDirectory(prefix="atariari-whole-") as folder:
         caches = {"ATARIARI_CACHE": f"{folder}/kept", "HF_DATASETS_CACHE": f"{folder}/built"}
-        emulation = emulate_all(games[::2], options.jobs)
+        emulation = emulate_all(with_deep(games[::2]), options.jobs)
         start = time.perf_counter()
         command = ["evaluate", str(EXAMPLE), "--games", options.games, "--jobs", str(options.jobs)]
         subprocess.run(
@@ -43,44 +43,23 @@ def main() -> None:
         )
         whole = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-        emulation += emulate_all(games[1::2], options.jobs)
+        emulation += emulate_all(with_deep(games[1::2]), options.jobs)
         passes, rows = embed_all(games, caches["HF_DATASETS_CACHE"])
     print(f"{len(games)} games, {rows:,} rows; evaluate {whole:.0f} s")
     print(f"bare emulation {emulation:.0f} s, bare forward passes {passes:.0f} s", end="; ")
     print(f"ratio {whole / (emulation + passes):.2f}; peak memory of a process {peak:.2f} GB")
 
 
-def emulate_all(games: list[str], jobs: int) -> float:
-    """Return the seconds that bare emulation of the games takes."""
-    from build import emulate
-
-    lanes = [
-        (config, lane)
-        for game in games
-        for config in (game, game + DEEP)
-        for lane in range(len(load_recording(config).lanes))
-    ]
-    with Parallel(jobs) as pool:
-        pool(delayed(int)() for _ in range(jobs))  # start the processes before the clock
-        start = time.perf_counter()
-        pool(delayed(emulate)(*lane) for lane in lanes)
-        return time.perf_counter() - start
-
-
 def embed_all(games: list[str], built: str) -> tuple[float, int]:
     """Return the seconds of bare forward passes over all rows of the games, and the number of rows."""
-    from atariari_data import load_dataset
-
+    blocks = list(blocks_of(with_deep(games), built))
     call = runpy.run_path(str(EXAMPLE))["encoder"].eval()
-    seconds, rows = 0.0, 0
-    for game in games:
-        for config in (game, game + DEEP):
-            for split in load_dataset("atariari", config, cache_dir=built).values():
-                arrow = split.with_format("arrow")
-                blocks = (arrow[begin : begin + BLOCK]["frame"] for begin in range(0, len(split), BLOCK))
-                seconds += bare({"pass": call}, blocks)["pass"]
-                rows += len(split)
-    return seconds, rows
+    return bare({"pass": call}, blocks)["pass"], sum(map(len, blocks))
+
+
+def with_deep(games: list[str]) -> list[str]:
+    """Return the configs of the games."""
+    return [config for game in games for config in (game, game + DEEP)]
 
 
 if __name__ == "__main__":
