@@ -35,6 +35,7 @@ _LOGS: Final = ("atariari_data", "builders", "harness")
 _TRIES: Final = 3
 _OF_MACHINES: Final = (DataError, OSError, MemoryError)
 """Errors that another machine may not have: a full disk, another version of the emulator."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _WAIT: Final = 600.0
 """Seconds to wait for the workers of a cluster."""
 _CONNECT: Final = 60.0
@@ -205,6 +206,7 @@ def _work(
     worker = _worker()
     with _one_at_a_time, contextlib.ExitStack() as stack:
         if worker != sender.worker:
+            _keep_memory()
             stack.enter_context(_telling(f"{name} on {worker}", sender.level))
         stack.enter_context(_without_cluster())
         try:
@@ -216,6 +218,22 @@ def _work(
             _log.error("%s", traceback.format_exc())
             kind = DataError if isinstance(error, _OF_MACHINES) else AtariariError
             return Outcome(number, name, worker, None, kind(f"{name} failed.", got=_first_line(error)))
+
+
+def _keep_memory() -> None:
+    """Let glibc reuse the memory of arrays of up to 32 MiB, as it does by default.
+
+    Dask sets MALLOC_TRIM_THRESHOLD_ for its workers. Whatever the value, glibc then maps new pages for each
+    array of 128 KiB and more, and an evaluation takes a quarter longer (`benchmarks/engines.py`).
+    """
+    if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        return
+    with contextlib.suppress(AttributeError, OSError):  # another libc
+        import ctypes
+
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 2**25)
+        library.mallopt(_TRIM_THRESHOLD, 2**26)
 
 
 @contextlib.contextmanager

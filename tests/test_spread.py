@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import re
 import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -90,6 +93,30 @@ def test_one_process_alone_stays_here() -> None:
     )
     with pytest.raises(UsageError, match="jobs"):
         Engine(0)
+
+
+ALLOCATE = """
+import resource
+import numpy as np
+from builders import spread
+if {keep}:
+    spread._keep_memory()
+for _ in range(500):
+    np.ones(200_000)  # 1.6 MB
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has this threshold")
+def test_dask_s_setting_of_malloc_does_not_slow_a_worker_down() -> None:
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+
+    def faults(keep: bool) -> int:
+        command = [sys.executable, "-c", ALLOCATE.format(keep=keep)]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        return int(done.stdout)
+
+    assert faults(keep=False) > 2 * faults(keep=True)
 
 
 def test_no_engine_is_installed_unless_asked_for() -> None:
