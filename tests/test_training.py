@@ -125,6 +125,28 @@ def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, dots: tuple[Rows, Ro
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_a_checkpoint_is_what_a_shorter_run_ends_with(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    train(_settings(), tmp_path / "short", Budget(steps=2), QUIET, rows=dots)
+    train(_settings(), tmp_path / "plain", Budget(steps=5), QUIET, rows=dots)
+    around = replace(QUIET, checkpoints=(2, 4))
+    train(_settings(), tmp_path / "run", Budget(steps=5), around, rows=dots)
+    kept = tmp_path / "run" / "checkpoints"
+    assert sorted(path.name for path in kept.iterdir()) == ["2", "4"]
+    short, plain, run, two, four = (
+        (folder / "model.safetensors").read_bytes()
+        for folder in (*(tmp_path / name for name in ("short", "plain", "run")), kept / "2", kept / "4")
+    )
+    assert two == short
+    assert run == plain, "keeping them changes nothing"
+    assert four not in (two, run)
+    found = load_run(kept / "4").config
+    assert found.training is not None
+    assert (found.training.stopped_by, found.training.steps, found.training.best_step) == ("checkpoint", 4, 4)
+    assert found.described().endswith("4 steps of 16, seed 0")
+    with pytest.raises(UsageError, match=r"does not reach this checkpoint(.|\n)*1 to 5(.|\n)*6"):
+        train(_settings(), tmp_path / "past", Budget(steps=5), replace(QUIET, checkpoints=(6,)), rows=dots)
+
+
 def test_the_seed_decides_the_weights(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
     torch.manual_seed(99)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -106,6 +106,10 @@ _TRAINING: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         help="Seconds between saved states.",
     ),
+    click.option(
+        "--checkpoints",
+        help="Comma-separated steps after which to keep the encoder, a run in OUT/checkpoints/STEP.",
+    ),
     shared.jobs,
     shared.quiet,
     json_option,
@@ -371,6 +375,7 @@ def _unit(
     mixed_precision: bool | None,
     track: tuple[str, ...],
     save_seconds: float,
+    checkpoints: str | None,
     jobs: int | None,
     quiet: bool,
     **others: Any,
@@ -392,7 +397,8 @@ def _unit(
     )
     budget = make(Budget, epochs=epochs, steps=steps, max_minutes=max_minutes)
     folder = out or Path("runs") / f"{settings.game}-{method}-{settings.seed}"
-    around = Surroundings(device, save_seconds, track, None, jobs, progress=not quiet)
+    steps_kept = tuple(_step(text) for text in shared.items(checkpoints) or [])
+    around = Surroundings(device, save_seconds, track, None, jobs, not quiet, steps_kept)
     return Unit(settings, folder, budget, around)
 
 
@@ -407,6 +413,12 @@ def _size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal()):
         raise UsageError("Not a frame size.", expected="210x160 or 84x84", got=text)
     return int(height), int(width)
+
+
+def _step(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError("Not a number of steps.", expected="--checkpoints 100,1000", got=text)
+    return int(text)
 
 
 def _pair(text: str) -> tuple[str, str]:

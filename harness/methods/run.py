@@ -33,6 +33,7 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 METRICS: Final = "metrics.jsonl"
 STATE: Final = "state.pt"
+CHECKPOINTS: Final = "checkpoints"
 
 
 class _Model(BaseModel):
@@ -88,7 +89,8 @@ class Training(_Model):
     """The outcome of training."""
 
     stopped_by: str
-    """``epochs``, ``steps``, ``minutes`` or ``patience``; ``untrained`` if the method needs no training."""
+    """``epochs``, ``steps``, ``minutes`` or ``patience``; ``checkpoint`` if the run went on from there;
+    ``untrained`` if the method needs no training."""
     steps: int
     """Steps taken."""
     samples: int

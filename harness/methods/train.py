@@ -30,6 +30,7 @@ from harness.methods.learner import Learner, read_batches
 from harness.methods.method import Batch, Loss, parse_options
 from harness.methods.rows import GIGA, Rows, open_rows
 from harness.methods.run import (
+    CHECKPOINTS,
     CONFIG,
     METRICS,
     STATE,
@@ -63,6 +64,8 @@ class Surroundings:
         cache_dir: Folder of the built dataset, as in ``load_dataset``.
         num_proc: Processes that build it.
         progress: Show progress on standard error.
+        checkpoints: Steps after which the encoder as it is then is kept, a finished run of its own in the
+            folder ``checkpoints/STEP`` of the run.
     """
 
     device: str = "cpu"
@@ -71,6 +74,7 @@ class Surroundings:
     cache_dir: str | None = None
     num_proc: int | None = None
     progress: bool = True
+    checkpoints: tuple[int, ...] = ()
 
 
 def train(
@@ -98,7 +102,7 @@ def train(
 
     Raises:
         UnknownNameError: No such method, game, encoder, option or tracker.
-        UsageError: ``out`` is not a run, or is a run with other settings.
+        UsageError: ``out`` is not a run, or is a run with other settings; or a checkpoint is past the budget.
         DataError: As `atariari_data.load_dataset`, or the disk is too full, or there are too few frames.
         TrainingError: Training diverges.
     """
@@ -107,6 +111,13 @@ def train(
     if settings.game not in recorded_games():
         raise UnknownNameError("game", settings.game, recorded_games())
     settings = complete(settings)
+    beyond = [step for step in around.checkpoints if not 0 < step <= (budget.steps or step)]
+    if beyond:
+        raise UsageError(
+            "Training does not reach this checkpoint.",
+            expected=f"a step from 1 to {budget.steps}" if budget.steps else "a step from 1 on",
+            got=beyond[0],
+        )
     config = _claim(out, settings, budget)
     if config.training is not None:
         _log.info("%s: already finished", out)
@@ -127,7 +138,7 @@ def train(
     if (out / STATE).is_file():
         learner.load(out / STATE)
         _log.info("%s: resuming at step %s", out, f"{learner.step:,}")
-    stopped_by = _run(learner, rows, budget, out, around)
+    stopped_by = _run(learner, rows, config, out, around)
     config = _finish(out, config, learner.best_weights, _outcome(stopped_by, device, learner))
     (out / STATE).unlink(missing_ok=True)
     return config
@@ -197,13 +208,14 @@ def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
     if on_this_disk:
         return {}
     # The configuration last: with it, the run counts as finished.
-    names = [name for name in (METRICS, WEIGHTS, CONFIG) if (out / name).is_file()]
-    return {name: (out / name).read_bytes() for name in names}
+    kept = sorted((out / CHECKPOINTS).glob("*"))
+    files = [folder / name for folder in (*kept, out) for name in (METRICS, WEIGHTS, CONFIG)]
+    return {str(file.relative_to(out)): file.read_bytes() for file in files if file.is_file()}
 
 
-def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, around: Surroundings) -> str:
+def _run(learner: Learner, rows: tuple[Rows, Rows], config: Config, out: Path, around: Surroundings) -> str:
     """Train until the budget or patience ends it, and return which."""
-    settings, method = learner.settings, learner.method
+    settings, method, budget = learner.settings, learner.method, config.budget
     sample: dict[str, Any] = {"length": method.frames_per_sample, "batch_size": settings.batch_size}
     sample["random_frame"] = method.random_frame
     checked = validation_batches(rows[1], **sample, most=MOST_VALIDATION_BATCHES)
@@ -229,6 +241,8 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, a
             learner.seconds = clock.seconds()
             stopped_by = _end(learner, steps, budget, clock)
             log.add(loss, last=stopped_by is not None)
+            if learner.step in around.checkpoints:
+                _keep(learner, config, out / CHECKPOINTS / str(learner.step))
             if learner.step % every == 0 and stopped_by is None:
                 log.validated(learner.validate(rows[1], checked))
                 if learner.waited >= settings.patience:
@@ -239,6 +253,13 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], budget: Budget, out: Path, a
         if stopped_by != "patience":  # which follows a validation
             log.validated(learner.validate(rows[1], checked))
     return stopped_by
+
+
+def _keep(learner: Learner, config: Config, folder: Path) -> None:
+    """Keep the encoder as it is, without a validation, which would change what comes after."""
+    outcome = _outcome("checkpoint", learner.device, learner)
+    outcome = outcome.model_copy(update={"best_step": learner.step, "validation_loss": None})
+    _finish(folder, config, learner.method.encoder.state_dict(), outcome)
 
 
 def _batches(learner: Learner, rows: Rows, sample: dict[str, Any], an_epoch: int) -> Iterator[Batch]:
