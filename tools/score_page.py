@@ -1,14 +1,15 @@
 """Make the tables of ``docs/score.md`` from results: ``python -m tools.score_page RESULTS...``.
 
-Every result needs its predictions beside it. Several of one encoder, on different games, count as one; those
-with the labels of 2019 count apart. What no method trained counts as trivial.
+Several results of one encoder, on different games, count as one; those with the labels of 2019 count apart.
+What no method trained counts as trivial. Of a method with several seeds or budgets, the first seed and the
+largest budget are compared with the trivial encoders, which needs predictions beside the results.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ from harness.results.result_file import read
 from tools.marks import between, table
 
 PAGE: Final = Path("docs/score.md")
-_STEPS: Final = re.compile(r", \d+ steps of \d+")
+_STEPS: Final = re.compile(r", (\d+) steps of \d+")
+TABLES: Final = ("separation", "games", "order", "seeds", "checkpoints")
 _BOUNDS: Final = (RAM, "majority")
 """Encoders that are above or below all others by definition."""
 
@@ -60,9 +62,15 @@ class Row:
         return self.results[0].signed.dataset.label_set
 
     @property
-    def is_trained(self) -> bool:
-        """Whether a method trained it."""
-        return _STEPS.search(self.results[0].signed.encoder.pretraining_data) is not None
+    def steps(self) -> int:
+        """Steps for which a method trained it; 0 if none did."""
+        found = _STEPS.search(self.results[0].signed.encoder.pretraining_data)
+        return 0 if found is None else int(found[1])
+
+    @property
+    def seed(self) -> int:
+        """The seed of its training; 0 if it has none."""
+        return self.results[0].signed.encoder.seed or 0
 
     @property
     def runs(self) -> list[ProbeRun]:
@@ -92,12 +100,14 @@ class Row:
 
 def rows_of(paths: Iterable[Path]) -> list[Row]:
     """Read results; those of one encoder are one row."""
-    found: dict[tuple[str, str], list[Result]] = {}
+    found: dict[tuple[object, ...], list[Result]] = {}
     for path in paths:
         result = read(path)
-        predictions = predictions_file.read(predictions_file.file_beside(path), result.signed)
-        key = result.signed.encoder.name, result.signed.dataset.label_set
-        found.setdefault(key, []).append(result.with_predictions(predictions))
+        beside = predictions_file.file_beside(path)
+        if beside.is_file():
+            result = result.with_predictions(predictions_file.read(beside, result.signed))
+        row = Row([result])
+        found.setdefault((row.name, row.label_set, row.seed, row.steps), []).append(result)
     return [Row(results) for results in found.values()]
 
 
@@ -185,29 +195,96 @@ def _tau(one: Floats, two: Floats) -> float:
     return float(kendalltau(one, two).statistic)
 
 
-def tables(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the tables of the page by name."""
+def seeds(
+    trained: Sequence[Row], again: Sequence[Row], trivial: Sequence[Row], runs: Sequence[ProbeRun]
+) -> str:
+    """Return how much another seed changes, on the games that all encoders have with both.
+
+    Args:
+        trained: The trained encoders.
+        again: The same ones with another seed.
+        trivial: The trivial encoders.
+        runs: The scores.
+    """
+    games = _shared([*trained, *again, *trivial])
+    lines = []
+    for run in runs:
+        one, two, base = (_means(rows, games, run) for rows in (trained, again, trivial))
+        cells = []
+        for a, b in zip(one, two, strict=True):
+            change, best = np.abs(a - b), base.max(axis=0)
+            same = f"{((a > best) == (b > best)).sum()} of {len(games)}"
+            cells.append(f"{a.mean():.3f}, {b.mean():.3f}; {change.mean():.3f} ({change.max():.3f}); {same}")
+        tau = _tau(*(np.concatenate([side, base]).mean(axis=1) for side in (one, two)))
+        lines.append([str(run), *cells, f"{tau:.2f}"])
+    return table(["score", *(f"`{row.name}`" for row in trained), "order"], lines)
+
+
+def checkpoints(stages: Sequence[Row], trivial: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
+    """Return the scores along a run of an encoder, from few steps to many."""
+    games = _shared(stages)
+    lines = []
+    for run, game in itertools.product(runs, games):
+        cells = [f"{row.mean(game, run):.3f}" for row in stages]
+        best = max(row.mean(game, run) for row in trivial)
+        lines.append([str(run), game_title(game), *cells, f"{best:.3f}"])
+    return table(["score", "game", *(f"{row.steps:,}" for row in stages), "best trivial"], lines)
+
+
+def _shared(rows: Iterable[Row]) -> list[str]:
+    return sorted(set.intersection(*(set(row.games) for row in rows)))
+
+
+def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
+    """Return tables of the page by name."""
     ours = [row for row in rows if row.label_set == DEFAULT_LABEL_SET]
     relabelled = [row for row in rows if row.label_set != DEFAULT_LABEL_SET]
-    trained = [row for row in ours if row.is_trained]
-    trivial = [row for row in ours if not row.is_trained and row.name not in _BOUNDS]
+    trivial = [row for row in ours if not row.steps and row.name not in _BOUNDS]
+    by_name: dict[str, list[Row]] = {}
+    for row in sorted((row for row in ours if row.steps), key=lambda row: (row.seed, -row.steps)):
+        by_name.setdefault(row.name, []).append(row)
+    trained = [rows_of_it[0] for rows_of_it in by_name.values()]
     runs, everyone = trained[0].runs, [*trained, *trivial]
-    games = sorted(set.intersection(*(set(row.games) for row in everyone)))
-    found = {row.name: apart(row, trivial) for row in trained}
-    return {
-        "separation": separation(found, runs),
-        "games": by_game(found, games, runs),
-        "order": order(everyone, relabelled, games, runs),
+
+    def compared() -> dict[str, Apart]:
+        return {row.name: apart(row, trivial) for row in trained}
+
+    def seeds_() -> str:
+        twice = [
+            (row, other)
+            for row, *others in by_name.values()
+            for other in others
+            if other.steps == row.steps and other.seed != row.seed
+        ]
+        return seeds([one for one, _ in twice], [other for _, other in twice], trivial, runs)
+
+    def checkpoints_() -> str:
+        of_a_run = [row for row in trained for row in by_name[row.name]]
+        shortest = min(of_a_run, key=lambda row: row.steps)
+        stages = [row for row in of_a_run if (row.name, row.seed) == (shortest.name, shortest.seed)]
+        return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, runs)
+
+    made = {
+        "separation": lambda: separation(compared(), runs),
+        "games": lambda: by_game(compared(), _shared(everyone), runs),
+        "order": lambda: order(everyone, relabelled, _shared(everyone), runs),
+        "seeds": seeds_,
+        "checkpoints": checkpoints_,
     }
+    return {name: made[name]() for name in names}
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the page's tables anew."""
+def main() -> None:
+    """Write tables of the page anew."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("results", nargs="+", type=Path)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE")
+    options = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    for name, made in tables(rows_of(map(Path, arguments))).items():
+    for name, made in tables(rows_of(options.results), options.only).items():
         page = between(page, f"<!-- {name}: begin -->", f"<!-- {name}: end -->", made)
     PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,0 +1,63 @@
+"""The tables of docs/score.md: which results they take, and that their numbers are those of the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.results.result import Result, Signed
+from harness.results.result_file import write
+from tests import made_results
+from tools import score_page
+from tools.score_page import rows_of, tables
+
+GAMES = ("breakout", "pong")
+
+
+def put(
+    folder: Path, encoder: str, *, seed: int = 0, steps: int = 0, games: tuple[str, ...] = GAMES
+) -> Signed:
+    values = made_results.fields(seed + steps, games=games, encoder=encoder, skill=0.3 + steps / 4000)
+    if steps:
+        values["encoder"]["pretraining_data"] = f"GAME_pretrain, {encoder}, {steps} steps of 64, seed {seed}"
+    signed = Signed.build(**values)
+    write(Result(signatures=[], signed=signed), folder / f"{encoder}-{seed}-{steps}-{len(games)}.json")
+    return signed
+
+
+def cells(text: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in text.strip().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _as_made_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_page, "DEFAULT_LABEL_SET", made_results.LABEL_SET)
+
+
+def test_seeds_and_checkpoints_are_told_apart(tmp_path: Path) -> None:
+    trivial = [put(tmp_path, name) for name in ("pixels-pca", "random-projection")]
+    put(tmp_path, "majority")
+    vae = [put(tmp_path, "vae", seed=seed, steps=1500) for seed in (0, 1)]
+    early = put(tmp_path, "vae", seed=1, steps=100, games=("pong",))
+    made = tables(rows_of(sorted(tmp_path.glob("*.json"))), ("seeds", "checkpoints"))
+    run = vae[0].distinct_runs[0]
+
+    def mean(signed: Signed, game: str) -> float:
+        score = next(s.means.score for s in signed.games[game].scores if s.run == run)
+        assert score is not None
+        return score
+
+    head, _, first, *_ = cells(made["seeds"])
+    assert head == ["score", "`vae`", "order"]
+    by_seed = [[mean(signed, game) for game in GAMES] for signed in vae]
+    changes = [abs(a - b) for a, b in zip(*by_seed, strict=True)]
+    best = [max(mean(signed, game) for signed in trivial) for game in GAMES]
+    same = sum((a > b) == (c > b) for a, c, b in zip(*by_seed, best, strict=True))
+    means = ", ".join(f"{sum(values) / 2:.3f}" for values in by_seed)
+    assert first[:2] == [str(run), f"{means}; {sum(changes) / 2:.3f} ({max(changes):.3f}); {same} of 2"]
+
+    head, _, first, *_ = cells(made["checkpoints"])
+    assert head == ["score", "game", "100", "1,500", "best trivial"], "the run of seed 1 has checkpoints"
+    numbers = [mean(signed, "pong") for signed in (early, vae[1])]
+    assert first == [str(run), "Pong", *(f"{number:.3f}" for number in numbers), f"{best[1]:.3f}"]
