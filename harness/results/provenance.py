@@ -110,6 +110,7 @@ class Harness(Model):
 
 
 _SEED = re.compile(r", seed ([0-9]{1,19})$")
+_VERSIONS = re.compile(r" \d+\.\d+\.\d+(?: and \d+\.\d+\.\d+)*")
 
 DRY_RUN: Final = "dry run: {} rows of each split"
 """Why a dry run is not ranked."""
@@ -171,8 +172,8 @@ class Encoder(Model):
 
     @property
     def trained_on(self) -> str:
-        """What it was trained on, without the seed."""
-        return _SEED.sub("", self.pretraining_data)
+        """What it was trained on, without the seed, and without versions, which depend on the games."""
+        return _VERSIONS.sub("", _SEED.sub("", self.pretraining_data))
 
     @property
     def seed(self) -> int | None:
