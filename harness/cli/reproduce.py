@@ -28,7 +28,7 @@ def reproduce(
     """Run RESULT again with ENCODER and compare.
 
     Source and weights must be the same. On the same kind of machine, features are bit for bit the same. On
-    others, the F1 of every variable and the means of every game must agree within the tolerances in
+    others, the score of every variable and the means of every game must agree within the tolerances in
     docs/result.md.
 
     Exit code 0 if the result is reproduced, 1 if it is not, 2 for wrong usage.

@@ -45,7 +45,7 @@ class Protocol(Model):
     """The evaluation protocol."""
 
     name: Name
-    """The protocol's name, such as ``v1``."""
+    """The protocol's name, such as ``v2``."""
     digest: Digest
     """Digest of the rules that hold for all games: probes, scores, training rows, bootstrap."""
 
