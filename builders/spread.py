@@ -226,7 +226,7 @@ def _keep_memory() -> None:
     Dask sets MALLOC_TRIM_THRESHOLD_ for its workers. Whatever the value, glibc then maps new pages for each
     array of 128 KiB and more, and an evaluation takes a quarter longer (`benchmarks/engines.py`).
     """
-    if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+    if sys.platform != "linux" or "MALLOC_TRIM_THRESHOLD_" not in os.environ:
         return
     with contextlib.suppress(AttributeError, OSError):  # another libc
         import ctypes
@@ -328,9 +328,14 @@ def _dask(engine: Engine, tasks: int, avoid: set[str]) -> Iterator[Any]:
                 "Each worker does one task at a time, whatever its threads. For more at once: dask worker "
                 "--nworkers N --nthreads 1."
             )
-        where = client.run(_worker)
-        good = [address for address in threads if where.get(address) not in avoid]
-        limits = {"workers": good} if good and len(good) < len(threads) else {}
+        where = client.run(_worker, on_error="ignore")  # of those that answer and have this package
+        if not where:
+            raise ClusterError(
+                f"No worker of {engine.cluster} has atariari.",
+                cure=f"pip install atariari=={version('atariari')} on all machines.",
+            )
+        good = [address for address in where if where[address] not in avoid] or list(where)
+        limits = {"workers": good} if len(good) < len(threads) else {}
         stack.enter_context(parallel_config("dask", client=client, **limits))
         yield Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch=engine.jobs or "all")
 

@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,10 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_GIGABYTES: Final = 20.0
 _SCORES, _FILES = "scores", "files"
+_DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What reading a file raises that was cut by a power failure, or is gone from a shared disk."""
+_LONGER: Final = 30 * 86_400.0
+"""Seconds that scores, small and dear, outlive the features that they were made from."""
 
 Holds = Callable[[Mapping[str, str]], bool]
 """Whether files have the contents that these digests are of."""
@@ -68,11 +74,11 @@ class Cache:
 
     def features(self, key: str, holds: Holds) -> npt.NDArray[np.float32] | None:
         """Return the features under a key, float32 [n, d], or None."""
-        with self._open(key, ".npy") as file:
-            if file is None:
-                return None
-            found = np.load(file, allow_pickle=False)
-            return found if holds(json.loads(file.read() or b"{}")) else None
+        with contextlib.suppress(*_DAMAGED), self._open(key, ".npy") as file:
+            found: npt.NDArray[np.float32] = np.load(file, allow_pickle=False)
+            if holds(json.loads(file.read() or b"{}")):
+                return found
+        return None
 
     def keep_features(self, key: str, features: npt.NDArray[np.float32], files: Mapping[str, str]) -> None:
         """Store features, float32 [n, d], and the files. If they cannot be written, warn and continue."""
@@ -92,15 +98,16 @@ class Cache:
 
     def scored(self, key: str, holds: Holds) -> tuple[Any, dict[str, npt.NDArray[Any]]] | None:
         """Return scores and arrays of predictions; None if there are none."""
-        with self._open(key, ".npz") as file:
-            if file is None:
-                return None
-            with np.load(file, allow_pickle=False) as kept:
-                files = json.loads(str(kept[_FILES])) if _FILES in kept.files else {}
-                if not holds(files):
-                    return None
+        with (
+            contextlib.suppress(*_DAMAGED),
+            self._open(key, ".npz") as file,
+            np.load(file, allow_pickle=False) as kept,
+        ):
+            files = json.loads(str(kept[_FILES])) if _FILES in kept.files else {}
+            if holds(files):
                 arrays = {name: kept[name] for name in kept.files if name not in (_SCORES, _FILES)}
                 return json.loads(str(kept[_SCORES])), arrays
+        return None
 
     def keep_scored(
         self, key: str, scores: Any, predictions: Mapping[str, npt.NDArray[Any]], files: Mapping[str, str]
@@ -121,7 +128,11 @@ class Cache:
         """Return the number of bytes in use, including the decoded frames of the methods."""
         if self.folder is None or not self.folder.is_dir():
             return 0
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        total = 0
+        with contextlib.suppress(OSError):  # another process makes room
+            for path in self.folder.rglob("*"):
+                total += path.stat().st_size if path.is_file() else 0
+        return total
 
     def _files(self) -> list[tuple[float, int, Path]]:
         if self.folder is None or not self.folder.is_dir():
@@ -131,18 +142,19 @@ class Cache:
         for path in (path for path in places if path.is_file()):
             with contextlib.suppress(OSError):
                 status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
+                age = status.st_mtime + (_LONGER if path.suffix == ".npz" else 0)
+                found.append((age, status.st_size, path))
         return sorted(found)
 
     @contextlib.contextmanager
-    def _open(self, key: str, suffix: str) -> Iterator[IO[bytes] | None]:
-        with contextlib.ExitStack() as stack:
-            file = None
-            if self.folder is not None:
-                path = self.folder / (key + suffix)
-                with contextlib.suppress(OSError):  # not there, or removed by another process that made room
-                    file = stack.enter_context(path.open("rb"))
-                    os.utime(path)  # when it was last of use
+    def _open(self, key: str, suffix: str) -> Iterator[IO[bytes]]:
+        """Open a file, or raise OSError: not there, or removed by another process that made room."""
+        if self.folder is None:
+            raise FileNotFoundError(key)
+        path = self.folder / (key + suffix)
+        with path.open("rb") as file:
+            with contextlib.suppress(OSError):
+                os.utime(path)  # when it was last of use
             yield file
 
     def _write(self, key: str, suffix: str, save: Callable[[IO[bytes]], object]) -> None:
@@ -151,10 +163,13 @@ class Cache:
         try:
             with new_file(self.folder / (key + suffix), replace=True) as part, part.open("wb") as file:
                 save(file)
+                if file.tell() > self.gigabytes * 1e9:
+                    raise UsageError("They do not fit into ATARIARI_CACHE_GB.")
         except AtariariError as error:
             _log.warning("Not cached. %s", error.what)
             return
-        self._shrink()
+        with contextlib.suppress(OSError):  # another process makes room at the same time
+            self._shrink()
 
     def _shrink(self) -> None:
         files = self._files()

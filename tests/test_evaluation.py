@@ -367,8 +367,25 @@ def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
     assert scored is not None
     assert scored[0] == {"a": 1}
     assert np.array_equal(scored[1]["values"], np.ones((2, 3)))
+    for key in ("k4", "k5", "k6"):
+        cache.keep_features(key, np.zeros((100, 100), np.float32), {})
+    assert cache.scored("s", holds) is not None, "scores outlive features"
+    cache.keep_features("large", np.zeros((1000, 100), np.float32), {})
+    assert cache.features("large", holds) is None
+    assert cache.features("k6", holds) is not None, "what does not fit removes nothing"
     assert cache.clear() > 0
     assert cache.size() == 0
+
+
+@pytest.mark.parametrize("left", [0, 5, 200])
+def test_a_damaged_file_of_the_cache_counts_as_missing(tmp_path: Path, left: int) -> None:
+    cache = Cache(tmp_path)
+    cache.keep_features("k", np.zeros((100, 100), np.float32), {"a": "b"})
+    cache.keep_scored("k", {"a": 1}, {"values": np.arange(1000)}, {})
+    for file in tmp_path.glob("k.*"):
+        os.truncate(file, left)
+    assert cache.features("k", lambda _: True) is None
+    assert cache.scored("k", lambda _: True) is None
 
 
 def test_the_size_of_the_cache_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -454,6 +455,15 @@ def encode(frames):
         encoder.embed(frames(9))
     with pytest.raises(UsageError, match="memory limit must be positive"):
         start(eats, gigabytes=-1)
+
+
+def test_one_that_dies_between_batches(start: Start) -> None:
+    encoder = start(GOOD)
+    encoder.embed(frames())
+    os.kill(encoder._process.pid, signal.SIGKILL)
+    encoder._process.wait()
+    with pytest.raises(EncoderError, match="while embedding"):
+        encoder.embed(frames())
 
 
 def test_one_that_prints_and_forks(start: Start, capfd: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,15 @@ def test_a_game_with_other_numbers_is_refused(parts: list[Path], tmp_path: Path)
         merge(parts[:1])
 
 
+def test_every_game_of_parts_from_a_cluster_has_its_machine(tmp_path: Path) -> None:
+    def part(game: str, machines: dict[str, str]) -> Path:
+        environment = {**made_results.fields()["environment"], "machines": machines}
+        return _part(tmp_path / f"{game}.json", (game,), environment=environment)
+
+    parts = [part(game, {game: "node7, 8 cores"}) for game in GAMES]
+    assert merge(parts).signed.environment.machines == dict.fromkeys(GAMES, "node7, 8 cores")
+
+
 def test_a_part_that_was_changed_after_it_was_signed_is_refused(parts: list[Path], tmp_path: Path) -> None:
     key = tmp_path / "key"
     keygen(key)

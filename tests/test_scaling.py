@@ -113,11 +113,19 @@ def test_an_encoder_travels_with_its_own_files(
     assert request.weights.read_bytes() == b"weights"
     assert Path(source).parents[1].name == packed.digest
     assert not Path(source).is_relative_to(tmp_path / "cache"), "the cache is closed to encoders"
-    monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: pytest.fail("laid out again"))
-    assert packed.unpack(Request(weights=weights))[0] == source
+    with monkeypatch.context() as laid_out:
+        laid_out.setattr("pathlib.Path.write_bytes", lambda *_: pytest.fail("laid out again"))
+        assert packed.unpack(Request(weights=weights))[0] == source
     again = Parcel.of(str(encoder), weights)
     assert again is not None
     assert again.digest == packed.digest
+    with pytest.raises(UsageError, match="Cannot read a file of the encoder"):
+        Parcel.of(str(encoder), tmp_path / "missing.pt")
+    at_noon = encoder.parent.rename(encoder.parent.with_name("12:00"))
+    packed = Parcel.of(str(at_noon / encoder.name), None)
+    assert packed is not None
+    assert Path(packed.unpack(Request())[0]).is_file()
+    at_noon.rename(encoder.parent)
     assert Parcel.of("random-cnn", None) is None
     assert Parcel.of("timm:resnet18", None) is None
     monkeypatch.setattr(parcels, "_MOST_BYTES", 100)

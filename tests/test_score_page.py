@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from atariari_data.errors import UsageError
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from tests import made_results
@@ -57,7 +58,19 @@ def test_seeds_and_checkpoints_are_told_apart(tmp_path: Path) -> None:
     means = ", ".join(f"{sum(values) / 2:.3f}" for values in by_seed)
     assert first[:2] == [str(run), f"{means}; {sum(changes) / 2:.3f} ({max(changes):.3f}); {same} of 2"]
 
+    for name in ("seeds", "checkpoints"):
+        with pytest.raises(UsageError, match="has"):
+            tables([row for row in rows_of(sorted(tmp_path.glob("*.json"))) if row.seed == 0], (name,))
+
     head, _, first, *_ = cells(made["checkpoints"])
     assert head == ["score", "game", "100", "1,500", "best trivial"], "the run of seed 1 has checkpoints"
     numbers = [mean(signed, "pong") for signed in (early, vae[1])]
     assert first == [str(run), "Pong", *(f"{number:.3f}" for number in numbers), f"{best[1]:.3f}"]
+
+
+def test_a_method_whose_games_ended_at_different_steps_is_trained(tmp_path: Path) -> None:
+    values = made_results.fields(games=GAMES, encoder="vae")
+    values["encoder"]["pretraining_data"] = "GAME_pretrain, vae, 1000 to 1500 steps of 64, seed 0"
+    write(Result(signatures=[], signed=Signed.build(**values)), tmp_path / "vae.json")
+    (row,) = rows_of([tmp_path / "vae.json"])
+    assert row.steps == 1500

@@ -18,7 +18,7 @@ from harness.encoders.encoder import EncoderError
 from harness.encoders.named import NAMED
 from harness.methods import METHODS
 from harness.methods.run import read_config
-from harness.methods.table import Row, parse_seeds, plan
+from harness.methods.table import Row, Wanted, fill, parse_seeds, plan
 from harness.results.consistency import check
 from harness.results.result_file import read
 from harness.results.verify import verify
@@ -118,6 +118,17 @@ def test_a_row_that_fails_lets_the_others_be_made(made: Path, tmp_path: Path) ->
     assert "with other rows" in other.stderr
 
 
+def test_an_error_of_another_library_lets_the_others_be_made(tmp_path: Path) -> None:
+    def make(row: Row, path: Path) -> None:
+        if row.method == "vae":
+            raise RuntimeError("CUDA out of memory")
+        path.touch()
+
+    wanted = Wanted(["pong"], [], "v1", None)
+    done, failed = fill([Row("vae", 0), Row("majority", None)], tmp_path, wanted, make)
+    assert (done, failed) == ([tmp_path / "majority.json"], ["vae-0"])
+
+
 def test_what_cannot_be_one_encoder_is_said(made: Path, tmp_path: Path) -> None:
     runs = made / "runs" / "vae-0"
     pong_alone = tmp_path / "one"
@@ -139,7 +150,7 @@ def test_what_cannot_be_one_encoder_is_said(made: Path, tmp_path: Path) -> None:
 
 def test_rows_and_seeds() -> None:
     assert parse_seeds("0-2, 7") == [0, 1, 2, 7]
-    for text in ("a", "1-", "3-1", "-1"):
+    for text in ("a", "1-", "3-1", "-1", "0,4-2"):
         with pytest.raises(UsageError, match=r"Not a (list|range) of seeds"):
             parse_seeds(text)
     rows = plan(["ram", "dim", "random-cnn"], [0, 1])

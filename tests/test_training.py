@@ -19,6 +19,7 @@ import torch
 import harness
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
 from builders.manifest import DATASET_VERSION
+from builders.spread import Engine
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import sample_frames
 from harness.encoders.named import NAMED
@@ -29,7 +30,7 @@ from harness.methods.learner import Learner, TrainingError, read_batches
 from harness.methods.rows import Rows
 from harness.methods.run import Budget, Settings, load_run, make
 from harness.methods.sampling import draw_epoch
-from harness.methods.train import Surroundings, train
+from harness.methods.train import Surroundings, Unit, _train_there, train, train_spread
 from tests.small_methods import moving_dots
 
 QUIET = Surroundings(progress=False)
@@ -145,6 +146,52 @@ def test_a_checkpoint_is_what_a_shorter_run_ends_with(tmp_path: Path, dots: tupl
     assert found.described().endswith("4 steps of 16, seed 0")
     with pytest.raises(UsageError, match=r"does not reach this checkpoint(.|\n)*1 to 5(.|\n)*6"):
         train(_settings(), tmp_path / "past", Budget(steps=5), replace(QUIET, checkpoints=(6,)), rows=dots)
+
+
+def test_checkpoints_are_not_mixed_with_those_of_other_settings(
+    tmp_path: Path, dots: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = replace(QUIET, checkpoints=(1,))
+    with monkeypatch.context() as killed:
+        killed.setattr(Learner, "validate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(_settings(), tmp_path, Budget(steps=2), around, rows=dots)
+    assert (tmp_path / "checkpoints" / "1").is_dir()
+    with pytest.raises(UsageError, match="run with different settings"):
+        train(_settings(seed=9), tmp_path, Budget(steps=2), around, rows=dots)
+
+
+def test_a_checkpoint_that_is_missing_is_told(
+    tmp_path: Path, dots: tuple[Rows, Rows], caplog: pytest.LogCaptureFixture
+) -> None:
+    for around in (QUIET, replace(QUIET, checkpoints=(1,))):
+        train(_settings(), tmp_path, Budget(steps=2), around, rows=dots)
+    assert "has no checkpoint of step 1" in caplog.text
+
+
+def test_a_cluster_takes_no_run_of_other_settings_for_the_asked_one(
+    tmp_path: Path, dots: tuple[Rows, Rows]
+) -> None:
+    train(_settings(), tmp_path / "run", Budget(steps=1), QUIET, rows=dots)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "vit"}', encoding="utf-8")
+    units = [Unit(_settings(seed=7), tmp_path / name, Budget(steps=1), QUIET) for name in ("run", "model")]
+    other, foreign = train_spread(units, Engine(2, "dask://127.0.0.1:1"), progress=False)
+    assert "run with different settings" in str(other.error)
+    assert foreign.error is not None
+    assert (tmp_path / "model" / "config.json").read_text(encoding="utf-8") == '{"model_type": "vit"}'
+    same = Unit(_settings(), tmp_path / "run", Budget(steps=1), QUIET)
+    assert list(train_spread([same], Engine(2, "dask://127.0.0.1:1"), progress=False)) == []
+
+
+def test_a_worker_trains_anew_for_another_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATARIARI_CACHE", str(tmp_path))
+    settings = _settings("vae", feature_size=8)
+    one, two = (
+        _train_there(Unit(settings, tmp_path / "out", Budget(steps=steps), QUIET), on_this_disk=False)
+        for steps in (1, 2)
+    )
+    assert one["model.safetensors"] != two["model.safetensors"]
 
 
 def test_the_seed_decides_the_weights(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:

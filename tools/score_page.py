@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from scipy.stats import kendalltau
 
+from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET
 from harness.encoders.named import RAM
 from harness.metrics import Floats
@@ -31,7 +32,7 @@ from harness.results.result_file import read
 from tools.marks import between, table
 
 PAGE: Final = Path("docs/score.md")
-_STEPS: Final = re.compile(r", (\d+) steps of \d+")
+_STEPS: Final = re.compile(r", (?:\d+ to )?(\d+) steps of \d+")
 TABLES: Final = ("separation", "games", "order", "seeds", "checkpoints")
 _BOUNDS: Final = (RAM, "majority")
 """Encoders that are above or below all others by definition."""
@@ -256,12 +257,16 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
             for other in others
             if other.steps == row.steps and other.seed != row.seed
         ]
+        if not twice:
+            raise UsageError("No method has two seeds at one budget.", cure="Leave out the table: --only ...")
         return seeds([one for one, _ in twice], [other for _, other in twice], trivial, runs)
 
     def checkpoints_() -> str:
         of_a_run = [row for row in trained for row in by_name[row.name]]
         shortest = min(of_a_run, key=lambda row: row.steps)
         stages = [row for row in of_a_run if (row.name, row.seed) == (shortest.name, shortest.seed)]
+        if len(stages) == 1:
+            raise UsageError("No run has checkpoints.", cure="Leave out the table: --only ...")
         return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, runs)
 
     made = {

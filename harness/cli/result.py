@@ -27,7 +27,7 @@ def compare(a: Path, b: Path, *, as_json: bool) -> None:
 
     Needs the predictions that `harness evaluate` wrote next to each result (a.predictions.parquet for
     a.json).
-    Differences of scores, A - B, have 95 % intervals from a paired bootstrap over the episodes of the test split.
+    Differences A - B have 95 % intervals from a paired bootstrap over the episodes of the test split.
     """
     from harness.cli.tables import print_comparison
     from harness.results.comparison import compare as run

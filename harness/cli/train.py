@@ -229,7 +229,7 @@ def run(
         _fill(rows, games, folders, evaluation, options, key=key, as_json=as_json)
         return
     check_writable(result)
-    encoder = method
+    encoder = method = rows[0].method
     if method in METHODS:
         unit = _unit(method=method, game_name=games[0], seed=rows[0].seed or 0, out=out, **options)
         engine, folder = Engine(options["jobs"], cluster), unit.out
@@ -284,8 +284,11 @@ def _fill(
         if row.trains:
             folder = folders.runs / row.name
             for name in games:
+                one = {**options, "method": row.method, "seed": row.seed, "out": folder / name}
                 if engine.is_local:
-                    _train(method=row.method, game_name=name, seed=row.seed, out=folder / name, **options)
+                    _train(game_name=name, **one)
+                else:
+                    _check_trained(_unit(game_name=name, **one))
             encoder = str(folder)
         made = evaluate(encoder, games, **evaluation)
         sign_saved(made, write_result(made, path), key)
@@ -359,6 +362,19 @@ def _train(**options: Any) -> tuple[Path, Any]:
 
     unit = _unit(**options)
     return unit.out, run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
+
+
+def _check_trained(unit: Unit) -> None:
+    """Check that a worker has trained this.
+
+    Raises:
+        UsageError: The folder is not a run, or is a run with other settings.
+        AtariariError: Training failed.
+    """
+    from harness.methods.train import is_finished
+
+    if not is_finished(unit):
+        raise AtariariError(f"{unit.name} was not trained.", cure="See above why, and run the command again.")
 
 
 def _unit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.isolation.readable import own_files, private_names
 
 _MOST_BYTES: Final = 4_000_000_000
 _WEIGHTS: Final = "weights"
+_HUB: Final = "hf:"
 _LEFT_OUT: Final = ("__pycache__", "site-packages")
 
 
@@ -58,10 +60,13 @@ class Parcel:
         else:
             base = (path if path.is_dir() else PythonFile(path).folder).parent
             own = {file.relative_to(base).as_posix(): file for file in _files(own_files(source, None))}
-            name = ("hf:" if model_folder(source) else "") + path.relative_to(base).as_posix()
+            name = (_HUB if model_folder(source) else "") + path.relative_to(base).as_posix()
         weights_name = None if weights is None else f"{_WEIGHTS}/{weights.name}"
         if weights is not None and weights_name is not None:
             own[weights_name] = weights.expanduser().resolve()
+        for file in own.values():
+            if not (file.is_file() and os.access(file, os.R_OK)):
+                raise UsageError("Cannot read a file of the encoder.", got=file)
         size = sum(file.stat().st_size for file in own.values())
         if size > _MOST_BYTES:
             raise UsageError(
@@ -91,10 +96,10 @@ class Parcel:
                 for name, content in self.files.items():
                     (part / name).parent.mkdir(parents=True, exist_ok=True)
                     (part / name).write_bytes(content)
-        prefix, _, name = self.source.rpartition(":")
-        there = folder / name
-        source = f"{prefix}:{there}" if prefix == "hf" and there.exists() else self.source
-        source = str(there) if not prefix and there.exists() else source
+        there = folder / self.source.removeprefix(_HUB)
+        source = self.source
+        if there.exists():
+            source = f"{_HUB}{there}" if self.source.startswith(_HUB) else str(there)
         return source, replace(request, weights=None if self.weights is None else folder / self.weights)
 
 

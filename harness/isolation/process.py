@@ -179,7 +179,7 @@ class IsolatedEncoder:
             files.pop("changing")
             where = {"files": {**files, "own": self._folder.name}, "path": sys.path}
             self.guards = Guards(own_process=True, **self._ask(_LOADING, where))
-            self._send({"source": source, "request": request.plain()})
+            self._send("starting", {"source": source, "request": request.plain()})
             import_module("torch")  # what comes next needs it; the new process is busy with the same
             self._take(self._reply(_LOADING), source)
             self._opened_now()
@@ -317,14 +317,14 @@ class IsolatedEncoder:
         if self.source_kind == "file" and path.is_file() and self.source_digest != file_digest(path):
             raise EncoderError("The encoder's process reports the wrong digest of its file.")
 
-    def _send(self, request: dict[str, Any]) -> None:
+    def _send(self, doing: str, request: dict[str, Any]) -> None:
         try:
             os.write(self._requests, json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
-            raise self._ended("starting") from None
+            raise self._ended(doing) from None
 
     def _ask(self, doing: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._send(request)
+        self._send(doing, request)
         return self._reply(doing)
 
     def _reply(self, doing: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Settings(_Model):
     """Validations without a better loss after which training stops."""
     validate_every: int | None = Field(default=None, ge=1)
     """Steps between validations; null means an epoch."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Random seed for initial weights, sample order and noise."""
     mixed_precision: bool = False
     """Whether autocast is used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,9 @@ def fill(
         except AtariariError as error:
             _log.error("%s: failed. %s", said, error)
             failed.append(row.name)
+        except Exception:  # noqa: BLE001  whatever it is, such as a full GPU, the other rows go on
+            _log.error("%s: failed. %s", said, traceback.format_exc())
+            failed.append(row.name)
     return done, failed
 
 
@@ -125,7 +129,7 @@ class Wanted:
             ("games", ", ".join(self.games), ", ".join(signed.games)),
             ("rows or labels", {g: game_rules(g, self.label_set) for g in self.games}, signed.dataset.rules),
             ("probes", _said(self.runs), _said([p.run for p in signed.probes])),
-            ("rows", self._dry, signed.dry_run_rows is not None),
+            ("rows", self.limit, signed.dry_run_rows),
         ):
             if expected != got:
                 raise UsageError(
@@ -134,10 +138,6 @@ class Wanted:
                     got=str(got),
                     cure="Choose another --results folder, or move the file away.",
                 )
-
-    @property
-    def _dry(self) -> bool:
-        return self.limit is not None
 
 
 def summary(signed: Signed) -> str:
@@ -163,9 +163,10 @@ def parse_seeds(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError("Not a list of seeds.", expected="0, or 0,1,2, or 0-4", got=text)
-        seeds += range(int(first), int(last or first) + 1)
-    if not seeds:
-        raise UsageError("Not a range of seeds.", expected="the smaller number first: 0-4", got=text)
+        of_part = range(int(first), int(last or first) + 1)
+        if not of_part:
+            raise UsageError("Not a range of seeds.", expected="the smaller number first: 0-4", got=part)
+        seeds += of_part
     return seeds
 
 

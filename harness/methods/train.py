@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ import torch
 from blake3 import blake3
 from tqdm.std import tqdm
 
-from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.errors import AtariariError, UnknownNameError, UsageError
 from builders.files import new_file
 from builders.manifest import PRETRAIN, load_manifest, recorded_games
+from builders.package import source_digest
 from builders.progress import progress_bar
 from builders.spread import Engine, Outcome, Task, spread
 from harness.cache import default_dir
-from harness.encoders.encoder import EncoderError
 from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
 from harness.methods.learner import Learner, read_batches
@@ -121,6 +121,7 @@ def train(
     config = _claim(out, settings, budget)
     if config.training is not None:
         _log.info("%s: already finished", out)
+        _tell_missing(out, around)
         return config
     kind = load_method(settings.method)
     options = parse_options(kind, settings.options)
@@ -141,6 +142,7 @@ def train(
     stopped_by = _run(learner, rows, config, out, around)
     config = _finish(out, config, learner.best_weights, _outcome(stopped_by, device, learner))
     (out / STATE).unlink(missing_ok=True)
+    _tell_missing(out, around)
     return config
 
 
@@ -152,6 +154,11 @@ class Unit:
     out: Path
     budget: Budget
     surroundings: Surroundings
+
+    @property
+    def name(self) -> str:
+        """What log lines and errors call it."""
+        return f"{self.out.parent.name}, {self.settings.game}"
 
 
 def train_spread(units: Sequence[Unit], engine: Engine, *, progress: bool) -> Iterator[Outcome[Path]]:
@@ -168,11 +175,21 @@ def train_spread(units: Sequence[Unit], engine: Engine, *, progress: bool) -> It
     Raises:
         ClusterError: As `builders.spread.spread`.
     """
-    units = [unit for unit in units if not _is_finished(unit.out)]
+    todo: list[Unit] = []
+    for number, unit in enumerate(units):
+        try:
+            if not is_finished(unit):
+                todo.append(unit)
+        except AtariariError as error:
+            yield Outcome(number, unit.name, platform.node(), None, error)
+    units, each = todo, engine.left_for_each(len(todo))
     tasks = [
         Task(
-            f"{unit.out.parent.name}, {unit.settings.game}",
-            (replace(unit, surroundings=replace(unit.surroundings, progress=False)), engine.is_local),
+            unit.name,
+            (
+                replace(unit, surroundings=replace(unit.surroundings, progress=False, num_proc=each)),
+                engine.is_local,
+            ),
         )
         for unit in units
     ]
@@ -192,18 +209,22 @@ def train_spread(units: Sequence[Unit], engine: Engine, *, progress: bool) -> It
             )
 
 
-def _is_finished(out: Path) -> bool:
-    with contextlib.suppress(EncoderError):
-        return (out / CONFIG).is_file() and read_config(out).training is not None
-    return False
+def is_finished(unit: Unit) -> bool:
+    """Return whether a training was finished earlier.
+
+    Raises:
+        UsageError: Its folder is not a run, or is a run with other settings.
+    """
+    there = _there(unit.out, complete(unit.settings))
+    return there is not None and there.training is not None
 
 
 def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
     """Train in a worker; return the files of the run if it is on another disk."""
     out = unit.out
     if not on_this_disk:
-        settings = blake3(unit.settings.model_dump_json().encode()).hexdigest()[:32]
-        out = default_dir() / "runs" / settings
+        what = (unit.settings, unit.budget, unit.surroundings.checkpoints, source_digest())
+        out = default_dir() / "runs" / blake3(repr(what).encode()).hexdigest()[:32]
     train(unit.settings, out, unit.budget, unit.surroundings)
     if on_this_disk:
         return {}
@@ -353,31 +374,47 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
     if out.is_dir():
         for partial in out.glob(f".{STATE}.*"):  # of a killed save
             shutil.rmtree(partial, ignore_errors=True)
-    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        if not (out / CONFIG).is_file():
-            raise UsageError(f"{out} exists and is not a run.", cure="Choose another folder with --out.")
-        config = read_config(out)
-        there, wanted = config.settings.model_dump(), settings.model_dump()
-        other = [name for name in wanted if wanted[name] != there[name]]
-        if other and (
-            config.training is not None or (out / STATE).is_file()
-        ):  # otherwise nothing would be lost
-            raise UsageError(
-                f"{out} is a run with different settings.",
-                expected=", ".join(f"{name}={there[name]}" for name in other),
-                got=", ".join(f"{name}={wanted[name]}" for name in other),
-                cure="Choose another folder with --out, or use the settings of the run.",
-            )
-        if config.training is not None:
-            return config
-    elif out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file.", expected="a new folder, or a run to resume")
+    there = _there(out, settings)
+    if there is not None and there.training is not None:
+        return there
     manifest = load_manifest(settings.game)
     splits = manifest.configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
     config = Config(settings=settings, budget=budget, data={"dataset": manifest.dataset_version, **digests})
     write_config(out, config)
     return config
+
+
+def _there(out: Path, settings: Settings) -> Config | None:
+    """Return the configuration of the run in a folder; None if there is none.
+
+    Raises:
+        UsageError: The folder is not a run, or is a run with other settings.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file.", expected="a new folder, or a run to resume")
+    if not out.is_dir() or all(path.name.startswith(".") for path in out.iterdir()):
+        return None
+    if not (out / CONFIG).is_file():
+        raise UsageError(f"{out} exists and is not a run.", cure="Choose another folder with --out.")
+    config = read_config(out)
+    there, wanted = config.settings.model_dump(), settings.model_dump()
+    other = [name for name in wanted if wanted[name] != there[name]]
+    if other and (config.training is not None or any((out / kept).exists() for kept in (STATE, CHECKPOINTS))):
+        raise UsageError(
+            f"{out} is a run with different settings.",
+            expected=", ".join(f"{name}={there[name]}" for name in other),
+            got=", ".join(f"{name}={wanted[name]}" for name in other),
+            cure="Choose another folder with --out, or use the settings of the run.",
+        )
+    return config  # with other settings only if nothing would be lost
+
+
+def _tell_missing(out: Path, around: Surroundings) -> None:
+    """Say which checkpoints a finished run does not have."""
+    missing = [step for step in around.checkpoints if not (out / CHECKPOINTS / str(step)).is_dir()]
+    if missing:
+        _log.warning("%s has no checkpoint of step %s.", out, ", ".join(map(str, missing)))
 
 
 def _outcome(stopped_by: str, device: torch.device, learner: Learner | None = None) -> Training:

@@ -123,7 +123,8 @@ def _numbers(signed: Signed, game: str) -> list[Any]:
 
 def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
     first, games = parts[0], sorted(by_game)
-    suite, of_suite = first.dataset.suite, first.dataset.suite_games
+    widest = max(parts, key=lambda part: len(part.dataset.suite_games)).dataset
+    suite, of_suite = widest.suite, widest.suite_games
     if first.dataset.version == DATASET:
         suite = suite_of(games, first.dataset.label_set)
         of_suite = list(suites(first.dataset.label_set)[suite])
@@ -131,6 +132,7 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
         game: (signed.environment.machines or {}).get(game, signed.environment.machine)
         for game, signed in by_game.items()
     }
+    spread = len(set(machines.values())) > 1 or any(part.environment.machines for part in parts)
     fields = {name: getattr(first, name) for name in type(first).model_fields}
     for name in ("schema_version", "suite"):
         del fields[name]
@@ -152,7 +154,7 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
             },
             "environment": {
                 **first.plain["environment"],
-                **({"machines": dict(sorted(machines.items()))} if len(set(machines.values())) > 1 else {}),
+                **({"machines": dict(sorted(machines.items()))} if spread else {}),
             },
             "isolation": _weakest([p.isolation for p in parts if p.isolation is not None]),
             "games": {game: by_game[game].plain["games"][game] for game in games},
