@@ -31,6 +31,7 @@ _ORIGINAL_LABELS = "anand2019"
 # How the frozen configs were recorded. They have eight lanes, as in the published runs; 1 is the default of
 # the original's function and means the same.
 _FROZEN_SEED, _FROZEN_LANES, _FROZEN_MIN_LENGTH = 42, (1, 8), 64
+_DEFAULT_STEPS = 50_000
 _FROZEN_STEPS = {"probe": 50_000, "train_encoder": 100_000, "dry_run": 50_000}
 
 
@@ -105,7 +106,8 @@ def get_episodes(
 
         - ``probe``: ``tr_episodes, val_episodes, tr_labels, val_labels, test_episodes, test_labels``;
         - ``train_encoder``: ``tr_episodes, val_episodes``;
-        - ``dry_run``: ``episodes, labels``, all episodes in the order in which they were recorded.
+        - ``dry_run``: ``episodes, labels``, all episodes in the order in which they were recorded; of the
+          frozen rows without those that validation and test leave out.
 
         Validation and test contain no frame whose pixels occur in an earlier split.
 
@@ -140,8 +142,9 @@ def get_episodes(
     of.variables(label_set)
 
     wanted: dict[str, Any] = {}
+    frozen_steps = {_FROZEN_STEPS[train_mode], *([_DEFAULT_STEPS] if collect_mode == "deep" else [])}
     is_fresh = (
-        steps != _FROZEN_STEPS[train_mode]
+        steps not in frozen_steps
         or seed != _FROZEN_SEED
         or num_processes not in _FROZEN_LANES
         or min_episode_length != _FROZEN_MIN_LENGTH

@@ -266,8 +266,15 @@ def parse(name: str, content: bytes, *, cure: str) -> Game:
     try:
         found = tomllib.loads(content.decode())
         sets = {s: _variables(s, found[s]) for s in LABEL_SETS if s in found}
+        if not isinstance(found["title"], str):
+            raise TypeError("the title is not a text")  # noqa: TRY301  told below
         return Game(name=name, title=found["title"], label_sets=sets, modes=found.get("modes", ""))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DataError(f"The annotation file of {name} cannot be read: {error}", cure=cure) from error
 
 
@@ -299,13 +306,17 @@ def _drawn(name: str, entry: Mapping[str, Any]) -> Drawn:
     fields["absent"] = _values(name, fields.get("absent", ()), 0xFF)
     if "by" in fields:
         by = dict(fields["by"])
+        _check_byte(name, by["address"], by.get("mask", 0xFF))
         offsets = {int(value): offset for value, offset in by.pop("offsets").items()}
         _values(name, [*offsets], by.get("mask", 0xFF))
         if not offsets or not all(type(offset) is int for offset in offsets.values()):
             raise ValueError(f"{name}: offsets {offsets} are not a table of integers")
         fields["by"] = OffsetBy(offsets=tuple(offsets.items()), **by)
-        _check_byte(name, fields["by"].address, fields["by"].mask)
-    return Drawn(**fields)
+    drawn = Drawn(**fields)
+    numbers = (drawn.scale, drawn.offset, *drawn.copies)
+    if not all(type(number) in (int, float) for number in numbers):
+        raise ValueError(f"{name}: scale, offset or copies are not numbers: {numbers}")
+    return drawn
 
 
 def _there(name: str, entries: Sequence[Any]) -> tuple[tuple[Condition, ...], ...]:
@@ -353,6 +364,8 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
         raise ValueError(f"{variable.name}: motion needs 16 columns, the whole byte and no bcd")
     if not 1 <= variable.step <= 255 or (variable.step > 1 and (variable.motion or variable.bcd)):  # noqa: PLR2004
         raise ValueError(f"{variable.name}: step must be 1 to 255, without motion or bcd")
+    if type(variable.step) is not int or type(variable.period) not in (int, type(None)):
+        raise ValueError(f"{variable.name}: step or period is not an integer")
     if variable.period is not None and variable.period < 2:  # noqa: PLR2004  values of a circle
         raise ValueError(f"{variable.name}: period {variable.period} is less than 2")
     if unknown := set(variable.categories) - set(CATEGORIES):
@@ -362,7 +375,7 @@ def _check(label_set: LabelSet, variable: Variable) -> None:
 
 
 def _check_byte(name: str, address: int, mask: int) -> None:
-    if not 0 <= address <= 127:  # noqa: PLR2004  the 2600 has 128 bytes
+    if type(address) is not int or not 0 <= address <= 127:  # noqa: PLR2004  the 2600 has 128 bytes
         raise ValueError(f"{name}: address {address} is not in 0..127")
-    if not 1 <= mask <= 0xFF:  # noqa: PLR2004
+    if type(mask) is not int or not 1 <= mask <= 0xFF:  # noqa: PLR2004
         raise ValueError(f"{name}: mask {mask} is not in 1..255")

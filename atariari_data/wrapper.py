@@ -24,6 +24,10 @@ from atariari_data.positions import presence
 gymnasium.register_envs(ale_py)
 
 
+_NO_STATE = (-1, b"")
+"""As the note of a copy that has no state of its own: it is the state of no emulator."""
+
+
 class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs):
     """Add ``info["labels"]``, the game's state read from RAM, at every reset and step.
 
@@ -83,7 +87,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle (or deep-copy) with a note of the RAM, which the copy's emulator will not have."""
-        return {**vars(self), "_unset": self._now()}
+        now = self._now()
+        return {**vars(self), "_unset": _NO_STATE if self._unset == now else now}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle or a deep copy; ale-py gives it a new emulator without the original's state."""

@@ -13,6 +13,7 @@ import io
 import pickle
 import uuid
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -239,7 +240,10 @@ def _weights(content: bytes, name: str) -> Mapping[str, torch.Tensor]:
                 if _SB3_WEIGHTS in archive.namelist():
                     content = archive.read(_SB3_WEIGHTS)
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        *(pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, LookupError),
+        *(NotImplementedError, zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise _unknown(name, f"a file that torch cannot read as weights only: {error}") from error
     if not isinstance(weights, Mapping) or not all(isinstance(w, torch.Tensor) for w in weights.values()):
         raise _unknown(name, f"a {type(weights).__name__}")

@@ -36,7 +36,7 @@ from atariari_data.games import DEFAULT_LABEL_SET, game
 from builders.agents import load_agent
 from builders.digest import bytes_digest
 from builders.fresh import Fresh, record_fresh
-from builders.lane import PARTIAL, Source, build_lane, discard, frozen, row_schema, stream_lane
+from builders.lane import PARTIAL, Source, build_lane, discard, frozen, is_whole, row_schema, stream_lane
 from builders.manifest import (
     DATASET_VERSION,
     SUFFIXES,
@@ -187,7 +187,7 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
         """Read splits, as in the base class; ``left_out`` only where it is named."""
-        return super().as_dataset(self._shown() if split is None else split, **kwargs)
+        return super().as_dataset(split if split is not None else self._shown() or None, **kwargs)
 
     def _build_single_dataset(self, split: Any, *args: Any, **kwargs: Any) -> datasets.Dataset:
         if str(split) == "all":
@@ -196,13 +196,14 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def as_streaming_dataset(self, split: Any = None, **kwargs: Any) -> Any:
         """Stream splits, as in the base class; ``left_out`` only where it is named."""
-        found = super().as_streaming_dataset(split, **kwargs)
-        if split is None:
-            del found[LEFT_OUT]
-        return found
+        if split is not None and str(split) != "all":
+            return super().as_streaming_dataset(split, **kwargs)
+        found = super().as_streaming_dataset(None, **kwargs)
+        del found[LEFT_OUT]
+        return found if split is None else datasets.concatenate_datasets(list(found.values()))
 
     def _shown(self) -> dict[str, str]:
-        return {name: name for name in self.info.splits if name != LEFT_OUT}
+        return {name: name for name in self.info.splits or {} if name != LEFT_OUT}
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> datasets.Dataset:
         if str(split) == LEFT_OUT and not self.info.splits[LEFT_OUT].num_examples:
@@ -272,6 +273,8 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         for stale in stage.glob(f"{PARTIAL}*"):
             discard(stale)
         folders = [stage / f"lane-{lane}" for lane in lanes]
+        for damaged in (folder for folder in folders if folder.is_dir() and not is_whole(folder)):
+            discard(damaged)
         todo = [(lane, f) for lane, f in zip(lanes, folders, strict=True) if not f.is_dir()]
         schema = row_schema(self.info.features.arrow_schema)
         jobs = (
@@ -316,13 +319,15 @@ class Atariari(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     super().download_and_prepare(*args, **kwargs)
                 else:
                     self._build_apart(*args, **kwargs)
-            with contextlib.suppress(OSError):
-                shutil.rmtree(self._stage_dir(), ignore_errors=True)
+
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        super()._download_and_prepare(*args, **kwargs)
+        shutil.rmtree(self._stage_dir(), ignore_errors=True)  # here, where no other process builds
 
     def _build_apart(self, output_dir: str | None = None, **kwargs: Any) -> None:
         """Build in a folder of one's own, and rename it to where it belongs."""
         final = Path(output_dir or self._output_dir)
-        again = kwargs.get("download_mode") == "force_redownload"
+        again = kwargs.get("download_mode") in ("force_redownload", datasets.DownloadMode.FORCE_REDOWNLOAD)
         if _is_built(final) and not again:
             self.info = self._load_info()
             return
@@ -465,7 +470,8 @@ def _source_digest(config_name: str, *, fresh: bool) -> str:
     name = game_of_config(config_name)
     modules = CODE + FRESH_CODE if fresh else CODE
     code = [Path(__file__).with_name(f"{m}.py") for m in modules]
-    code.append(Path(atariari_data.__file__).with_name("labels.py"))
+    rooms = ("labels", "observations") if fresh else ("labels",)
+    code += [Path(atariari_data.__file__).with_name(f"{m}.py") for m in rooms]
     columns = [
         (label_set, v.name, v.address, v.mask, v.bcd, v.step, v.motion)
         for label_set, variables in sorted(game(name).label_sets.items())

@@ -20,14 +20,15 @@ from builders.console import (
     print_table,
     say,
 )
+from builders.files import check_new
 from builders.spread import LOCAL, Engine, Task
 
 _processes = click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=lambda: min(os.cpu_count() or 1, 8),
-    show_default="cores",
-    help="Processes that work at the same time, each on a lane of a game; they do not affect the rows.",
+    callback=lambda _context, _option, value: value or _cores(),
+    help="Processes that work at the same time, each on a lane of a game; they do not affect the rows.  "
+    "[default: cores]",
 )
 _jobs = click.option(
     "--jobs",
@@ -45,6 +46,7 @@ _memory = click.option(
     show_default=True,
     help="Gigabytes for the emulator states of a search.",
 )
+_SEED = click.IntRange(0, 2**31 - 1)  # what the emulator takes
 _all = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
 
 
@@ -100,7 +102,12 @@ def cli() -> None:
 @cli.command()
 @click.argument("configs", nargs=-1)
 @_all
-@_processes
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Processes that work at the same time, each on a lane of a game; on a cluster, workers.  "
+    "[default: cores, or all of a cluster]",
+)
 @cluster_option
 @_cache_dir
 @click.option("--rebuild", is_flag=True, help="Rebuild configs that are already built.")
@@ -108,7 +115,7 @@ def cli() -> None:
 def build(
     configs: tuple[str, ...],
     everything: bool,
-    jobs: int,
+    jobs: int | None,
     cluster: str,
     cache_dir: str | None,
     rebuild: bool,
@@ -128,7 +135,7 @@ def build(
     from builders.manifest import frozen_config
 
     chosen = _chosen(configs, everything)
-    lanes = jobs if cluster == LOCAL else 1
+    lanes = jobs or _cores() if cluster == LOCAL else 1
     engine = Engine(1 if cluster == LOCAL else jobs, cluster)
     tasks = [Task(config, (config, cache_dir, lanes, rebuild)) for config in chosen]
     failed: list[str] = []
@@ -258,7 +265,7 @@ def info(name: str, label_set: str, as_json: bool) -> None:
 @click.option(
     "--search", type=click.IntRange(min=100), default=20000, show_default=True, help="Search steps."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Random seed.")
 @_jobs
 @cluster_option
 @json_option
@@ -346,7 +353,7 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
 @click.option(
     "--states", type=click.IntRange(min=2), default=12, show_default=True, help="States to write bytes into."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Random seed.")
 @click.option(
     "--at", type=(int, int), metavar="X Y", help="Only what moves the thing at this column and row..."
 )
@@ -382,15 +389,15 @@ def find(
 
     if to:
         require("matplotlib", "plots")
+        from builders.sheet import draw, sheets
+
+        for file in sheets(name, to):
+            check_new(file)
     with progress_bar(128, f"Searching {name}", "byte", shown=not as_json) as bar:
         found = finding.find(
             name, steps=steps, states=states, seed=seed, at=at, state=state, progress=bar.update
         )
-    pictures: list[Path] = []
-    if to:
-        from builders.sheet import draw
-
-        pictures = draw(found, to)
+    pictures = draw(found, to) if to else []
     if as_json:
         print_json({**found.plain(), "pictures": list(map(str, pictures))})
         return
@@ -405,7 +412,7 @@ def find(
 @click.option(
     "--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Agent steps of each."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Random seed.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -597,6 +604,10 @@ def _print(
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         print_table(columns, rows, title)
+
+
+def _cores() -> int:
+    return min(os.cpu_count() or 1, 8)
 
 
 def main() -> None:

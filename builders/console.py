@@ -42,6 +42,11 @@ label_set_option = click.option(
 )
 
 
+_NO_COMMAND: tuple[type[Exception], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])  # since click 8.2
+)
+
+
 class Commands(click.Group):
     """A command group that turns errors into one message (one object with ``--json``) and an exit code.
 
@@ -61,6 +66,9 @@ class Commands(click.Group):
         except click.exceptions.Exit as error:
             sys.exit(error.exit_code)
         except click.ClickException as error:
+            if isinstance(error, _NO_COMMAND):
+                say(error.format_message())
+                sys.exit(2)
             _tell(as_json, {"error": "UsageError", "what": error.format_message()}, error.format_message())
             sys.exit(2)
         except AtariariError as error:
@@ -73,9 +81,14 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             say("Interrupted; what was finished is kept.")
             sys.exit(130)
-        except BrokenPipeError:  # the reader, `head` say, has had enough
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that has had enough, as `head`, ends it with success."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
+            ctx.exit(0)
 
 
 def _fail(as_json: bool, error: AtariariError) -> NoReturn:

@@ -16,6 +16,8 @@ from builders.search import GIGABYTES, Archive, Cells, Reached, Search, load, sa
 
 POINTS = 100
 """Rows of the table."""
+SAVES = 10
+"""After so many of these the archive is kept, for a search that is killed."""
 
 
 def explore(
@@ -94,9 +96,12 @@ def searched(
         return archive
     found = Search(archive, Branches(game, seed), gigabytes)
     every = max(1, steps // POINTS)
-    at = archive.steps
+    at, keep = archive.steps, archive.steps
     try:
         while archive.steps < steps:
+            if archive.steps >= keep:  # also at the start, so that a folder that is closed is told at once
+                save(archive, file)
+                keep = archive.steps + SAVES * every
             found.go(steps)
             if archive.steps >= at:
                 progress(found.reached())

@@ -184,7 +184,9 @@ def verify_copy(config: str, folder: Path) -> dict[str, str]:
             )
         try:
             digests[split] = split_digest_of(config, split, tables(files), cure=cure)
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except DataError:
+            raise
+        except Exception as error:  # as in `builders.verify`
             raise DataError(f"{config}, {split} in {folder} cannot be read: {error}", cure=cure) from error
     return digests
 

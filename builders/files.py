@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from atariari_data.errors import DataError, UsageError
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 @contextmanager
@@ -39,11 +42,22 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
             elif replace:
                 part.replace(path)
             else:
-                os.link(part, path)  # fails where the file exists, unlike rename
+                _place(part, path)
     except OSError as error:
         if path.exists() and not replace:
             raise _is_there(path) from error
         raise _not_written(path, error) from error
+
+
+def _place(part: Path, path: Path) -> None:
+    """Give a file its name, and fail where that exists, unlike rename."""
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))  # a file system without hard links
+        part.replace(path)
 
 
 def check_new(path: Path) -> None:
@@ -70,7 +84,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        part = beside / path.name
+        part.mkdir()  # with the permissions of a new folder, which a temporary one does not have
     except OSError as error:
         raise _not_written(path, error) from error
     try:
@@ -80,7 +96,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         if not path.is_dir():
             raise _not_written(path, "it could not be renamed")
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def refuse_newer(what: str, version: int, newest: int) -> None:

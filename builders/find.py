@@ -230,12 +230,16 @@ def find(
         played = play(console, steps, states, generator)
         steered = steered_bytes(console, played.states)
         looked_at = states_of(console, played.states)
+    if state >= len(looked_at):
+        raise UsageError("No such state.", expected=f"0 to {len(looked_at) - 1}", got=state)
+    with silenced():
         here = None if at is None else bytes_at(console, looked_at[state], at)
-        movers = list[Mover]()
-        for address in range(128):
-            if here is None or here[address]:
+    movers = list[Mover]()
+    for address in range(128):
+        if here is None or here[address]:
+            with silenced():
                 movers += _movers(console, played, looked_at, address, generator)
-            progress(1)
+        progress(1)
     movers.sort(key=lambda m: -m.share * m.states)
     known = {v.address: v.name for v in reversed(game(name).variables())} if name in game_names() else {}
     screens = np.array([each.screens[-1] for each in looked_at])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from atariari_data.errors import DataError, UsageError
+from atariari_data.errors import AtariariError, DataError, UsageError
 from builders import card, croissant
 
 SCHEME = "hf://datasets/"
@@ -74,7 +74,7 @@ def upload(folder: Path, repo_id: str, api: Any = None) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi() if api is None else api
-    ours = {str(f.relative_to(folder)): f for f in sorted(folder.rglob("*")) if f.is_file()}
+    ours = {f.relative_to(folder).as_posix(): f for f in sorted(folder.rglob("*")) if f.is_file()}
     with _explained(repo_id):
         there = set(api.list_repo_files(repo_id, repo_type="dataset"))
         more = sorted(name for name in there - set(ours) if name.endswith(".parquet"))
@@ -84,7 +84,8 @@ def upload(folder: Path, repo_id: str, api: Any = None) -> str:
                 got=", ".join(more),
                 cure="Export their configs as well, in as many files, or upload to another repository.",
             )
-        for remote in api.get_paths_info(repo_id, sorted(there & set(ours)), repo_type="dataset"):
+        both = sorted(there & set(ours))
+        for remote in api.get_paths_info(repo_id, both, repo_type="dataset") if both else ():
             if _same(ours[remote.path], remote):
                 continue
             if remote.path in _GENERATED:
@@ -134,7 +135,9 @@ def _explained(repo_id: str) -> Iterator[None]:
         raise UsageError(
             "No token for the Hugging Face Hub.", cure="hf auth login, or set HF_TOKEN."
         ) from error
-    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
+    except AtariariError:
+        raise
+    except Exception as error:  # the Hub's own, and those of whatever library it speaks HTTP with
         raise DataError(
             f"The upload to {repo_id} failed: {error}",
             cure="Run it again; finished files are kept.",

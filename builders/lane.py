@@ -24,6 +24,7 @@ from builders.recording import LEFT_OUT, Recording
 from builders.replay import Replayed, replay
 
 PARTIAL = "partial-"
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 _TABLE_ROWS = 500
 
 
@@ -138,6 +139,16 @@ def build_lane(
         if not folder.is_dir():
             raise
         discard(partial)  # a worker that outlived its killed parent has finished the lane
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether the files of a lane end as Arrow streams do, and were not cut by a power failure."""
+    for file in folder.glob("*.arrow"):
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - len(_END)))
+            if stream.read() != _END:
+                return False
+    return True
 
 
 def discard(stale: Path) -> None:

@@ -31,12 +31,16 @@ def draw(found: Found, folder: Path) -> list[Path]:
         UsageError: A file already exists.
         DataError: It cannot be written.
     """
-    figures = {"states": _states, "bytes": _bytes}
-    files = {folder / f"{found.game}-{name}.png": figure for name, figure in figures.items()}
-    for file, figure in files.items():
+    files = sheets(found.game, folder)
+    for file, figure in zip(files, (_states, _bytes), strict=True):
         with new_file(file) as part:
             figure(found).savefig(part, format="png")
-    return list(files)
+    return files
+
+
+def sheets(game: str, folder: Path) -> list[Path]:
+    """Return the files of a game's two pictures."""
+    return [folder / f"{game}-{name}.png" for name in ("states", "bytes")]
 
 
 def _states(found: Found) -> Figure:

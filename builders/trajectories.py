@@ -7,7 +7,6 @@ are stored without loss, as compressed Parquet.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ import pyarrow as pa
 from atariari_data.dataset import NAME
 from atariari_data.errors import DataError, MissingExtraError, UsageError
 from atariari_data.games import game
+from builders.files import new_folder
 from builders.manifest import DEEP, frozen_config, game_of_config, version_of
 from builders.png import from_png
 from builders.progress import progress_bar
@@ -111,8 +111,7 @@ def _write(config: str, split: str, builder: Any, folder: Path, *, version: str,
     from minari.dataset.minari_storage import MinariStorage
 
     frozen, title = frozen_config(config).splits[split], game(game_of_config(config)).title
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
+    with new_folder(folder) as part:
         storage = MinariStorage.new(
             Path(part, "data").resolve(),  # Arrow takes a relative path to be below another
             observation_space=gymnasium.spaces.Box(0, 255, (210, 160, 3), np.uint8),
@@ -140,8 +139,6 @@ def _write(config: str, split: str, builder: Any, folder: Path, *, version: str,
                 storage.update_episodes([buffer])
                 bar.update(len(buffer) + 1)
         storage.update_episode_metadata([{"atariari_episode": e.number} for e in frozen.episodes])
-        Path(part).rename(folder)
-        Path(part).mkdir()  # to be removed instead
 
 
 def _episodes(config: str, split: str, builder: Any) -> Iterator[EpisodeBuffer]:
