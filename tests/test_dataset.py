@@ -413,6 +413,10 @@ def test_the_rows_left_out_are_there_as_context_and_only_where_they_are_named(
 
     streamed = load_dataset("atariari", "breakout", cache_dir=folder, streaming=True)
     assert set(streamed) == set(whole)
+    streamed = load_dataset("atariari", "breakout", cache_dir=folder, streaming=True, split="all")
+    assert [(r["episode"], r["step"]) for r in streamed] == list(
+        zip(everything["episode"], everything["step"], strict=True)
+    )
     again = load_dataset("atariari", "breakout", cache_dir=folder, streaming=True, split="left_out")
     assert [(r["episode"], r["step"]) for r in again] == list(
         zip(left_out["episode"], left_out["step"], strict=True)
@@ -568,8 +572,40 @@ def test_on_a_disk_without_locks_a_game_is_built_apart_and_appears_whole(
     assert verify("pong", cache_dir=str(tmp_path))
     (folder,) = tmp_path.glob("atariari/pong/*")
     assert [path.is_dir() for path in folder.iterdir()] == [True], "nothing but the copy"
-    monkeypatch.setattr("builders.atariari.build_lane", lambda *_: pytest.fail("built again"))
-    assert len(load_dataset("atariari", "pong", split="test", cache_dir=str(tmp_path))) > 0
+    with monkeypatch.context() as built_once:
+        built_once.setattr("builders.atariari.build_lane", lambda *_: pytest.fail("built again"))
+        assert len(load_dataset("atariari", "pong", split="test", cache_dir=str(tmp_path))) > 0
+    before = _arrow(tmp_path, "test").stat().st_mtime_ns
+    again = datasets.DownloadMode.FORCE_REDOWNLOAD
+    load_dataset("atariari", "pong", cache_dir=str(tmp_path), download_mode=again)
+    assert _arrow(tmp_path, "test").stat().st_mtime_ns > before, "built again where that is asked"
+
+
+@pytest.mark.parametrize("left", [0, -8, -100])
+def test_lanes_that_a_power_failure_cut_are_replayed(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(datasets.ArrowBasedBuilder, "_download_and_prepare", _killed_after_staging)
+        with pytest.raises(KeyboardInterrupt):
+            load_dataset("atariari", "pong", cache_dir=str(tmp_path))
+    files = list(tmp_path.rglob("lane-0/*.arrow"))
+    assert files
+    for file in files:
+        os.truncate(file, max(0, file.stat().st_size + left) if left else 0)
+    load_dataset("atariari", "pong", cache_dir=str(tmp_path))
+    assert verify("pong", cache_dir=str(tmp_path))
+
+
+def _killed_after_staging(self: Any, dl_manager: Any, *_: Any, **__: Any) -> None:
+    self._split_generators(dl_manager)
+    raise KeyboardInterrupt
+
+
+def test_a_builder_that_has_built_nothing_says_so(tmp_path: Path) -> None:
+    builder = datasets.load_dataset_builder("atariari", "pong", cache_dir=str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="download_and_prepare"):
+        builder.as_dataset()
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,23 @@ def test_train_encoder_gives_the_pretraining_rows(folder: str) -> None:
     data = load_dataset("atariari", "pong_pretrain", cache_dir=folder)
     assert [len(_flat(episodes)) for episodes in found] == [len(data["train"]), len(data["validation"])]
     assert np.array_equal(found[1][0][0][0], np.asarray(data["validation"][0]["frame"].convert("L")))
+
+
+def test_deep_episodes_are_there_for_training_with_the_default_arguments(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def builder(_: str, config: str, **wanted: Any) -> Any:
+        asked.append((config, {name: value for name, value in wanted.items() if name != "cache_dir"}))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("datasets.load_dataset_builder", builder)
+    deep = partial(get_episodes, "pong", collect_mode="deep", train_mode="train_encoder", cache_dir=folder)
+    for call in (deep, partial(deep, steps=100_000)):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    assert asked == [("pong_deep", {})] * 2
 
 
 def test_dry_run_gives_everything(built: str) -> None:

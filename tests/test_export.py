@@ -175,6 +175,7 @@ class Hub:
         from huggingface_hub.hf_api import RepoFile
 
         self.repo_info(repo_id, repo_type=repo_type)
+        assert paths, "the Hub refuses an empty list"
         found = []
         for path in paths:
             content = self.files[path]
@@ -204,6 +205,7 @@ def test_upload_and_upload_again(copy: Path, tmp_path: Path) -> None:
     assert api.files[f"pong/{file.name}"] == file.read_bytes()
     assert is_ours(api.files["README.md"])
     hub.upload(copy, "org/name", api)
+    hub.upload(copy, "org/name", Hub({".gitattributes": b""}, tmp_path))
 
 
 def test_upload_overwrites_nothing_of_others(copy: Path, tmp_path: Path) -> None:
@@ -232,6 +234,9 @@ def test_errors_of_the_hub_say_what_to_do(
     api = Hub({}, tmp_path, HfHubHTTPError("quota", response=answer))
     with pytest.raises(DataError, match="quota"):
         hub.upload(copy, "org/name", api)
+    api = Hub({}, tmp_path, RuntimeError("no route to host"))  # of the library that speaks HTTP
+    with pytest.raises(DataError, match="no route to host"):
+        hub.check_access("org/name", api)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     api.token = ""
     with pytest.raises(UsageError, match="No token"):

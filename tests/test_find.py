@@ -76,6 +76,9 @@ def test_the_pictures_are_drawn_and_never_overwritten(breakout: Found, tmp_path:
     assert all(len(Image.open(file).convert("RGB").getcolors(1 << 24) or ()) > 10 for file in files)
     with pytest.raises(UsageError):
         draw(breakout, tmp_path)
+    result = CliRunner().invoke(cli, ["find", "breakout", "--to", str(tmp_path)])
+    assert result.exit_code == 2, "before the search"
+    assert "breakout-states.png already exists" in result.stderr
 
 
 def test_the_command_says_what_it_finds_in_a_game_without_annotations() -> None:
@@ -91,6 +94,8 @@ def test_the_command_says_what_it_finds_in_a_game_without_annotations() -> None:
     [
         (["nowhere"], "no ROM"),
         (["pong", "--state", "12"], "No such state"),
+        (["pong", "--steps", "100", "--states", "200", "--state", "150"], "No such state"),
+        (["pong", "--seed", str(2**31)], "--seed"),
         (["pong", "--at", "160", "3"], "not on the screen"),
     ],
 )

@@ -129,11 +129,23 @@ drawn = { offset = 4, absent = [0, [250, 252]], by = { address = 3, offsets = { 
         ("drawn = { by = { address = 3, mask = 1, offsets = { 5 = 1 } } }", "5 is not a value"),
         ("drawn = { by = { address = 300, offsets = { 5 = 1 } } }", "address 300"),
         ("drawn = { by = { address = 3 } }", "offsets"),
+        ("drawn = { by = { address = 3, mask = 0, offsets = { 5 = 1 } } }", "mask 0"),
+        ("drawn = { by = { address = 3, offsets = [1] } }", "cannot be read"),
+        ('drawn = { scale = "a" }', "not numbers"),
+        ("step = 1.5", "not an integer"),
+        ("period = 2.5", "not an integer"),
+        ("mask = 1.5", "mask 1.5"),
     ],
 )
 def test_conditions_that_cannot_be_are_refused(text: str, match: str) -> None:
     with pytest.raises(DataError, match=match):
         parse("game", _HEAD + text.encode(), cure="")
+
+
+@pytest.mark.parametrize("text", ["title = 3", 'title = "Game"\nv1 = 3', 'title = "Game"\nv1 = [1]'])
+def test_a_file_that_is_no_annotation_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        parse("game", text.encode(), cure="")
 
 
 @pytest.mark.parametrize("name", game_names())

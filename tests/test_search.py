@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from atariari_data.errors import DataError, MissingExtraError
+from builders import explore as exploring
 from builders.audit.branches import Branches
 from builders.cli import cli
 from builders.digest import frame_digest
@@ -135,6 +137,17 @@ def test_the_command_stops_resumes_and_shows_what_was_reached(tmp_path: Path) ->
     refused = run(100, "once")
     assert refused.exit_code == 2
     assert "has more steps" in refused.stderr
+
+
+def test_a_search_that_is_killed_loses_a_tenth_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(exploring, "save", lambda archive, _: kept.append(archive.steps))
+    exploring.searched("pong", tmp_path / "pong.parquet", steps=2000, seed=0)
+    assert kept[0] == 0
+    assert kept[-1] == 2000
+    assert max(b - a for a, b in pairwise(kept)) <= 400, "a tenth, and the last way"
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:

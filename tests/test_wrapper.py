@@ -222,6 +222,8 @@ def test_a_copy_has_no_labels_before_it_has_a_state(game_name: str, again: Calla
     copied = again(FrameStackObservation(env, 2)).env
     with pytest.raises(UsageError, match="new emulator without the original's state"):
         copied.labels()
+    with pytest.raises(UsageError, match="new emulator without the original's state"):
+        again(copied).labels()
     copied.reset(seed=2)
     assert copied.labels() == expected(copied, game_name)
     restored = again(env)

@@ -226,7 +226,8 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
 
 def _numpy(thing: Any, function: Callable[[Any], Any], request: Request, kind: str) -> LoadedEncoder:
     spec = _spec_of(thing, request)
-    source = request.source or object_digest(thing)
+    own = function if inspect.ismodule(thing) else thing  # a module of Python is no encoder, its function is
+    source = request.source or object_digest(own)
     shown = getattr(thing, "__name__", None) or type(thing).__name__
     output = _output_of(thing, request)
     return LoadedEncoder(
@@ -234,7 +235,7 @@ def _numpy(thing: Any, function: Callable[[Any], Any], request: Request, kind: s
         spec=spec,
         source_digest=source[0],
         source_kind=source[1],
-        weights_digest=_weights_of(thing, request),
+        weights_digest=_weights_of(own, request),
         parameters=None,
         pool=_pool_of(thing, request),
         output=output,

@@ -21,11 +21,13 @@ from harness.probes.probe import FEW, MOST_LEFT_OUT, Fit, Metric, ProbeRun, Stat
 from harness.probes.registry import load_probe
 from harness.probes.target import Kind, Target
 from harness.protocol import few_draws, training_rows
+from harness.results.canonical import MOST_DECIMAL
 from harness.results.predictions import Predicted
 from harness.results.provenance import split_of
 from harness.splits import SplitRows
 from harness.targets import LEAST_ROWS, is_scored, targets_of, values_of
 
+_TINY: Final = 1e-30
 PARTS: Final = ("train", "validation", "test")
 
 
@@ -306,15 +308,15 @@ def _variable(
         n=int((~np.isnan(predicted.truth[:, v])).sum()),
         classes=len(np.unique(known[~np.isnan(known)])),
         score=found.score,
-        raw=None if metric == "f1" else found.raw,
+        raw=None if metric == "f1" else _bounded(found.raw),
         constant=constant,
         interval=(min(low, found.score), max(high, found.score)),  # of few episodes, all can lie on one side
         accuracy=found.accuracy,
         constant_accuracy=constant_accuracy,
-        error=found.error if target.kind != "nominal" else None,
-        constant_error=found.constant_error,
+        error=_bounded(found.error) if target.kind != "nominal" else None,
+        constant_error=_bounded(found.constant_error),
         strength_log10=_log10(fit.strength) if fit else None,
-        gradient_log10=_log10(fit.gradient_norm) if fit else None,
+        gradient_log10=_gradient_log10(fit) if fit else None,
         epochs=fit.epochs if fit else None,
         note=("; ".join(fit.notes) or None) if fit else None,
     )
@@ -325,6 +327,18 @@ def _rounded(predictions: Values) -> npt.NDArray[np.float32]:
     exact = np.clip(predictions, -1e30, 1e30).astype(np.float32)
     near = ((exact.view(np.uint32) + np.uint32(0x400)) & np.uint32(0xFFFFF800)).view(np.float32)
     return np.where(np.isnan(exact), np.float32(np.nan), near)
+
+
+def _bounded(value: float | None) -> float | None:
+    """Return a number as a result can hold it; features that explode give larger ones."""
+    return None if value is None else max(-MOST_DECIMAL, min(MOST_DECIMAL, value))
+
+
+def _gradient_log10(fit: Fit) -> float | None:
+    """Return the gradient of a fit that had something to choose; that of features without any is 0."""
+    return (
+        math.log10(max(fit.gradient_norm, _TINY)) if fit.strength and fit.gradient_norm is not None else None
+    )
 
 
 def _log10(value: float | None) -> float | None:

@@ -170,7 +170,7 @@ def _classifications(
                 tuple(np.split(fit.predictions.astype(np.float64), ends)),
                 constant_of(labels.astype(np.float64), targets[t]),
                 fit.strength or None,
-                fit.gradient_norm or None,
+                fit.gradient_norm if fit.classes > 1 else None,
                 notes=() if fit.converged else (NOT_CONVERGED,),
             )
     return found

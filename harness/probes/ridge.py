@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 _BLOCK: Final = 2**22  # numbers of a block of rows in float64
-_FLAT: Final = 1e-12  # total variance relative to the squared mean, at most that of rounding in float32
+_FLAT: Final = 1e-12  # of a feature's squared mean: a variance that is rounding in float32, at most
 
 Features = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
@@ -250,12 +250,11 @@ def _by_rows(targets: Sequence[Values]) -> Iterator[tuple[Indices, list[int]]]:
 
 
 def _moments(features: Features) -> tuple[Values, float]:
-    """Return the mean of each feature, and the sum of their variances; 0 if that is rounding alone."""
+    """Return the mean of each feature, and the sum of their variances, but for those that are rounding."""
     n, d = features.shape
     mean = sum(features[part].sum(axis=0, dtype=np.float64) for part in _blocks(n, d)) / n
     variances = sum(((features[part] - mean) ** 2).sum(axis=0) for part in _blocks(n, d)) / n
-    variance, square = float(variances.sum()), float((mean**2).sum())
-    return mean, variance if variance > _FLAT * square else 0.0
+    return mean, float(variances[variances > _FLAT * mean**2].sum())
 
 
 def _blocks(n: int, d: int) -> Iterator[slice]:

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import orjson
 from pydantic import BaseModel, Field, StringConstraints
@@ -43,7 +43,8 @@ class ResultError(DataError):
     """A result file that cannot be read or is inconsistent."""
 
 
-Decimal4: TypeAlias = Annotated[float, Field(ge=-1e11, le=1e11, allow_inf_nan=False)]
+MOST_DECIMAL: Final = 1e11
+Decimal4: TypeAlias = Annotated[float, Field(ge=-MOST_DECIMAL, le=MOST_DECIMAL, allow_inf_nan=False)]
 """A number with at most four decimal places."""
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
