@@ -465,6 +465,20 @@ def test_a_fitted_transformer_sees_flat_frames() -> None:
         load_encoder(PCA(2))
 
 
+def test_weights_of_a_file_s_function_are_what_it_refers_to(tmp_path: Path) -> None:
+    found = []
+    for number in (1, 2):
+        path = tmp_path / f"encoder_{number}.py"
+        path.write_text(
+            f"import numpy as np\nW = np.full((33600, 2), {number}, np.float32)\n"
+            "def encode(frames):\n    return frames.reshape(len(frames), -1) @ W\n",
+            encoding="utf-8",
+        )
+        found.append(load_encoder(path).weights_digest)
+    assert None not in found
+    assert found[0] != found[1]
+
+
 def test_weights_of_a_function_are_what_it_refers_to() -> None:
     table, other = np.ones((33600, 2), np.float32), np.zeros((33600, 2), np.float32)
 

@@ -196,6 +196,7 @@ CHANGES = {
     "rotation": _rotate,
     "permutation": lambda x: np.ascontiguousarray(x[:, ::-1]),
     "constants": lambda x: np.concatenate([x, np.full((len(x), 3), 9, np.float32)], axis=1),
+    "a large constant": lambda x: np.concatenate([x, np.full((len(x), 1), 1e9, np.float32)], axis=1),
 }
 
 

@@ -14,10 +14,10 @@ import pytest
 import harness
 from builders.manifest import load_manifest
 from harness.evaluation.ceilings import best_of_frames, ceilings_of
-from harness.evaluation.scoring import ProbeData, score
+from harness.evaluation.scoring import ProbeData, _bounded, _gradient_log10, score
 from harness.evaluation.trivial import make
 from harness.metrics import Bootstrap, score_explained
-from harness.probes.probe import FEW, ProbeRun
+from harness.probes.probe import FEW, Fit, ProbeRun
 from harness.probes.target import Target
 from harness.protocol import DRAWS, few_draws
 from harness.results import predictions_file
@@ -115,6 +115,14 @@ def test_draws_of_few_rows_are_frozen() -> None:
     assert draws[0][:3].tolist() == [467, 604, 759]
     assert len({draw.tobytes() for draw in draws}) == DRAWS
     assert [len(draw) for draw in few_draws("pong", "play", 40)] == [40] * DRAWS
+
+
+def test_a_fit_that_explodes_has_the_score_0_and_not_an_error() -> None:
+    assert _bounded(-5e14) == -1e11
+    assert _bounded(None) is None
+    exact = Fit((np.zeros(2),), 0.0, strength=1e-4, gradient_norm=0.0)
+    assert _gradient_log10(exact) == -30, "features without any variance have a gradient of 0"
+    assert _gradient_log10(Fit((np.zeros(2),), 0.0)) is None
 
 
 def test_a_score_is_the_share_of_what_a_constant_leaves_unknown() -> None:
