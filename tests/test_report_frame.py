@@ -17,6 +17,7 @@ from harness.cli.main import cli
 from harness.methods import trackers
 from harness.report import to_frame, write_csv
 from harness.report.track import track
+from harness.results.frame import csv_text
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from tests.made_results import fields
@@ -85,6 +86,19 @@ def test_csv_holds_the_frame_and_no_formula(tmp_path: Path) -> None:
     assert found["note"].dropna().tolist() == ["'=1+1"]
     with pytest.raises(UsageError, match="already exists"):
         write_csv(path, result)
+
+
+@pytest.mark.filterwarnings("ignore:.*infer_string")
+def test_text_is_harmless_where_pandas_keeps_it_as_objects() -> None:
+    """So it is in pandas 2, and in pandas 3 by an option."""
+    values = fields(1)
+    values["games"]["pong"]["scores"][0]["variables"][0]["note"] = "=1+1"
+    result = Result(signatures=[], signed=Signed.build(**values))
+    with pd.option_context("future.infer_string", False):
+        assert result.to_frame()["note"].dtype == "object"
+        found = csv_text(result)
+    assert found == csv_text(result)
+    assert "'=1+1" in found
 
 
 class Collected:

@@ -118,8 +118,10 @@ def csv_text(*results: Result | str | os.PathLike[str]) -> str:
     Raises:
         ResultError: A file is not a result.
     """
+    from pandas.api.types import is_object_dtype, is_string_dtype
+
     found = to_frame(*results)
-    text = found.select_dtypes(include=["object", "str"]).columns
+    text = [name for name in found if is_string_dtype(found[name]) or is_object_dtype(found[name])]
     found[text] = found[text].map(harmless)
     return str(found.to_csv(index=False, lineterminator="\n"))
 
