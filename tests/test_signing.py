@@ -102,8 +102,9 @@ def test_keygen_makes_a_key_that_openssh_takes(home: Path) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith(public.line)
     for name in ("key", "key.pub"):
         (home / "new" / name).rename(home / name)
-        with pytest.raises(UsageError, match="already"):
+        with pytest.raises(UsageError, match=f"already exists at {home / name}\\."):
             keys.keygen(home / "key")
+        assert list(home.glob("key*")) == [home / name], "no half of another pair"
         (home / name).rename(home / "new" / name)
     assert sorted(path.name for path in (home / "new").iterdir()) == ["key", "key.pub"]
 

@@ -76,11 +76,11 @@ def keygen(path: str | os.PathLike[str], *, passphrase: str | None = None, comme
     public = _public_of(private)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(public_path, f"{public.line} {comment}".strip().encode() + b"\n", 0o644)
-        _create(path, secret, 0o600)
+        _create_pair(path, secret, public_path, f"{public.line} {comment}".strip().encode() + b"\n")
     except FileExistsError as error:
         raise UsageError(
-            f"A key already exists at {path}.", cure="Choose another file, or print its line with --show."
+            f"A key already exists at {error.filename}.",
+            cure="Choose another file, or print its line with --show.",
         ) from error
     except OSError as error:
         raise SignatureError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -335,7 +335,21 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+def _create_pair(path: Path, secret: bytes, public_path: Path, line: bytes) -> None:
+    """Create both files, or none: a public key beside another private key would be taken for its own."""
+    _create(path, secret, 0o600)
+    try:
+        _create(public_path, line, 0o644)
+    except OSError:
+        path.unlink()
+        raise
+
+
 def _create(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError:
+        path.unlink()
+        raise
