@@ -24,6 +24,8 @@ _HOW_TO_MAKE = (
     "theirs."
 )
 _OTHER_KINDS = ("ecdsa-", "sk-ecdsa-", "ssh-dss", "webauthn-")
+_FORMS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Of times, by their length without the Z."""
 _OPTION = re.compile(r'(?i)(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)")?(,|[ \t]+)')
 
 
@@ -160,14 +162,13 @@ def _options(rest: str) -> tuple[dict[str, str], str]:
 def _time(text: str) -> datetime:
     """Parse YYYYMMDD[HHMM[SS]][Z]; local time without the Z, as in OpenSSH."""
     digits, zone = (text[:-1], UTC) if text.endswith(("Z", "z")) else (text, None)
-    form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(digits), "")
     try:
-        time = datetime.strptime(digits, form)  # noqa: DTZ007  the zone follows
-    except ValueError as error:
+        time = datetime.strptime(digits, _FORMS[len(digits)])  # noqa: DTZ007  the zone follows
+        return time.replace(tzinfo=zone) if zone else time.astimezone()
+    except (KeyError, ValueError, OverflowError) as error:
         raise SignatureError(
             "Invalid time.", expected="YYYYMMDD[HHMM[SS]][Z]", got=ascii(text[:40])
         ) from error
-    return time.replace(tzinfo=zone) if zone else time.astimezone()
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
