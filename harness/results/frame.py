@@ -121,8 +121,9 @@ def csv_text(*results: Result | str | os.PathLike[str]) -> str:
     from pandas.api.types import is_object_dtype, is_string_dtype
 
     found = to_frame(*results)
-    text = [name for name in found if is_string_dtype(found[name]) or is_object_dtype(found[name])]
-    found[text] = found[text].map(harmless)
+    for name, column in found.items():
+        if is_string_dtype(column) or is_object_dtype(column):
+            found[name] = column.map(harmless)
     return str(found.to_csv(index=False, lineterminator="\n"))
 
 
