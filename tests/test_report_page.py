@@ -24,6 +24,7 @@ from harness.report.curves import curves
 from harness.report.intervals import mean_intervals
 from harness.report.page import render, write_html
 from harness.report.panels import game_panel, suite_panel
+from harness.report.pictures import pictures
 from harness.report.subject import Subject, load
 from harness.report.versus import against
 from harness.results import predictions_file as predictions
@@ -64,6 +65,15 @@ def folder(built: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def subjects(folder: Path) -> list[Subject]:
     return load([folder / "a.json", folder / "b.json"])
+
+
+@pytest.fixture(scope="module")
+def readout(built: str) -> Subject:
+    """A result of the readout probe alone."""
+    (found,) = load(
+        [harness.evaluate(coarse, games=["pong"], probes=["readout"], progress=False, cache_dir=built)]
+    )
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +228,22 @@ def test_several_results_are_compared(folder: Path, page: str) -> None:
     assert sorted(rows) == sorted(expected)
     for row in variables:
         assert f"{row.difference:+.3f}" in page
+
+
+def test_pictures_of_a_readout_are_of_its_own_values(readout: Subject) -> None:
+    found = {each.name: each for each in pictures([readout], readout.runs, "pong")}
+    few, play = readout.runs[:2]
+    scores = readout.scores("pong", play)
+    assert scores is not None
+    for variable in (v for v in scores.variables if v.error is not None):
+        (picture,) = (p for p in found[variable.name].pictures if p.run == play)
+        (said,) = re.findall(r"mean error ([\d.]+)( [a-z]+)?[.]", picture.said)
+        assert float(said[0]) == pytest.approx(variable.error, abs=0.5)
+        assert said[1].strip() == variable.unit
+    draws = [p for each in found.values() for p in each.pictures if "First of 10 draws" in p.said]
+    assert draws
+    assert all(p.run == few for p in draws)
+    assert any(">-20<" in picture.svg for picture in found["player_y_motion"].pictures)
 
 
 def test_without_predictions_the_page_says_what_is_missing(folder: Path, tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from harness.report.pictures import draw, in_words
+from harness.report.pictures import _whole, draw, in_words
 
-Labels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
 
 
 def _rows(low: int, high: int, *, off: int, n: int = 4000) -> tuple[Labels, Labels]:
     draw = np.random.default_rng(0)
     labels = draw.integers(low, high + 1, n)
     said = np.clip(labels + draw.integers(-off, off + 1, n), low, high)
-    return labels.astype(np.uint8), said.astype(np.uint8)
+    return labels.astype(np.int64), said.astype(np.int64)
 
 
 def _opacity(svg: str) -> npt.NDArray[np.float64]:
@@ -43,7 +43,7 @@ def test_few_classes_are_numbered_as_scikit_learn_counts_them() -> None:
 
 
 def test_true_goes_across_and_predicted_up() -> None:
-    labels, said = np.array([0, 1, 1], np.uint8), np.array([1, 1, 1], np.uint8)
+    labels, said = np.array([0, 1, 1], np.int64), np.array([1, 1, 1], np.int64)
     svg = draw(labels, said, "x", ordered=False)
     cells = re.findall(r'class="(cell[^"]*)" x="([\d.]+)" y="([\d.]+)"', svg)
     (wrong, left, up), (right, farther, as_high) = cells
@@ -54,14 +54,14 @@ def test_true_goes_across_and_predicted_up() -> None:
 
 
 def test_a_rare_mistake_is_not_shown_as_none() -> None:
-    labels = np.zeros(1000, np.uint8)
+    labels = np.zeros(1000, np.int64)
     said = labels.copy()
     said[0] = 1
     assert "&lt;1<" in draw(labels, said, "x", ordered=False)
 
 
 def test_codes_become_an_image_of_the_classes_that_occur() -> None:
-    codes = np.arange(0, 240, 12).astype(np.uint8)
+    codes = np.arange(0, 240, 12).astype(np.int64)
     labels, said = (codes[index] for index in _rows(0, len(codes) - 1, off=2))
     found = _opacity(draw(labels, said, "x", ordered=False))
     shares = confusion_matrix(labels, said, normalize="true")
@@ -89,15 +89,15 @@ def test_neighbours_share_a_cell_where_there_are_many_values() -> None:
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("value", [0, 255])
 def test_one_class_and_the_ends_of_the_range_draw(value: int, *, ordered: bool) -> None:
-    labels = np.full(5, value, np.uint8)
+    labels = np.full(5, value, np.int64)
     assert ">100</text>" in draw(labels, labels, "x", ordered=ordered)
-    every = np.arange(256).astype(np.uint8)
+    every = np.arange(256).astype(np.int64)
     assert "<image" in draw(every, every[::-1].copy(), "x", ordered=ordered)
 
 
 def test_in_words() -> None:
-    labels = np.array([5, 5, 5, 5, 9, 9, 200, 1], np.uint8)
-    said = np.array([5, 5, 6, 6, 9, 5, 190, 1], np.uint8)
+    labels = np.array([5, 5, 5, 5, 9, 9, 200, 1], np.int64)
+    said = np.array([5, 5, 6, 6, 9, 5, 190, 1], np.int64)
     assert in_words(labels, said, ordered=True, unit="px") == (
         "Correct 50.0%, within 1 75.0%, within 5 87.5%, mean error 2.00 px. "
         "Most frequent mistakes (rows): 5 for 6 (2), 9 for 5 (1), 200 for 190 (1)."
@@ -108,6 +108,33 @@ def test_in_words() -> None:
         assert f"mean error {amount}. Most" in in_words(labels, said, ordered=True, unit=unit)
 
 
+def test_motions_may_be_negative() -> None:
+    labels, said = np.array([-4, -2, -3, -1]), np.array([-1, -1, -8, -30])
+    assert in_words(labels, said, ordered=True, unit="px") == (
+        "Correct 0.0%, within 1 25.0%, within 5 75.0%, mean error 9.50 px. "
+        "Most frequent mistakes (rows): -4 for -1 (1), -3 for -8 (1), -2 for -1 (1)."
+    )
+    svg = draw(labels, said, "x", ordered=True)
+    assert svg.count("cell right") == 0
+    assert re.findall(r'text-anchor="end">(-?\d+)<', svg) == ["-30", "-8", "-4", "-3", "-2", "-1"]
+    labels, said = _rows(0, 50, off=3)
+    found = _opacity(draw(labels - 40, said - 40, "x", ordered=True))
+    assert np.array_equal(found, _opacity(draw(labels, said, "x", ordered=True)))
+
+
+def test_neighbours_on_a_circle_are_near() -> None:
+    labels, said = np.array([15, 0, 8]), np.array([0, 16, 7])
+    assert in_words(labels, said, ordered=True, period=16).startswith("Correct 33.3%, mean error 0.67.")
+
+
+def test_a_prediction_far_off_leaves_the_true_values_in_sight() -> None:
+    labels, said = _whole(np.array([-3, 0, 4], np.float32), np.array([-2.6, 1e30, -1e30], np.float32))
+    assert labels.tolist() == [-3, 0, 4]
+    assert said.tolist() == [-3, 253, -252]
+    labels, said = _whole(np.array([0, 510], np.float32), np.array([1, 509], np.float32))
+    assert said.tolist() == [1, 509]
+
+
 def test_a_title_stays_a_text() -> None:
-    labels = np.zeros(3, np.uint8)
+    labels = np.zeros(3, np.int64)
     assert "<script>" not in draw(labels, labels, '"><script>alert(1)</script>', ordered=True)

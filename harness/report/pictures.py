@@ -23,6 +23,7 @@ from harness.metrics import VALUES
 from harness.pages.axes import ticks
 from harness.probes.probe import ProbeRun
 from harness.report.subject import Subject
+from harness.results.predictions import Numbers
 
 _NUMBERED = 10
 """Most classes of a matrix with numbers in its cells."""
@@ -39,9 +40,8 @@ _NO_UNITS = ("bit map", "code", "column", "count", "digit")
 
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
-
-
-Labels = npt.NDArray[np.uint8]
+Whole = npt.NDArray[np.int64]
+"""True values or predictions as whole numbers; motions can be negative."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -
             picture
             for run in runs
             for subject in there
-            if run in subject.runs and (picture := _picture(subject, run, name, variable, about))
+            if run in subject.runs and (picture := _picture(subject, run, name, variable))
         ]
         found.append(Pictures(variable, "" if about is None else about.description, made))
     return found
@@ -105,37 +105,51 @@ def _described(name: str, label_set: str) -> dict[str, Variable]:
         return {}
 
 
-def _picture(
-    subject: Subject, run: ProbeRun, name: str, variable: str, about: Variable | None
-) -> Picture | None:
-    pair = subject.predicted(name, run, variable)
-    if pair is None:
+def _picture(subject: Subject, run: ProbeRun, name: str, variable: str) -> Picture | None:
+    scores, pair = subject.scores(name, run), subject.predicted(name, run, variable)
+    if scores is None or pair is None or np.isnan(pair[1]).any():  # no row of the variable was fitted to
         return None
-    labels, predicted = (np.nan_to_num(part).round().clip(0, VALUES - 1).astype(np.uint8) for part in pair)
-    ordered, unit = (False, "") if about is None else (about.ordered, about.unit)
-    said = in_words(labels, predicted, ordered=ordered, unit=unit)
+    about = next(scored for scored in scores.variables if scored.name == variable)
+    labels, predicted = _whole(*pair)
+    ordered = about.kind != "nominal"
+    said = in_words(labels, predicted, ordered=ordered, unit=about.unit, period=about.period)
+    if scores.fits > 1:
+        said = f"First of {scores.fits} draws of training rows. {said}"
     title = f"{variable}, {run}, {subject.name}: predicted against true. {said}"
     return Picture(subject, run, draw(labels, predicted, title, ordered=ordered), said)
 
 
-def in_words(labels: Labels, predicted: Labels, *, ordered: bool, unit: str = "") -> str:
+def _whole(truth: Numbers, predicted: Numbers) -> tuple[Whole, Whole]:
+    """Round both to whole numbers; predictions far from all true values move to the edge of the picture."""
+    labels = truth.round().astype(np.int64)
+    low, high = labels.min(), labels.max()
+    lowest, highest = min(low, high - VALUES), max(high, low + VALUES)
+    return labels, predicted.astype(np.float64).round().clip(lowest, highest).astype(np.int64)
+
+
+def in_words(
+    labels: Whole, predicted: Whole, *, ordered: bool, unit: str = "", period: float | None = None
+) -> str:
     """Describe how often predictions are correct, how far off they are, and the most frequent mistakes.
 
     Args:
-        labels: uint8 [n].
-        predicted: uint8 [n].
+        labels: int64 [n].
+        predicted: int64 [n].
         ordered: Whether neighbouring values mean neighbouring states.
         unit: The unit of the values, such as ``px``, or ``2 px`` for steps of two.
+        period: The length of the circle, if the values wrap around.
     """
-    distance = np.abs(labels.astype(np.int16) - predicted)
+    distance = np.abs(labels - predicted)
+    if period is not None:
+        distance = np.minimum(distance % period, -distance % period)
     said = f"Correct {np.mean(distance == 0):.1%}"
     if ordered:
         near = [f"within {most} {np.mean(distance <= most):.1%}" for most in _NEAR if distance.max() > most]
         said = ", ".join([said, *near, f"mean error {_amount(distance.mean(), unit)}"])
     wrong = distance > 0
-    pairs = np.bincount(labels[wrong].astype(np.int64) * VALUES + predicted[wrong], minlength=VALUES**2)
-    most = [int(at) for at in np.argsort(-pairs, kind="stable")[:_MISTAKES] if pairs[at]]
-    mistakes = [f"{at // VALUES} for {at % VALUES} ({pairs[at]:,})" for at in most]
+    pairs, rows = np.unique(np.stack([labels[wrong], predicted[wrong]]), axis=1, return_counts=True)
+    most = np.argsort(-rows, kind="stable")[:_MISTAKES]
+    mistakes = [f"{pairs[0, at]} for {pairs[1, at]} ({rows[at]:,})" for at in most]
     return f"{said}. Most frequent mistakes (rows): {', '.join(mistakes)}." if mistakes else f"{said}."
 
 
@@ -147,21 +161,21 @@ def _amount(mean: float, unit: str) -> str:
     return f"{mean * int(size):.2f} {name}" if size.isdecimal() else f"{mean:.2f} {unit}".rstrip()
 
 
-def draw(labels: Labels, predicted: Labels, title: str, *, ordered: bool) -> Markup:
+def draw(labels: Whole, predicted: Whole, title: str, *, ordered: bool) -> Markup:
     """Draw predicted against true values as SVG: numbered cells for few classes, else a shaded image.
 
     Args:
-        labels: uint8 [n].
-        predicted: uint8 [n].
+        labels: int64 [n].
+        predicted: int64 [n].
         title: Description for screen readers.
         ordered: Whether the axes include values that do not occur.
     """
-    values = np.union1d(labels, predicted).astype(np.int64)
+    values = np.union1d(labels, predicted)
     few = len(values) <= _NUMBERED
     if ordered and not few:
         values = np.arange(values[0], values[-1] + 1)
-    counts = np.bincount(labels.astype(np.int64) * VALUES + predicted, minlength=VALUES**2)
-    counts = counts.reshape(VALUES, VALUES)[np.ix_(values, values)]  # [true, predicted]
+    counts = np.zeros((len(values), len(values)), np.int64)  # [true, predicted]
+    np.add.at(counts, (np.searchsorted(values, labels), np.searchsorted(values, predicted)), 1)
     width = math.ceil(len(values) / _MOST_CELLS) if ordered and not few else 1
     counts = _pooled(counts, width)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -86,7 +86,10 @@ class Subject:
         return self.signed.probes[self._at(run) or 0].metric
 
     def predicted(self, game: str, run: ProbeRun, variable: str) -> tuple[Numbers, Numbers] | None:
-        """Return true values and predictions of a variable, float32 [n], on the rows that it is known on."""
+        """Return true values and predictions of a variable, float32 [n], on the rows that it is known on.
+
+        Of several draws of training rows, these are the predictions of the first.
+        """
         found = (self.predictions or {})[game][self.signed.probes[self._at(run) or 0].run]
         if variable not in found.names:
             return None
