@@ -23,7 +23,7 @@ from harness.probes.probe import ProbeRun
 from harness.report.curves import curves
 from harness.report.intervals import mean_intervals
 from harness.report.page import render, write_html
-from harness.report.panels import game_panel, suite_panel
+from harness.report.panels import game_panel, suite_panel, variables_of
 from harness.report.pictures import pictures
 from harness.report.subject import Subject, load
 from harness.report.versus import against
@@ -244,6 +244,21 @@ def test_pictures_of_a_readout_are_of_its_own_values(readout: Subject) -> None:
     assert draws
     assert all(p.run == few for p in draws)
     assert any(">-20<" in picture.svg for picture in found["player_y_motion"].pictures)
+
+
+def test_results_of_different_probes_have_all_their_variables(
+    subjects: list[Subject], readout: Subject
+) -> None:
+    linear = subjects[0]
+    both = [linear, replace(readout, number=1)]
+    names = list(variables_of(both, "pong"))
+    assert names[: len(variables_of([linear], "pong"))] == list(variables_of([linear], "pong"))
+    assert set(names) == {*variables_of([linear], "pong"), *variables_of([readout], "pong")}
+    rows = {row.title for row in game_panel(both, [{}, {}], readout.runs[-1], "pong").rows}
+    assert {"ball_present", "enemy_y_motion"} <= rows
+    drawn = [each.name for each in pictures(both, [*linear.runs, *readout.runs], "pong")]
+    assert drawn == names
+    assert [each.name for each in pictures(both, [FULL], "pong")] == list(variables_of([linear], "pong"))
 
 
 def test_without_predictions_the_page_says_what_is_missing(folder: Path, tmp_path: Path) -> None:

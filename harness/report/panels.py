@@ -115,12 +115,13 @@ def _known(rows: Iterable[Row]) -> list[Row]:
 
 
 def variables_of(subjects: Sequence[Subject], game: str) -> dict[str, Sequence[str]]:
-    """Return the categories of every variable of a game; they are the same in all results."""
-    for subject in subjects:
-        if game in subject.signed.games:
-            every = [scores.variables for scores in subject.signed.games[game].scores]
-            return {variable.name: variable.categories for table in every for variable in table}
-    return {}
+    """Return the categories of every variable of a game that some result has, those of the first one first.
+
+    Each probe has variables of its own, but a variable has the same categories in all results.
+    """
+    there = [subject.signed.games[game] for subject in subjects if game in subject.signed.games]
+    every = [scores.variables for found in there for scores in found.scores]
+    return {variable.name: variable.categories for table in every for variable in table}
 
 
 def variable_row(subjects: Sequence[Subject], run: ProbeRun, game: str, name: str) -> Row:

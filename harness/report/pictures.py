@@ -22,6 +22,7 @@ from atariari_data.games import Variable, game
 from harness.metrics import VALUES
 from harness.pages.axes import ticks
 from harness.probes.probe import ProbeRun
+from harness.report.panels import variables_of
 from harness.report.subject import Subject
 from harness.results.predictions import Numbers
 
@@ -81,11 +82,9 @@ def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -
     there = [s for s in subjects if s.predictions is not None and name in s.predictions]
     if not there:
         return []
-    signed = there[0].signed
-    described = _described(name, signed.dataset.label_set)
+    described = _described(name, there[0].signed.dataset.label_set)
     found = []
-    names = dict.fromkeys(v.name for scores in signed.games[name].scores for v in scores.variables)
-    for variable in names:
+    for variable in variables_of(there, name):
         about = described.get(variable)
         made = [
             picture
@@ -93,7 +92,8 @@ def pictures(subjects: Sequence[Subject], runs: Sequence[ProbeRun], name: str) -
             for subject in there
             if run in subject.runs and (picture := _picture(subject, run, name, variable))
         ]
-        found.append(Pictures(variable, "" if about is None else about.description, made))
+        if made:
+            found.append(Pictures(variable, "" if about is None else about.description, made))
     return found
 
 
