@@ -136,7 +136,7 @@ def test_a_submission_from_start_to_merge(board: TestBoard, tmp_path: Path) -> N
     board.git("merge", "--quiet", "--no-ff", done.branch)
     done = submit(path, board.folder)
     assert done.path == path_of(result.signed)
-    assert board.git("log", "-1", "--format=%B").startswith("Submit Encoder 3: suite F1 0.")
+    assert board.git("log", "-1", "--format=%B").startswith("Submit Encoder 3: suite score 0.")
     verdict = board.verify("main")
     assert not verdict.findings
     assert verdict.added == (done.path,)

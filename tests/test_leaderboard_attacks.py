@@ -381,6 +381,7 @@ def test_what_conflicts_is_said_to(board: TestBoard) -> None:
 def test_the_order_of_runs_is_that_of_merging(board: TestBoard, tmp_path: Path) -> None:
     board.place(board.result(7, encoder="Encoder 1", skill=0.2, finished="2026-01-01T12:34:56Z"))
     (notice,) = [n for n in board.verify("main").notices if "takes the place" in n]
+    assert ": suite score 0." in notice
     assert "which is lower" in notice
     merge(board)
     site.build(verify(board.folder), tmp_path / "site")

@@ -183,6 +183,7 @@ def test_learning_curves_are_of_the_sizes_that_were_asked_for(subjects: list[Sub
         assert scores is not None
         assert curve.at(size) == scores.means.score
     assert found.plots[0].svg.count("<circle") == len(found.sizes)
+    assert f"50 rows, score {curve.at(50):.3f}" in found.plots[0].svg
 
 
 def test_a_dry_run_shows_the_rows_that_it_had(built: str) -> None:

@@ -15,7 +15,7 @@ from harness.leaderboard.gate import verify
 from harness.leaderboard.names import slug
 from harness.leaderboard.published import published
 from harness.leaderboard.repository import BoardError
-from harness.pages.words import score
+from harness.pages.words import encoder_title, score
 from harness.results.result import Signed
 from harness.results.result_file import read
 from harness.results.sign import sign_result
@@ -86,6 +86,19 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("pixels-pca", "PCA of the pixels"),
+        ("pixels-pca-16", "PCA of the pixels, 16 components"),
+        ("infonce-stdim-3", "ST-DIM (3)"),
+        ("somebody-s-16", "somebody-s-16"),
+    ],
+)
+def test_encoders_of_ours_have_a_title(name: str, title: str) -> None:
+    assert encoder_title(name) == title
 
 
 def pages(board: TestBoard) -> dict[str, Page]:

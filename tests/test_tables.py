@@ -47,10 +47,11 @@ def test_a_result_prints_as_a_few_lines() -> None:
         "games     pong (1 of 2, label set anand2019)",
         "signed    no",
     ]
-    f1 = result.signed.games["pong"].scores[1].means.score
-    assert f"mean, linear, 1k rows      {f1:.3f}" in lines[6]
+    assert lines[4].split() == ["score", "constant", "trivial", "ceiling"]
+    score = result.signed.games["pong"].scores[1].means.score
+    assert f"mean, linear, 1k rows      {score:.3f}" in lines[6]
     assert repr(result) == "<Result of Random CNN on pong, not signed>"
-    assert f"<td>{f1:.3f}</td>" in result._repr_html_()
+    assert f"<td>{score:.3f}</td>" in result._repr_html_()
 
 
 def test_what_a_result_says_of_itself_is_text_in_a_notebook() -> None:

@@ -46,7 +46,7 @@ def replacements(entries: Iterable[Entry], added: Iterable[str]) -> Iterator[str
         if first.path in new and older:
             old, now = (entry.head.suite[0].means.score for entry in (older[0], first))
             worse = ", which is lower" if old is not None and (now is None or now < old) else ""
-            yield f"{first.path} takes the place of {older[0].path}: suite F1 {old} becomes {now}{worse}"
+            yield f"{first.path} takes the place of {older[0].path}: suite score {old} becomes {now}{worse}"
 
 
 def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str]:

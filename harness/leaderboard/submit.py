@@ -133,8 +133,8 @@ def _gate(folder: Path, base: str) -> None:
 
 def _message(result: Result, path: str) -> str:
     signed = result.signed
-    f1 = signed.suite[0].means.score
-    score = "no suite mean" if f1 is None else f"suite F1 {f1:.4f}"
+    mean = signed.suite[0].means.score
+    score = "no suite mean" if mean is None else f"suite score {mean:.4f}"
     games = f"{len(signed.games)} of {len(signed.dataset.suite_games)} games"
     lines = [
         f"Submit {signed.encoder.name}: {score}, {games}",

@@ -44,9 +44,9 @@ ENCODER_TITLES = {
 
 
 def encoder_title(name: str) -> str:
-    """Return an encoder's name in words if it is one of ours, with a number behind it if it has one."""
+    """Return an encoder's name in words if it is one of ours, with its seed behind it if it has one."""
     base, _, number = name.rpartition("-")
-    if base in ENCODER_TITLES and number.isdecimal():
+    if name not in ENCODER_TITLES and base in ENCODER_TITLES and number.isdecimal():
         return f"{ENCODER_TITLES[base]} ({number})"
     return ENCODER_TITLES.get(name, name)
 

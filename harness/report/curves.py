@@ -1,4 +1,4 @@
-"""Learning curves: F1 by number of training rows, for results made with ``--train-sizes``."""
+"""Learning curves: scores by number of training rows, for results made with ``--train-sizes``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Curve:
     points: Sequence[Point]
 
     def at(self, rows: int) -> float | None:
-        """Return F1 at a training size."""
+        """Return the score at a training size."""
         return next((point.score for point in self.points if point.rows == rows), None)
 
 
@@ -63,7 +63,7 @@ class Plot:
 
     @property
     def svg(self) -> Markup:
-        """The plot: rows on a logarithmic axis, F1 from 0 to 1."""
+        """The plot: rows on a logarithmic axis, scores from 0 to 1."""
         every = [point.rows for curve in self.curves for point in curve.points]
         low, high = math.log10(min(every)), math.log10(max(every))
         pad = max((high - low) * 0.04, 0.02)
@@ -72,15 +72,15 @@ class Plot:
         def across(rows: int) -> str:
             return f"{_LEFT + (math.log10(rows) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT):.1f}"
 
-        def down(f1: float) -> str:
-            return f"{_TOP + (1 - f1) * (_HEIGHT - _TOP - _BOTTOM):.1f}"
+        def down(value: float) -> str:
+            return f"{_TOP + (1 - value) * (_HEIGHT - _TOP - _BOTTOM):.1f}"
 
         parts = [
             Markup(
                 '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
                 '<text x="{3}" y="{2}" dy="4" text-anchor="end">{4}</text>'
-            ).format(_LEFT, _WIDTH - _RIGHT, down(f1), _LEFT - 5, f"{f1:g}")
-            for f1 in (0, 0.2, 0.4, 0.6, 0.8, 1)
+            ).format(_LEFT, _WIDTH - _RIGHT, down(value), _LEFT - 5, f"{value:g}")
+            for value in (0, 0.2, 0.4, 0.6, 0.8, 1)
         ]
         parts += [
             Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
@@ -107,7 +107,7 @@ class Plot:
             parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(colour, line))
             parts += [
                 Markup(
-                    '<circle class="{}" cx="{}" cy="{}" r="3.5"><title>{}: {} rows, F1 {}</title></circle>'
+                    '<circle class="{}" cx="{}" cy="{}" r="3.5"><title>{}: {} rows, score {}</title></circle>'
                 ).format(colour, x, down(p.score), curve.subject.name, f"{p.rows:,}", score(p.score))
                 for x, p in at
             ]

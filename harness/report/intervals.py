@@ -19,7 +19,7 @@ Intervals: TypeAlias = Mapping[tuple[str | None, ProbeRun, str | None], tuple[fl
 
 
 def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> Intervals:
-    """Return 95 % intervals of the F1 of every category, game and suite mean.
+    """Return 95 % intervals of the score of every category, game and suite mean.
 
     The variables of a game are resampled together, so that the interval of their mean includes what one
     episode does to all of them. Games are resampled independently. A game with a single test episode has no

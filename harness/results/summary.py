@@ -8,8 +8,8 @@ from statistics import fmean
 
 from harness.results.result import Result, Signed
 
-_MEANS = {"F1": "score", "majority": "constant", "trivial": "trivial", "ceiling": "ceiling"}
-"""Columns of the table and their fields in `harness.results.result.Means`."""
+_MEANS = ("score", "constant", "trivial", "ceiling")
+"""Columns of the table, fields of `harness.results.result.Means`."""
 
 
 def text(result: Result) -> str:
@@ -56,7 +56,7 @@ def _rows(signed: Signed) -> Sequence[tuple[str, ...]]:
         at = [probe.run for probe in signed.probes].index(run)
         means = [game.scores[at].means for game in signed.games.values()]
         cells = []
-        for field in _MEANS.values():
+        for field in _MEANS:
             known = [value for mean in means if (value := getattr(mean, field)) is not None]
             whole = len(known) == len(means)
             cells.append(f"{fmean(known):.3f}" if whole else "-")
