@@ -168,6 +168,9 @@ def test_rows_and_seeds() -> None:
         (["--method", "vae,dim", "--set", "beta=2"], "--set takes the options of one method"),
         (["--method", "vae,dim", "--result", "one.json"], "makes several results"),
         (["--method", "vae", "--game", "pong,pang"], "pang"),
+        (["--method", ","], "names no method"),
+        (["--method", ",", "--game", "pong,breakout"], "names no method"),
+        (["--method", "vae", "--game", ","], "must be a list of names"),
     ],
 )
 def test_a_table_that_cannot_be(arguments: list[str], match: str) -> None:

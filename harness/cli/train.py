@@ -210,6 +210,13 @@ def run(
     from harness.methods.train import train_spread
 
     methods, games = shared.items(method) or [], _chosen(game_names, label_set)
+    if not methods:
+        raise UsageError(
+            "--method names no method.",
+            expected="--method infonce-stdim,vae",
+            got=method,
+            cure="harness methods lists them.",
+        )
     rows = plan(methods, parse_seeds(seeds))
     common = {"device": options["device"], "limit": limit, "label_set": label_set}
     common |= {"jobs": options["jobs"], "cluster": cluster}
