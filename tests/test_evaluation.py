@@ -316,6 +316,8 @@ def test_bad_arguments() -> None:
         harness.evaluate(coarse, games=["skiing"], label_set="anand2019")
     with pytest.raises(UsageError, match="list of names"):
         harness.evaluate(coarse, games="pong")
+    with pytest.raises(UsageError, match="list of names"):  # and not every game
+        harness.evaluate(coarse, games=[])
     with pytest.raises(UnknownNameError, match="label set"):
         harness.evaluate(coarse, games=["pong"], label_set="v2")
 

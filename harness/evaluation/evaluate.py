@@ -202,7 +202,7 @@ class _Done:
 
 def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, engine: Engine) -> Result:
     own = by_game(encoder)
-    chosen = choose_games(games or list(own) or None, options.label_set)
+    chosen = choose_games(list(own) or None if games is None else games, options.label_set)
     sources = _sources(encoder, own, chosen)
     if options.pretraining_data is None:
         options = replace(options, pretraining_data=trained_on(encoder, own))
