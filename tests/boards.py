@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from atariari_data.games import game
-from harness.leaderboard.board import BASELINES, AcceptedProtocol, path_of
+from harness.leaderboard.board import BASELINES, PROTOCOL_FORMAT, AcceptedProtocol, path_of
 from harness.leaderboard.create import create
 from harness.leaderboard.gate import Verdict, verify
 from harness.probes.probe import ProbeRun
+from harness.results.canonical import to_plain
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from harness.results.sign import sign_result
 from harness.signing import keys
 from harness.signing.sshsig import PublicKey
+from harness.targets import targets_of
 from tests.made_results import LABEL_SET, PROBES, digest, fields
 
 SUITE = ("breakout", "pong")
@@ -49,7 +51,7 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
         for scores in example["games"][name]["scores"]
     ]
     values = {
-        "schema_version": 1,
+        "schema_version": PROTOCOL_FORMAT,
         "name": "v1",
         "digest": digest("protocol"),
         "accepted_until": None,
@@ -75,6 +77,7 @@ def protocol(suite: tuple[str, ...] = SUITE, **changes: Any) -> AcceptedProtocol
                     for v in game(name).variables(LABEL_SET)
                     if v.categories
                 ],
+                "targets": to_plain(targets_of(name, LABEL_SET)),
             }
             for name in suite
         },

@@ -14,14 +14,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+import harness
 from atariari_data.errors import AtariariError
-from harness.leaderboard.board import Board, KeyList, parse_signers, read_board
+from harness.leaderboard.board import AcceptedProtocol, Board, KeyList, parse_signers, read_board
+from harness.leaderboard.create import protocols_here
 from harness.leaderboard.entry import check_entry
+from harness.leaderboard.made_on import check_made_on
+from harness.leaderboard.repository import BoardError
 from harness.leaderboard.together import check_together
 from harness.results.canonical import ResultError, canonical, file_form
 from harness.results.consistency import check
+from harness.results.means import fill
 from harness.results.result import NAMESPACE, Signed
 from harness.results.result_file import loads
 from harness.results.variables import VariableScores
@@ -605,6 +612,53 @@ def test_baselines_that_are_not_the_protocol_s(made: TestBoard, board: Board) ->
         judged(lower)
     with pytest.raises(AtariariError, match="pong: classes"):
         judged(lambda row: row.update(classes=row["classes"] + 1))
+
+
+def coarse(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return frames[:, 0, ::20, ::20].reshape(len(frames), -1)
+
+
+@pytest.fixture(scope="module")
+def readout() -> Signed:
+    """A result of the readout, on the recordings that the tests have made."""
+    return harness.evaluate(coarse, games=["pong"], progress=False).signed
+
+
+@pytest.fixture(scope="module")
+def installed() -> AcceptedProtocol:
+    return protocols_here()[0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("categories", []),
+        ("categories", ["misc"]),
+        ("kind", "nominal"),
+        ("unit", "km"),
+        ("period", [4096]),
+    ],
+)
+def test_what_a_readout_s_variables_are_is_the_protocol_s(
+    readout: Signed, installed: AcceptedProtocol, field: str, value: Any
+) -> None:
+    """Their categories decide in which means they count: a variable with none leaves the ranking's mean."""
+    check_made_on(readout, installed, new=True)
+    plain = plain_of(readout)
+    variables = plain["games"]["pong"]["variables"]["explained"]
+    if field == "period":
+        variables["period"] = value + [None] * (len(variables["name"]) - 1)
+    else:
+        variables[field][0] = value
+    fill(plain)
+    with pytest.raises(BoardError, match=f"pong: {field} of {variables['name'][0]}"):
+        check_made_on(Signed.model_validate(plain), installed, new=True)
+
+
+def test_a_readout_of_what_the_protocol_does_not_have(readout: Signed, installed: AcceptedProtocol) -> None:
+    renamed = canonical(plain_of(readout)).replace(b'"player_y"', b'"player_z"')
+    with pytest.raises(BoardError, match="pong has no player_z to read out"):
+        check_made_on(Signed.model_validate_json(renamed), installed, new=True)
 
 
 def test_two_results_of_one_run(made: TestBoard, board: Board) -> None:

@@ -790,6 +790,13 @@ def test_no_file_ends_in_a_traceback(
     site.build(verdict, tmp_path / "site")
 
 
+def test_a_protocol_of_another_format_is_told(board: TestBoard) -> None:
+    break_protocol(schema_version=1)(board)
+    board.commit()
+    with pytest.raises(BoardError, match=r"v1\.json has another format(.|\n)*got: 1(.|\n)*leaderboard init"):
+        verify(board.folder)
+
+
 def test_a_red_main_does_not_stop_an_honest_change(board: TestBoard) -> None:
     path = board.folder / path_of(board.result(1).signed)
     path.write_bytes(path.read_bytes()[:-20])

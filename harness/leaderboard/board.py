@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError, model_validator
 
@@ -20,7 +20,7 @@ from harness.results.canonical import Digest, ResultError, Share, Text, Utc
 from harness.results.complaint import first_complaint
 from harness.results.provenance import PRINCIPAL, Identifier, Model, Name, Principal, Split, SplitName
 from harness.results.result import NAMESPACE, OfRun, Setting, Signed
-from harness.results.variables import Columns
+from harness.results.variables import Columns, Variable
 from harness.signing import allowed_signers
 from harness.signing.allowed_signers import AllowedSigner
 from harness.signing.sshsig import PublicKey, SignatureError
@@ -29,6 +29,8 @@ RESULTS = "results"
 SIGNERS = "allowed_signers"
 RULES = "board.json"
 PATH = re.compile(r"results/[a-z0-9][a-z0-9._@+-]{0,63}/[a-z0-9][a-z0-9-]{0,63}/([0-9a-f]{16})\.json")
+PROTOCOL_FORMAT: Final = 2
+"""Version of the format of a protocol's file."""
 _PLACEHOLDER = f"{RESULTS}/.gitkeep"
 _MAX_RULES = 2_000_000
 
@@ -95,6 +97,8 @@ class KeptGame(Model):
     """Rows and digests, from the dataset's manifest."""
     variables: Annotated[list[KeptVariable], Field(min_length=1)]
     """The probed variables, in order."""
+    targets: Annotated[list[Variable], Field(min_length=1)]
+    """What a readout may read out, in order; not all of it varies enough to be scored."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -110,6 +114,11 @@ class KeptGame(Model):
             for v in self.variables
         ]
         return [list(column) for column in zip(*rows, strict=True)]
+
+    @cached_property
+    def target_of(self) -> dict[str, Variable]:
+        """The targets of a readout, by name."""
+        return {target.name: target for target in self.targets}
 
 
 class ProbeChoice(OfRun):
@@ -154,7 +163,7 @@ BASELINES = (
 class AcceptedProtocol(Model):
     """``protocols/NAME.json``: the rules that results are made under, and what they are made on."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     """Version of this file's format."""
     name: Name
     """Name of the file and of the ranking."""
@@ -462,7 +471,15 @@ def _parse(model: type[M], data: bytes, name: str) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        where, expected, _ = first_complaint(error)
+        where, expected, got = first_complaint(error)
+        if where == "schema_version":
+            raise BoardError(
+                f"{name} has another format than this version of the harness reads.",
+                expected=f"{where}: {expected}",
+                got=got,
+                cure="`harness leaderboard init` of this version writes its format, in a new folder: "
+                "take the file from there. A newer format needs a newer harness.",
+            ) from error
         raise BoardError(
             f"{name} does not have the right form at {printable(where) or 'its top'}.", got=expected
         ) from error

@@ -17,6 +17,7 @@ from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from atariari_data.games import game as game_of
 from harness.leaderboard.board import (
     BASELINES,
+    PROTOCOL_FORMAT,
     RESULTS,
     RULES,
     SIGNERS,
@@ -231,6 +232,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
         suites,
     )
     from harness.results.provenance import split_of
+    from harness.targets import targets_of
     from harness.trivial.store import FIELDS, look_up
 
     games: dict[str, Any] = {}
@@ -258,6 +260,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
                 }
                 for v in manifest.probed(label_set)
             ],
+            "targets": targets_of(name, label_set),
         }
         for run in (*RANKED, *SHOWN):
             stored = look_up(manifest, label_set, run)
@@ -270,7 +273,7 @@ def _protocol(names: Sequence[str], label_set: str) -> AcceptedProtocol:
                 missing = dict.fromkeys(BASELINES)
                 baselines.append({"game": name, **run._asdict(), **missing, **fields})
     found = {
-        "schema_version": 1,
+        "schema_version": PROTOCOL_FORMAT,
         "name": PROTOCOL if label_set == DEFAULT_LABEL_SET else f"{PROTOCOL}-{label_set}",
         "digest": protocol_digest(label_set),
         "accepted_until": None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from harness.leaderboard.board import AcceptedProtocol
+from harness.leaderboard.board import AcceptedProtocol, KeptGame
 from harness.leaderboard.names import skeleton
 from harness.leaderboard.repository import BoardError
 from harness.probes.probe import Metric
 from harness.results.provenance import Dataset
 from harness.results.result import ProbeScores, Signed
+from harness.results.variables import Variable, Variables
 
 _KEPT = ("name", "categories", "kind", "ceiling", "ceiling_accuracy")
 _OF_TEST_ROWS = ("constant", "constant_accuracy", "ceiling", "pixels_pca", "random_projection", "random_cnn")
@@ -45,6 +46,8 @@ def check_made_on(signed: Signed, protocol: AcceptedProtocol, *, new: bool) -> N
     _check_reserved(signed, protocol)
     fresh = signed.dataset.fresh_seed is not None
     for name, game in signed.games.items():
+        if "explained" in game.variables:
+            _check_targets(name, game.variables["explained"], protocol.games[name])
         for probe, scores in zip(signed.probes, game.scores, strict=True):
             _check_rows(name, probe.metric, scores, protocol, fresh=fresh, new=new)
 
@@ -99,6 +102,19 @@ def _check_reserved(signed: Signed, protocol: AcceptedProtocol) -> None:
                 expected=f"mean {mean:.4f}",
                 got=f"{got:.4f}",
             )
+
+
+def _check_targets(name: str, found: Variables, kept: KeptGame) -> None:
+    """Check what the variables of a readout are: in which means they count, and what their errors mean."""
+    fields = tuple(Variable.model_fields)
+    columns = (found.columns.get(field) or [None] * len(found) for field in fields)
+    for row in zip(*columns, strict=True):
+        got = dict(zip(fields, row, strict=True))
+        target = kept.target_of.get(got["name"])
+        if target is None:
+            raise BoardError(f"{name} has no {got['name']} to read out.", expected=", ".join(kept.target_of))
+        for field, value in got.items():
+            _expect(f"{name}: {field} of {target.name}", getattr(target, field), value)
 
 
 def _check_rows(
