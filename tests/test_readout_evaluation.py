@@ -188,6 +188,39 @@ def test_floors_and_ceilings_are_made_once_and_stand_beside_every_score(
             assert (variable.score or 0) <= variable.ceiling + 1e-3
 
 
+def without_first(result: harness.Result) -> Signed:
+    """Return a result whose author left the first variable out of every run."""
+    plain = json.loads(json.dumps(result.signed.plain))
+    game = plain["games"]["pong"]
+    for table in (game["variables"]["explained"], *(scores["variables"] for scores in game["scores"])):
+        for column in table.values():
+            del column[0]
+    fill(plain)
+    return Signed.model_validate(plain)
+
+
+@pytest.mark.parametrize("stored", [[FEW_ROWS], [PLAY], [FEW_ROWS, PLAY, TRANSFER, DEEP]])
+def test_no_variable_is_left_out(
+    result: harness.Result, stored: list[ProbeRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even under another number of training rows than the stored scores are of."""
+    names = {scores.run: scores.variables.column("name") for scores in result.signed.games["pong"].scores}
+
+    def look_up(_: object, __: str, run: ProbeRun) -> store.Beside:
+        known = (
+            {encoder: dict.fromkeys(names[run], 0.5) for encoder in store.FIELDS} if run in stored else None
+        )
+        return store.Beside(known, {}, "not made")
+
+    fewer = without_first(result)
+    check(fewer)
+    assert check_manifests(fewer)
+    monkeypatch.setattr(store, "look_up", look_up)
+    assert check_manifests(result.signed)
+    with pytest.raises(ResultError, match="pong: variables under readout, few"):
+        check_manifests(fewer)
+
+
 ROW = "scores__1__variables__0__"
 
 

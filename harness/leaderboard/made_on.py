@@ -128,6 +128,8 @@ def _check_rows(
         if kept != got:
             rows = (list(zip(*table, strict=True)) for table in (kept, got))
             _expect(f"{name}: variables and their ceilings", *rows)
+    # What a readout scores is known where its baselines are. Where they are not, only the rows tell; but all
+    # runs with the same splits score the same, as `harness.results.consistency` checks.
     known = protocol.baselines_by_column(name, scores.run, tuple(names))
     if known is None:
         values = next(iter(protocol.baselines_of[name, scores.run].values()))

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from atariari_data.games import game as game_of
+from harness.probes.probe import FEW
 from harness.results.canonical import PLACES, ResultError, to_plain
 from harness.results.consistency import check, expect
 from harness.results.provenance import Dataset
@@ -201,6 +202,7 @@ def check_manifests(signed: Signed) -> bool:
                 _check_probed(name, scores, manifest, signed)
             else:
                 _check_targets(name, scores, dataset.label_set)
+                _check_scored(name, scores, manifest, signed)
             _check_trivial(name, scores, manifest, signed)
     return True
 
@@ -232,6 +234,22 @@ def _check_targets(name: str, scores: ProbeScores, label_set: str) -> None:
         if variable.name not in known:
             raise ResultError(f"{name} has no {variable.name}.", expected=", ".join(known))
         expect(f"{name}: what {variable.name} is", known[variable.name], variable.target)
+
+
+def _check_scored(name: str, scores: ProbeScores, manifest: Manifest, signed: Signed) -> None:
+    """Check that a readout leaves out nothing that is scored on the published split.
+
+    What varies enough to be scored depends on the splits, not on the encoder or the number of training rows,
+    so stored scores of the trivial encoders name it. Where there are none, only the rows themselves tell.
+    """
+    from harness.trivial.store import look_up
+
+    if signed.dataset.fresh_seed is not None or signed.dry_run_rows is not None:
+        return
+    for size in (scores.train_rows, FEW, "full"):
+        run = scores.run._replace(train_rows=size)
+        for of_it in (look_up(manifest, signed.dataset.label_set, run).scores or {}).values():
+            expect(f"{name}: variables under {scores.run}", list(of_it), scores.variables.column("name"))
 
 
 def _knows_rules(dataset: Dataset) -> bool:
