@@ -25,7 +25,7 @@ from builders.manifest import (
 from builders.recording import PROBE_SPLITS
 from harness.metrics import RESAMPLES
 from harness.metrics import SEED as BOOTSTRAP_SEED
-from harness.probes.probe import FEW, ProbeRun, States, TrainRows
+from harness.probes.probe import DRAWS, FEW, ProbeRun, States, TrainRows
 from harness.probes.registry import PROBES, load_probe
 from harness.targets import SCORED, rules_of
 
@@ -48,9 +48,6 @@ SHOWN: Final = (
     *load_probe("anand2019").runs,
 )
 """What a leaderboard also shows, for results that contain it."""
-
-DRAWS: Final = 10
-"""Draws of few training rows, whose scores are averaged."""
 
 _ROW_ORDER = "atariari train rows"
 _DRAW_ORDER = "atariari few rows"

@@ -17,11 +17,11 @@ from harness.evaluation.ceilings import best_of_frames, ceilings_of
 from harness.evaluation.scoring import ProbeData, _bounded, _gradient_log10, score
 from harness.evaluation.trivial import make
 from harness.metrics import Bootstrap, score_explained
-from harness.probes.probe import FEW, Fit, ProbeRun
+from harness.probes.probe import DRAWS, FEW, Fit, ProbeRun
 from harness.probes.target import Target
-from harness.protocol import DRAWS, few_draws
+from harness.protocol import few_draws
 from harness.results import predictions_file
-from harness.results.canonical import ResultError
+from harness.results.canonical import ResultError, whole_as_integers
 from harness.results.consistency import check
 from harness.results.means import fill
 from harness.results.result import Signed
@@ -234,12 +234,42 @@ ROW = "scores__1__variables__0__"
         ("variables__explained__kind__0", "circular", "only what is circular has a period"),
         (ROW + "strength_log10", 0.5, "not on the grid"),
         (ROW + "gradient_log10", 1, "not on the grid"),
+        ("scores__0__fits", 1, "fits of readout, few"),
+        ("scores__0__fits", 200, "fits of readout, few"),
+        ("scores__1__fits", 10, "fits of readout, play"),
+        (ROW + "ceiling", 0.01, "score exceeds that of any function of a single frame"),
     ],
 )
 def test_numbers_of_a_readout_must_follow(result: harness.Result, path: str, value: Any, match: str) -> None:
     plain = json.loads(json.dumps(result.signed.plain))
     put(plain, f"games__pong__{path}", value)
     with pytest.raises(ResultError, match=match):
+        check(Signed.model_validate(plain))
+
+
+def test_several_fits_cannot_all_be_better_than_raw(result: harness.Result) -> None:
+    """Only a fit that is cut off at 0 raises the mean, and it has 0 then."""
+
+    def scored(score: float, raw: float) -> Signed:
+        plain = json.loads(json.dumps(result.signed.plain))
+        for field, value in {"score": score, "raw": raw, "interval": [0, 1]}.items():
+            put(plain, f"games__pong__scores__0__variables__0__{field}", value)
+        fill(plain)
+        return Signed.model_validate(whole_as_integers(plain))
+
+    check(scored(0.9, -5))  # nine are perfect and one is far off
+    check(scored(0.95, 0.95))
+    with pytest.raises(ResultError, match=r"no 10 fits with this raw have this score(.|\n)*0\.5 to 0\.9"):
+        check(scored(0.95, 0.5))
+
+
+def test_presence_is_known_on_every_row(result: harness.Result) -> None:
+    plain = json.loads(json.dumps(result.signed.plain))
+    for scores in plain["games"]["pong"]["scores"]:
+        table = scores["variables"]
+        first = next(at for at, name in enumerate(table["name"]) if name.endswith("_present"))
+        table["n"][first] -= 1
+    with pytest.raises(ResultError, match="_present under readout, few: n is not the number of test rows"):
         check(Signed.model_validate(plain))
 
 

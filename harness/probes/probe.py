@@ -31,6 +31,9 @@ METRICS: Final[dict[Metric, str]] = {
 FEW: Final = 100
 """Training rows of which several draws are averaged, since few rows are luck."""
 
+DRAWS: Final = 10
+"""Draws of few training rows, whose scores are averaged."""
+
 MOST_LEFT_OUT: Final = 1000
 """With up to so many training rows, these alone select the strength of a readout."""
 

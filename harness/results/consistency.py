@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from harness.encoders.named import RAM
-from harness.probes.probe import NOT_CONVERGED, Metric, States
+from harness.probes.probe import DRAWS, FEW, NOT_CONVERGED, Metric, States
 from harness.results.canonical import PLACES, ResultError
 from harness.results.means import ONE, TRIVIAL, all_means
 from harness.results.provenance import split_of
@@ -18,6 +18,13 @@ _ROUNDING = 0.0002
 """Allowed difference of numbers that follow from each other, after rounding to four places."""
 _CEILING_SLACK = 0.001
 """How far accuracy may exceed its ceiling: features of equal frames can differ in their last bits."""
+_EXPLAINED_SLACK = {"ordered": _CEILING_SLACK, "nominal": 10 * _CEILING_SLACK}
+"""The same of a readout's score, which counts wrong rows against those of a constant, a tenth of all or more.
+
+A circular variable has no limit: its ceiling is what the circular mean of equal frames reaches, and another
+answer may exceed that a little."""
+_PRESENCE = "_present"
+"""How the names of targets end that say whether something is there, which is known on every row."""
 _SLOW_CLOCK = 60
 """Seconds by which `elapsed_seconds` may exceed the time from start to end."""
 _VALUES = 256
@@ -216,6 +223,8 @@ def _check_rows(signed: Signed, metric: Metric, part: Part) -> None:
     """Check that the numbers of each row can come from one set of predictions."""
     scores = signed.games[part.game].scores[part.probe]
     alone, without = scores.fits == 1, scores.trivial_reason is not None
+    averaged = metric == "explained" and part.run.train_rows == FEW
+    expect(f"{part.game}: fits of {part.run}", DRAWS if averaged else 1, scores.fits)
     _check_head(signed, metric, part)
     for field in TRIVIAL if metric == "explained" else TRIVIAL[:2]:
         what = "`trivial_reason` must be given if, and only if, all trivial scores are null."
@@ -228,15 +237,17 @@ def _check_rows(signed: Signed, metric: Metric, part: Part) -> None:
     if metric == "f1":
         _check_f1(signed, part)
     else:
-        _check_explained(part, alone=alone)
+        _check_explained(part, scores.fits)
+        if _one_frame(signed):
+            _check_explained_ceilings(part)
 
 
 def _check_head(signed: Signed, metric: Metric, part: Part) -> None:
     """Check on how many rows variables are scored, and which have errors."""
     known = signed.dataset.splits[part.game][split_of(part.run.scored_on, "test")].rows
     most = min(known, signed.dry_run_rows or known)
-    least = most if metric == "f1" else 1
-    for at, (n, kind, error) in _rows(part, "n", "kind", "error"):
+    for at, (name, n, kind, error) in _rows(part, "name", "n", "kind", "error"):
+        least = most if metric == "f1" or name.endswith(_PRESENCE) else 1
         if not least <= n <= most:
             _refuse(part, at, "n is not the number of test rows.", "n", least, most)
         if (kind == "nominal") != (error is None):
@@ -276,8 +287,7 @@ def _check_fits(signed: Signed, metric: Metric, part: Part, *, alone: bool) -> N
 def _check_f1(signed: Signed, part: Part) -> None:
     """Check the rows whose score is weighted F1."""
     _check_shares(part, frozen=signed.dry_run_rows is None and signed.dataset.fresh_seed is None)
-    frames = signed.encoder.frames
-    one_frame = frames is not None and frames.stack == 1
+    one_frame = _one_frame(signed)
     fields = ("score", "accuracy", "constant", "constant_accuracy", "ceiling_accuracy", "error")
     for at, (score, accuracy, constant, of_constant, ceiling, error) in _rows(part, *fields):
         majority = _least_f1(of_constant)
@@ -295,6 +305,12 @@ def _check_f1(signed: Signed, part: Part) -> None:
             _refuse(part, at, what, "error", wrong, _FURTHEST * wrong)
     _refuse_known(part, "raw", "raw is not known of F1, which is not cut off.")
     _refuse_known(part, "constant_error", "constant_error is not known of F1.")
+
+
+def _one_frame(signed: Signed) -> bool:
+    """Return whether the encoder sees one frame at a time, so that no score can exceed its ceiling."""
+    frames = signed.encoder.frames
+    return frames is not None and frames.stack == 1
 
 
 def _check_shares(part: Part, *, frozen: bool) -> None:
@@ -317,14 +333,17 @@ def _check_shares(part: Part, *, frozen: bool) -> None:
                 _refuse(part, at, f"{field} is not a fraction of n rows.", field)
 
 
-def _check_explained(part: Part, *, alone: bool) -> None:
+def _check_explained(part: Part, fits: int) -> None:
     """Check the rows whose score is the share of what a constant leaves unknown.
+
+    A score is the mean of what each fit has after it is cut off, and raw the mean before. They differ only if
+    some fit is below 0; that one has 0 then, and the others 1 at most.
 
     Args:
         part: The rows.
-        alone: Whether a score is that of one fit, and not a mean.
+        fits: The number of fits whose scores are averaged.
     """
-    raws = _filled(part, "raw")
+    raws, alone = _filled(part, "raw"), fits == 1
     for at, (score, constant, accuracy, of_constant) in _rows(
         part, "score", "constant", "accuracy", "constant_accuracy"
     ):
@@ -332,10 +351,10 @@ def _check_explained(part: Part, *, alone: bool) -> None:
             _refuse(part, at, "the score of a constant is not 0.", "constant")
         raw = raws[at]
         cut = min(max(raw, 0), 1)
-        if score < cut - _ROUNDING:
-            _refuse(part, at, "score is less than raw, cut off at 0 and 1.", "score", cut)
-        if alone and abs(score - cut) > _ROUNDING:
-            _refuse(part, at, "score is not raw, cut off.", "score", cut)
+        most = max(cut, 1 - 1 / fits)
+        if not cut - _ROUNDING <= score <= most + _ROUNDING:
+            what = "score is not raw, cut off." if alone else f"no {fits} fits with this raw have this score."
+            _refuse(part, at, what, "score", cut, most)
         if alone and accuracy is not None and not _follows(raw, accuracy, of_constant):
             _refuse(part, at, "raw does not follow from the accuracies.", "raw")
         if raw > 1:
@@ -344,6 +363,15 @@ def _check_explained(part: Part, *, alone: bool) -> None:
         for at, (accuracy, error) in _rows(part, "accuracy", field):
             if accuracy is None and (error is None or error < 0):
                 _refuse(part, at, f"{field} is null or negative.", field)
+
+
+def _check_explained_ceilings(part: Part) -> None:
+    """Check that no score exceeds that of any function of a single frame."""
+    for at, (score, kind, ceiling) in _rows(part, "score", "kind", "ceiling"):
+        slack = _EXPLAINED_SLACK.get(kind)
+        if slack is not None and ceiling is not None and score > ceiling + slack:
+            what = "score exceeds that of any function of a single frame."
+            _refuse(part, at, what, "score", 0, ceiling)
 
 
 def _follows(raw: float, accuracy: float, of_constant: float | None) -> bool:

@@ -15,9 +15,9 @@ from atariari_data.errors import DataError
 from builders.files import refuse_newer
 from builders.manifest import Manifest
 from harness.encoders.named import PIXELS_PCA, RANDOM_CNN, RANDOM_PROJECTION
-from harness.probes.probe import ProbeRun
+from harness.probes.probe import DRAWS, ProbeRun
 from harness.probes.registry import load_probe
-from harness.protocol import DRAWS, has_deep, settings, splits_of
+from harness.protocol import has_deep, settings, splits_of
 from harness.targets import SCORED, rules_of
 from harness.trivial.encoders import DEFINITION, ENCODERS
 
