@@ -605,6 +605,18 @@ def test_a_withdrawn_result_is_checked_no_more(board: TestBoard) -> None:
     assert not verify(board.folder).findings
 
 
+def test_nothing_else_comes_in_under_a_withdrawn_result_s_name(board: TestBoard) -> None:
+    result = board.result(1)
+    rules(board, withdrawn={result.signed.digest: "broken"})
+    merge(board)
+    path = board.folder / "results" / EVE / "any" / Path(path_of(result.signed)).name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"anything")
+    refused(board.verify("main"), "not JSON")
+    path.write_bytes((board.folder / path_of(result.signed)).read_bytes())
+    refused(board.verify("main"), "not where its content belongs")
+
+
 def test_a_result_is_removed_by_a_maintainer(board: TestBoard) -> None:
     result = board.result(1)
     path = board.folder / path_of(result.signed)

@@ -97,7 +97,7 @@ def verify(folder: Path, base: str | None = None) -> Verdict:
                 order = _LAST if new else past.order.get(path, 0)
                 entry = check_entry(board, path, result, listed, new=now if new else None, order=order)
             except AtariariError as error:
-                if stem(path) not in gone:
+                if new or stem(path) not in gone:
                     found.add(path, error)
                 continue
             (withdrawn if stem(path) in gone else entries).append(entry)
