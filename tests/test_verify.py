@@ -13,7 +13,7 @@ from atariari_data.errors import AtariariError
 from builders.manifest import load_manifest
 from harness.cli import output
 from harness.cli.main import cli
-from harness.protocol import DATASET, game_rules
+from harness.protocol import DATASET, game_rules, protocol_digest
 from harness.results.canonical import ResultError, whole_as_integers
 from harness.results.consistency import check
 from harness.results.result import Result, Signed
@@ -318,6 +318,15 @@ def test_the_installed_manifests_are_compared(folder: Path, tmp_path: Path) -> N
             scores["variables"][0][key] = 1
         with pytest.raises(ResultError, match=f"pong: {key} of"):
             report(values, f"{key}.json")
+
+
+def test_a_ranked_result_has_the_protocol_s_probes(folder: Path, tmp_path: Path) -> None:
+    """On rows of any dataset."""
+    values = fields(1, games=("pong",), suite=("breakout", "pong"))
+    values["protocol"]["digest"] = protocol_digest("anand2019")
+    result = sign_result(Result(signatures=[], signed=Signed.build(**values)), folder / "key")
+    with pytest.raises(ResultError, match=r"cannot be ranked(.|\n)*without readout, few and readout, play"):
+        verify(write(result, tmp_path / "result.json"))
 
 
 def test_known_trivial_scores_are_not_left_out(

@@ -176,17 +176,21 @@ def whose(key: PublicKey, known: Sequence[AllowedSigner], *, at: datetime, submi
 
 
 def check_manifests(signed: Signed) -> bool:
-    """Compare a result with the installed dataset; return False if that has other rows or labels.
+    """Compare a result with the installed protocol and dataset.
+
+    Returns:
+        Whether it was made on the rows and labels of the installed dataset; others cannot be compared.
 
     Raises:
-        ResultError: Rows, digests or variables differ from those of the dataset.
+        ResultError: Probes or their settings differ from those of the protocol that it names, or rows,
+            digests or variables from those of the dataset.
     """
     from builders.manifest import DEEP, load_manifest, recorded_configs
 
     dataset = signed.dataset
+    _check_protocol(signed)
     if not _knows_rules(dataset):
         return False
-    _check_protocol(signed)
     for name, game in signed.games.items():
         manifest = load_manifest(name)
         for split, used in dataset.splits[name].items():
@@ -292,12 +296,15 @@ def _protocol_digest(label_set: str) -> str:
 
 
 def _check_protocol(signed: Signed) -> None:
-    """Compare settings and seeds with the installed protocol's, if the result was made under it."""
+    """Compare probes, settings and seeds with the installed protocol's, if the result was made under it."""
     from harness.probes.registry import load_probe
-    from harness.protocol import seeds, settings
+    from harness.protocol import seeds, settings, unranked_reason
 
     if signed.protocol.digest != _protocol_digest(signed.dataset.label_set):
         return
+    reason = unranked_reason([probe.run for probe in signed.probes])
+    if signed.ranked and reason is not None:
+        raise ResultError("The result cannot be ranked.", expected="ranked: false", got=reason)
     for probe in signed.probes:
         expect(f"settings of {probe.probe}", to_plain(settings(probe.probe)), to_plain(probe.settings))
         expect(f"metric of {probe.probe}", load_probe(probe.probe).metric, probe.metric)
