@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 import harness
 from harness.cli.main import cli
-from harness.leaderboard.create import GATE
+from harness.leaderboard import site
+from harness.leaderboard.create import GATE, create, protocols_here
 from harness.results.result import Signed
 from harness.results.result_file import write
 from tests.boards import BOARD, TestBoard
@@ -117,6 +118,24 @@ def test_a_leaderboard_begins_with_results_that_are_there(tmp_path: Path) -> Non
     assert "cnn.json is refused" in done.stderr
     assert not list(other.glob("results/*/*/*.json"))
     assert run(cli, ["leaderboard", "verify", str(other)]).stdout.startswith("0 results verified")
+
+
+def test_a_page_says_how_many_test_rows_a_game_has(tmp_path: Path) -> None:
+    """Though its first variable is known on fewer."""
+    board = TestBoard(tmp_path / "board", tmp_path)
+    create(board.folder, protocols_here(), title="Board")
+    board.allow(BOARD)
+    board.commit("Keys")
+    plain = json.loads(json.dumps(real_result(BOARD).plain))
+    rows = plain["dataset"]["splits"]["pong"]["test"]["rows"]
+    for scores in plain["games"]["pong"]["scores"][:2]:  # those on random play
+        scores["variables"]["n"][0] = rows - 1
+    board.place(board.sign(Signed.model_validate(plain), BOARD))
+    verdict = board.verify()
+    assert not verdict.findings
+    site.build(verdict, tmp_path / "site")
+    page = (tmp_path / "site" / "encoders" / "cnn.html").read_text(encoding="utf-8")
+    assert f"Pong</a>, {rows} test rows" in page
 
 
 ONLY_THE_GATE_S = """

@@ -29,6 +29,7 @@ from harness.pages.bars import bar
 from harness.pages.environment import environment
 from harness.pages.words import CATEGORY_TITLES, encoder_title, game_title, probe_title
 from harness.results.frame import harmless
+from harness.results.provenance import split_of
 from harness.results.result import Means, SuiteMeans
 
 _KEPT = ".atariari-site"
@@ -142,6 +143,7 @@ class _Site:
                 self.by_slug.setdefault(row.slug, []).append((protocol, row))
         self.jinja = environment("harness.leaderboard", script="board.js")
         self.jinja.globals |= {"board": board, "variable_rows": variable_rows, "paper": SOURCE, "raw": _raw}
+        self.jinja.globals |= {"split_of": split_of}
         self.jinja.filters["json"] = _json
 
     def write(self) -> int:
