@@ -21,15 +21,15 @@ COLORS: Final = ("#1f5fbf", "#e08a1e", "#5b9f4a")
 
 
 def draw(game: str = "pong") -> Figure:
-    """Draw the ranked scores of every encoder on a game, the best encoder first."""
-    found = {}
+    """Draw the ranked scores of every encoder on a game, the best encoder first; of several seeds the first."""
+    found: dict[str, list[float | None]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         signed = read(path).signed
         means: dict[ProbeRun, float | None] = {
             ProbeRun(s.probe, s.train_rows, s.fitted_on, s.scored_on): s.means.score
             for s in signed.games[game].scores
         }
-        found[signed.encoder.name] = [means[run] for run in RANKED]
+        found.setdefault(signed.encoder.name, [means[run] for run in RANKED])
     names = sorted(found, key=lambda name: found[name][0] or 0)
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
