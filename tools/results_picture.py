@@ -21,7 +21,7 @@ COLORS: Final = ("#1f5fbf", "#e08a1e", "#5b9f4a")
 
 
 def draw(game: str = "pong") -> Figure:
-    """Draw the ranked scores of every encoder on a game, the best encoder first; of several seeds the first."""
+    """Draw the ranked scores of every encoder (its first seed) on a game, the best encoder first."""
     found: dict[str, list[float | None]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         signed = read(path).signed
