@@ -5,7 +5,7 @@ Every episode gets the RAM of the next one in its split, from a random row on an
 points that a frame shows tell how late it is, and so about how many the other episode has.
 
 Features are taken from the cache of evaluations, and kept there. For each encoder it prints the plain mean
-over the variables, and the one with the highest score.
+over the variables, the same of the constant (0 under ``readout``), and the variable with the highest score.
 
     python benchmarks/control.py pong seaquest [--encoders pixels-pca random-cnn] [--probe linear]
 """
@@ -52,8 +52,12 @@ def main() -> None:
             for scores in result.signed.games[game].scores:
                 found = {v.name: v.score or 0.0 for v in scores.variables}
                 most = max(found, key=lambda name: found[name])
-                mean = np.mean(list(found.values()))
-                print(f"{game} {encoder} {scores.run}: {mean:.3f}, {most} {found[most]:.2f}", flush=True)
+                mean, constant = (
+                    np.mean(list(found.values())),
+                    np.mean([v.constant for v in scores.variables]),
+                )
+                shown = f"{mean:.3f} (constant {constant:.3f}), {most} {found[most]:.2f}"
+                print(f"{game} {encoder} {scores.run}: {shown}", flush=True)
 
 
 def on_other_episodes(
