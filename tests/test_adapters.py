@@ -666,6 +666,13 @@ def test_devices(write: Write) -> None:
         load_encoder(lambda x: x, device="cuda")
 
 
+def test_autocast_leaves_what_is_in_half_precision_as_it_is() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(33600, 4)).to(torch.float16)
+    plain, again = load_encoder(module), load_encoder(module, autocast=True)  # as a reproduction asks for it
+    assert plain.precision == again.precision == "float16"
+    same(plain.embed(FRAMES), again.embed(FRAMES))
+
+
 def test_autocast_is_said_and_part_of_the_cache_key(write: Write) -> None:
     path = write(SMALL)
     full, half = load_encoder(path), load_encoder(path, autocast=True)

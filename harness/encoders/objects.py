@@ -194,7 +194,9 @@ def _torch_module(module: Any, request: Request) -> LoadedEncoder:
         module.to(device)
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
     dtype = floats[0] if floats else torch.float32
-    half = (torch.float16 if device.type == "cuda" else torch.bfloat16) if request.autocast else None
+    half = None
+    if request.autocast and dtype is torch.float32:  # what is in half precision already stays as it is
+        half = torch.float16 if device.type == "cuda" else torch.bfloat16
     prepare = tm.tensor_maker(spec, device, dtype)
     output = _output_of(module, request)
     call = _choosing(_careful(tm.caller(module, device, autocast=half), spec, request.home), output)
