@@ -31,7 +31,6 @@ _ORIGINAL_LABELS = "anand2019"
 # How the frozen configs were recorded. They have eight lanes, as in the published runs; 1 is the default of
 # the original's function and means the same.
 _FROZEN_SEED, _FROZEN_LANES, _FROZEN_MIN_LENGTH = 42, (1, 8), 64
-_DEFAULT_STEPS = 50_000
 _FROZEN_STEPS = {"probe": 50_000, "train_encoder": 100_000, "dry_run": 50_000}
 
 
@@ -142,9 +141,8 @@ def get_episodes(
     of.variables(label_set)
 
     wanted: dict[str, Any] = {}
-    frozen_steps = {_FROZEN_STEPS[train_mode], *([_DEFAULT_STEPS] if collect_mode == "deep" else [])}
     is_fresh = (
-        steps not in frozen_steps
+        steps not in _frozen_steps(collect_mode, train_mode)
         or seed != _FROZEN_SEED
         or num_processes not in _FROZEN_LANES
         or min_episode_length != _FROZEN_MIN_LENGTH
@@ -195,6 +193,11 @@ def get_episodes(
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"Unknown {name}: {value!r}.", expected="one of " + ", ".join(known), got=value)
+
+
+def _frozen_steps(collect_mode: str, train_mode: str) -> set[int]:
+    """Return the values of ``steps`` that mean frozen rows; of deep ones, also the function's default."""
+    return {_FROZEN_STEPS[train_mode], *([_FROZEN_STEPS["probe"]] if collect_mode == "deep" else [])}
 
 
 def _suffix(collect_mode: str, train_mode: str, *, is_fresh: bool) -> str:

@@ -269,12 +269,7 @@ def parse(name: str, content: bytes, *, cure: str) -> Game:
         if not isinstance(found["title"], str):
             raise TypeError("the title is not a text")  # noqa: TRY301  told below
         return Game(name=name, title=found["title"], label_sets=sets, modes=found.get("modes", ""))
-    except (
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(f"The annotation file of {name} cannot be read: {error}", cure=cure) from error
 
 

@@ -52,10 +52,8 @@ def main() -> None:
             for scores in result.signed.games[game].scores:
                 found = {v.name: v.score or 0.0 for v in scores.variables}
                 most = max(found, key=lambda name: found[name])
-                mean, constant = (
-                    np.mean(list(found.values())),
-                    np.mean([v.constant for v in scores.variables]),
-                )
+                mean = np.mean(list(found.values()))
+                constant = np.mean([v.constant for v in scores.variables])
                 shown = f"{mean:.3f} (constant {constant:.3f}), {most} {found[most]:.2f}"
                 print(f"{game} {encoder} {scores.run}: {shown}", flush=True)
 

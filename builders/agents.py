@@ -36,6 +36,17 @@ STACK = 4
 HUB = "hf:"
 STRIDES = (4, 2, 1)
 _SB3_WEIGHTS = "policy.pth"
+_DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What `torch.load` and `zipfile` raise of a file that is no checkpoint."""
 
 # Takes the observation, uint8 [1, 4, 84, 84], ALE's numbers of the minimal actions, and a generator.
 Choose = Callable[[npt.NDArray[np.uint8], tuple[int, ...], np.random.Generator], Any]
@@ -240,10 +251,7 @@ def _weights(content: bytes, name: str) -> Mapping[str, torch.Tensor]:
                 if _SB3_WEIGHTS in archive.namelist():
                     content = archive.read(_SB3_WEIGHTS)
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (
-        *(pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, LookupError),
-        *(NotImplementedError, zipfile.BadZipFile, zlib.error),
-    ) as error:
+    except _DAMAGED as error:
         raise _unknown(name, f"a file that torch cannot read as weights only: {error}") from error
     if not isinstance(weights, Mapping) or not all(isinstance(w, torch.Tensor) for w in weights.values()):
         raise _unknown(name, f"a {type(weights).__name__}")

@@ -42,9 +42,7 @@ label_set_option = click.option(
 )
 
 
-_NO_COMMAND: tuple[type[Exception], ...] = tuple(
-    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])  # since click 8.2
-)
+_NO_COMMAND = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2
 
 
 class Commands(click.Group):

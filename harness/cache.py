@@ -142,8 +142,8 @@ class Cache:
         for path in (path for path in places if path.is_file()):
             with contextlib.suppress(OSError):
                 status = path.stat()
-                age = status.st_mtime + (_LONGER if path.suffix == ".npz" else 0)
-                found.append((age, status.st_size, path))
+                used = status.st_mtime + (_LONGER if path.suffix == ".npz" else 0)
+                found.append((used, status.st_size, path))
         return sorted(found)
 
     @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Final, Self
 from blake3 import blake3
 
 from atariari_data.errors import UsageError
+from builders.agents import HUB
 from builders.files import new_folder
 from harness.adapters import model_folder
 from harness.cache import default_dir
@@ -21,7 +22,6 @@ from harness.isolation.readable import own_files, private_names
 
 _MOST_BYTES: Final = 4_000_000_000
 _WEIGHTS: Final = "weights"
-_HUB: Final = "hf:"
 _LEFT_OUT: Final = ("__pycache__", "site-packages")
 
 
@@ -60,7 +60,7 @@ class Parcel:
         else:
             base = (path if path.is_dir() else PythonFile(path).folder).parent
             own = {file.relative_to(base).as_posix(): file for file in _files(own_files(source, None))}
-            name = (_HUB if model_folder(source) else "") + path.relative_to(base).as_posix()
+            name = (HUB if model_folder(source) else "") + path.relative_to(base).as_posix()
         weights_name = None if weights is None else f"{_WEIGHTS}/{weights.name}"
         if weights is not None and weights_name is not None:
             own[weights_name] = weights.expanduser().resolve()
@@ -96,10 +96,10 @@ class Parcel:
                 for name, content in self.files.items():
                     (part / name).parent.mkdir(parents=True, exist_ok=True)
                     (part / name).write_bytes(content)
-        there = folder / self.source.removeprefix(_HUB)
+        there = folder / self.source.removeprefix(HUB)
         source = self.source
         if there.exists():
-            source = f"{_HUB}{there}" if self.source.startswith(_HUB) else str(there)
+            source = f"{HUB}{there}" if self.source.startswith(HUB) else str(there)
         return source, replace(request, weights=None if self.weights is None else folder / self.weights)
 
 

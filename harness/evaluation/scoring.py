@@ -336,9 +336,9 @@ def _bounded(value: float | None) -> float | None:
 
 def _gradient_log10(fit: Fit) -> float | None:
     """Return the gradient of a fit that had something to choose; that of features without any is 0."""
-    return (
-        math.log10(max(fit.gradient_norm, _TINY)) if fit.strength and fit.gradient_norm is not None else None
-    )
+    if not fit.strength or fit.gradient_norm is None:
+        return None
+    return math.log10(max(fit.gradient_norm, _TINY))
 
 
 def _log10(value: float | None) -> float | None:

@@ -25,7 +25,7 @@ _HOW_TO_MAKE = (
 )
 _OTHER_KINDS = ("ecdsa-", "sk-ecdsa-", "ssh-dss", "webauthn-")
 _FORMS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-"""Of times, by their length without the Z."""
+"""Formats of times, by their number of digits."""
 _OPTION = re.compile(r'(?i)(cert-authority|namespaces|valid-after|valid-before)(?:="([^"]*)")?(,|[ \t]+)')
 
 
