@@ -128,7 +128,7 @@ def trained_on(source: object, runs: Mapping[str, Path]) -> str:
         return "not declared"
     from harness.methods.by_game import described
 
-    return described(configs)
+    return described(configs) if runs else configs[0].described()
 
 
 def paper_of(source: object, runs: Mapping[str, Path]) -> str | None:

@@ -165,6 +165,19 @@ def test_in_toto_of_an_unranked_result_warns(folder: Path) -> None:
     assert [subject["name"] for subject in content["subject"]] == ["org/Net (big)"]
 
 
+def test_in_toto_names_the_weights_of_each_game(folder: Path) -> None:
+    made = fields(games=("breakout", "pong"))
+    weights = {"breakout": "sha256:" + "a" * 64, "pong": "sha256:" + "b" * 64}
+    made["encoder"] = {**made["encoder"], "weights": weights, "per_game": True}
+    signed = Result(signatures=[], signed=Signed.build(**made))
+    path = write(sign_result(signed, folder / "key"), folder / "own.json")
+    envelope = json.loads(export(path, "in-toto", Options(key=str(folder / "key"))))
+    subjects = json.loads(base64.b64decode(envelope["payload"]))["subject"]
+    found = {s["name"]: s["digest"]["atariari_weights"] for s in subjects[1:]}
+    name = made["encoder"]["name"]
+    assert found == {f"{name}, weights for breakout": "a" * 64, f"{name}, weights for pong": "b" * 64}
+
+
 def test_an_rsa_key_signs_and_a_key_with_a_passphrase_asks_for_it(folder: Path, real: Path) -> None:
     keys.keygen(folder / "locked", passphrase="open")  # noqa: S106  not a secret
     with pytest.raises(SignatureError, match="has a passphrase"):

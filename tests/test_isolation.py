@@ -688,7 +688,7 @@ class Net(torch.nn.Module):
         assert (encoder.output, encoder.weights_part) == ("half", "net.")
         assert encoder.embed(frames()).shape == (8, 2)
         declared = {"pretraining_data": "none", "code": None, "paper": None}
-        said = identity({"pong": Identity.of(encoder)}, declared, several=False)
+        said = identity({"pong": Identity.of(encoder)}, declared, own=False)
     assert (said.output, said.weights_part) == ("half", "net.")
 
 

@@ -232,6 +232,20 @@ def test_a_fresh_run_tests_one_result(board: TestBoard, changes: Plain, match: s
     refused(board.verify("main"), match)
 
 
+def test_a_fresh_run_of_some_games_has_their_weights(board: TestBoard) -> None:
+    weights = {game: digest(game) for game in board.suite}
+    tested = edited(board, 8, BOB, lambda v: v["encoder"].update(weights=weights, per_game=True, name="Own"))
+    board.place(tested)
+    merge(board)
+    board.git("switch", "--quiet", "--create", "fresh")
+    run = fresh(board, tested.signed)
+    board.place(run)
+    assert not board.verify("main").findings
+    other = {**weights, board.suite[0]: digest("other")}
+    board.place(fresh(board, tested.signed, encoder__weights=other, run_id="0" * 32))
+    refused(board.verify("main"), "of another encoder")
+
+
 def test_a_maintainer_awards_no_tier_to_himself(board: TestBoard) -> None:
     own = board.result(5, BOARD)
     board.place(own)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import harness
 from harness.cli.main import cli
 from harness.results.canonical import ResultError
+from harness.results.consistency import check
 from harness.results.merge import merge
 from harness.results.result import Result, Signed
 from harness.results.result_file import read, write
@@ -70,11 +71,45 @@ def test_what_belongs_to_another_result_is_refused(
         merge([parts[0], other])
 
 
+def test_an_encoder_of_its_own_for_each_game_is_merged(parts: list[Path], tmp_path: Path) -> None:
+    own = {"encoder__per_game": True}
+    of_games = [
+        _part(
+            tmp_path / f"own_{game}.json", (game,), **own, encoder__weights={game: made_results.digest(game)}
+        )
+        for game in GAMES
+    ]
+    merged = merge(of_games).signed
+    assert merged.encoder.weights == {game: made_results.digest(game) for game in GAMES}
+    assert merged.encoder.weights_for("pong") == made_results.digest("pong")
+    other = _part(
+        tmp_path / "other.json", ("pong",), **own, encoder__weights={"pong": made_results.digest("other")}
+    )
+    with pytest.raises(ResultError, match="other weights or numbers for pong"):
+        merge([*of_games, other])
+    with pytest.raises(ResultError, match="it has another encoder"):
+        merge([of_games[0], parts[1]])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"encoder__weights": {"pong": made_results.digest(1)}}, "games of the encoder's weights"),
+        ({"encoder__per_game": False}, "weights for each game"),
+    ],
+)
+def test_weights_of_other_games_are_refused(change: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    fields = {"encoder__per_game": True, "encoder__weights": {g: made_results.digest(g) for g in GAMES}}
+    check(read(_part(tmp_path / "fine.json", GAMES, **fields)).signed)
+    with pytest.raises(ResultError, match=complaint):
+        check(read(_part(tmp_path / "wrong.json", GAMES, **fields | change)).signed)
+
+
 def test_a_game_with_other_numbers_is_refused(parts: list[Path], tmp_path: Path) -> None:
     changed = made_results.fields(seed=0, games=("pong",), probes=made_results.PROBES[:1], skill=0.2)
     changed["encoder"] = read(parts[0]).signed.plain["encoder"]
     other = write(Result(signatures=[], signed=Signed.build(**changed)), tmp_path / "other.json")
-    with pytest.raises(ResultError, match="other numbers for pong"):
+    with pytest.raises(ResultError, match="other weights or numbers for pong"):
         merge([*parts, other])
     with pytest.raises(ResultError, match="nothing to merge"):
         merge(parts[:1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from harness.methods import METHODS
 from harness.methods.run import read_config
 from harness.methods.table import Row, Wanted, fill, parse_seeds, plan
 from harness.results.consistency import check
-from harness.results.result_file import read
+from harness.results.merge import merge
+from harness.results.result_file import read, write
 from harness.results.verify import verify
 from harness.signing.keys import keygen
 
@@ -66,14 +66,14 @@ def test_one_encoder_for_each_game_is_one_result(made: Path) -> None:
     assert (
         encoder.pretraining_data == f"GAME_pretrain {DATASET_VERSION} of each game, vae, 2 steps of 8, seed 1"
     )
-    lines = ""
+    weights = {}
     for game in ("breakout", "pong"):
         run = made / "runs" / "vae-1" / game
         alone = harness.load_encoder(str(run))
         assert alone.parameters == encoder.parameters
-        lines += f"{alone.weights_digest}  {game}\n"
+        weights[game] = f"sha256:{alone.weights_digest}"
         assert read_config(run).settings.seed == 1
-    assert encoder.weights == f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    assert encoder.weights == weights
     assert not read(made / "results" / "majority.json").signed.encoder.per_game
 
 
@@ -84,6 +84,18 @@ def test_its_games_are_scored_as_by_their_own_encoders(made: Path) -> None:
     assert alone.games["pong"] == whole.games["pong"]
     assert not alone.encoder.per_game
     assert alone.encoder.pretraining_data == f"pong_pretrain {DATASET_VERSION}, vae, 2 steps of 8, seed 0"
+
+
+def test_results_of_single_games_become_that_of_the_folder(made: Path, tmp_path: Path) -> None:
+    parts = []
+    for game in ("pong", "breakout"):
+        part = harness.evaluate(made / "runs" / "vae-1", games=[game], probes=["linear"], progress=False)
+        parts.append(write(part, tmp_path / f"{game}.json"))
+    whole = read(made / "results" / "vae-1.json").signed
+    merged = merge(parts).signed
+    assert merged.encoder == whole.encoder
+    assert merged.games["pong"].scores[0].variables == whole.games["pong"].scores[0].variables
+    assert set(read(parts[0]).signed.encoder.weights or ()) == {"pong"}
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(made: Path) -> None:

@@ -189,13 +189,13 @@ class _Done:
 
     Attributes:
         games: Each game, with the encoder that embedded it.
-        several: Whether each has an encoder of its own.
+        own: Whether each has an encoder of its own.
         started: When the evaluation began.
         elapsed: How long it took, in seconds.
     """
 
     games: dict[str, Evaluated]
-    several: bool
+    own: bool
     started: datetime
     elapsed: float
 
@@ -229,7 +229,7 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, en
         if spreads
         else _evaluate_here(sources, manifests, options)
     )
-    done = _Done({g: found[g] for g in chosen}, len(sources) > 1, started, time.monotonic() - begin)
+    done = _Done({g: found[g] for g in chosen}, bool(own), started, time.monotonic() - begin)
     predictions = {g: one.game.predictions for g, one in done.games.items()}
     return Result(signatures=[], signed=_signed(done, options)).with_predictions(predictions)
 
@@ -303,7 +303,7 @@ def _signed(done: _Done, options: Options) -> Signed:
                 "code": options.code,
                 "paper": options.paper,
             },
-            several=done.several,
+            own=done.own,
         ),
         environment=_environment(done),
         isolation=None

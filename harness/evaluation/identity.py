@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -37,15 +36,13 @@ class Identity:
         return cls(_identity(encoder), encoder.per_game, encoder.sees, encoder.device)
 
 
-def identity(
-    encoders: Mapping[str, Identity], declared: Mapping[str, str | None], *, several: bool
-) -> Encoder:
+def identity(encoders: Mapping[str, Identity], declared: Mapping[str, str | None], *, own: bool) -> Encoder:
     """Return the part ``encoder`` of a result.
 
     Args:
         encoders: The encoder of each game.
         declared: What the submitter says of it: ``pretraining_data``, ``code``, ``paper``.
-        several: Whether each game has an encoder of its own.
+        own: Whether each game has an encoder of its own.
 
     Raises:
         EncoderError: The encoders of the games differ in more than their weights, or one encoder differs
@@ -55,21 +52,18 @@ def identity(
     first_game, first = next(iter(parts.items()))
     for game, part in parts.items():
         for name, value in part.items():
-            if value != first[name] and not (several and name == "weights"):
+            if value != first[name] and not (own and name == "weights"):
                 raise EncoderError(
                     "The encoders of the games differ in more than their weights."
-                    if several
+                    if own
                     else "The encoder is not the same for all games.",
                     expected=f"{name} {first[name]}, as for {first_game}",
                     got=f"{value} for {game}",
                 )
     weights = first["weights"]
-    if several and weights is not None:
-        lines = "".join(
-            f"{part['weights'].removeprefix('sha256:')}  {g}\n" for g, part in sorted(parts.items())
-        )
-        weights = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
-    per_game = several or any(encoder.per_game for encoder in encoders.values())
+    if own and weights is not None:
+        weights = {game: part["weights"] for game, part in sorted(parts.items())}
+    per_game = own or any(encoder.per_game for encoder in encoders.values())
     return Encoder(**{**first, "weights": weights, "per_game": per_game, **declared})
 
 

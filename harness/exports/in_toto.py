@@ -82,9 +82,15 @@ def _subjects(signed: Signed) -> list[Json]:
     encoder = signed.encoder
     source = "sha256" if encoder.source_kind == "file" else f"atariari_{encoder.source_kind}"
     subjects = [{"name": encoder.name, "digest": {source: _hex(encoder.source)}}]
-    if encoder.weights is not None:
-        weights = {"name": f"{encoder.name}, weights", "digest": {"atariari_weights": _hex(encoder.weights)}}
-        subjects.append(weights)
+    weights = encoder.weights
+    named = weights if isinstance(weights, dict) else {"": weights} if weights else {}
+    subjects += [
+        {
+            "name": f"{encoder.name}, weights{game and f' for {game}'}",
+            "digest": {"atariari_weights": _hex(digest)},
+        }
+        for game, digest in named.items()
+    ]
     return subjects
 
 

@@ -185,9 +185,9 @@ def _fresh(entries: Sequence[Entry], gone: Container[str]) -> Iterator[Problem]:
                 expected=tested.protocol.name,
                 got=entry.protocol.name,
             )
-        elif (tested.head.encoder.source, tested.head.encoder.weights) != (
-            entry.head.encoder.source,
-            entry.head.encoder.weights,
+        elif tested.head.encoder.source != entry.head.encoder.source or any(
+            tested.head.encoder.weights_for(game) != entry.head.encoder.weights_for(game)
+            for game in entry.head.games
         ):
             error = BoardError("A fresh run is of another encoder than the result that it tests.")
         else:

@@ -45,9 +45,8 @@ def runs_by_game(folder: Path) -> dict[str, Path]:
 def described(runs: Collection[Config]) -> str:
     """Return what the encoders of some games were trained on, in words."""
     first = next(iter(runs))
-    said = {run.described() for run in runs}
-    if len(said) == 1:
-        return said.pop()
+    if first.described() == "none":
+        return "none"
     if "checkpoint" in first.settings.options:
         return "reward, by an agent for each game"
     steps = sorted({run.training.steps for run in runs if run.training is not None})

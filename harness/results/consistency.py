@@ -50,6 +50,7 @@ def check(signed: Signed) -> None:
         ResultError: They are not; the error names the first contradiction.
     """
     _check_ranked(signed)
+    _check_weights(signed)
     _check_times(signed)
     _check_dataset(signed)
     probes = [probe.run for probe in signed.probes]
@@ -103,6 +104,13 @@ def _check_ranked(signed: Signed) -> None:
         raise ResultError(
             "The encoder gave different features in a second pass.", expected="second_pass: true"
         )
+
+
+def _check_weights(signed: Signed) -> None:
+    weights = signed.encoder.weights
+    if isinstance(weights, dict):
+        expect("games of the encoder's weights", list(signed.games), list(weights))
+        expect("encoder.per_game with weights for each game", True, signed.encoder.per_game)
 
 
 def _check_times(signed: Signed) -> None:

@@ -19,7 +19,7 @@ from harness.results.result_file import read
 from harness.results.verify import check_signatures
 
 _SAME: Final[Mapping[str, Callable[[Signed], object]]] = {
-    "encoder": lambda s: s.encoder,
+    "encoder": lambda s: s.encoder.model_copy(update={"weights": _if_shared(s.encoder.weights)}),
     "protocol": lambda s: s.protocol,
     "version of the dataset": lambda s: s.dataset.version,
     "label set": lambda s: s.dataset.label_set,
@@ -83,8 +83,7 @@ def _check_same(parts: Mapping[str, Signed]) -> None:
                     f"{path} does not belong to {first_path}: it has another {what}.",
                     expected=expected,
                     got=got,
-                    cure="Merge results of one encoder under one version. If each game has its own weights, "
-                    "evaluate the folder of all runs instead: finished games are in the cache.",
+                    cure="Merge results of one encoder under one version.",
                 )
 
 
@@ -102,7 +101,7 @@ def _owners(parts: Mapping[str, Signed]) -> dict[str, str]:
     """Return the result that each game is taken from.
 
     Raises:
-        ResultError: Two of them have the game with other rows or numbers.
+        ResultError: Two of them have the game with other weights, rows or numbers.
     """
     owners: dict[str, str] = {}
     for path, signed in parts.items():
@@ -110,7 +109,7 @@ def _owners(parts: Mapping[str, Signed]) -> dict[str, str]:
             other = owners.setdefault(game, path)
             if _numbers(parts[other], game) != _numbers(signed, game):
                 raise ResultError(
-                    f"{other} and {path} have other numbers for {game}.",
+                    f"{other} and {path} have other weights or numbers for {game}.",
                     cure="Find out which is right, and merge without the other.",
                 )
     return owners
@@ -118,7 +117,17 @@ def _owners(parts: Mapping[str, Signed]) -> dict[str, str]:
 
 def _numbers(signed: Signed, game: str) -> list[Any]:
     dataset = signed.plain["dataset"]
-    return [signed.plain["games"][game], dataset["rules"][game], dataset["splits"][game]]
+    return [
+        signed.encoder.weights_for(game),
+        signed.plain["games"][game],
+        dataset["rules"][game],
+        dataset["splits"][game],
+    ]
+
+
+def _if_shared(weights: str | dict[str, str] | None) -> str | None:
+    """Return the digest of weights that all games share; only these must be the same in all parts."""
+    return "by game" if isinstance(weights, dict) else weights
 
 
 def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
@@ -133,6 +142,7 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
         for game, signed in by_game.items()
     }
     spread = len(set(machines.values())) > 1 or any(part.environment.machines for part in parts)
+    own = isinstance(first.encoder.weights, dict)
     fields = {name: getattr(first, name) for name in type(first).model_fields}
     for name in ("schema_version", "suite"):
         del fields[name]
@@ -151,6 +161,10 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
                 "suite_games": of_suite,
                 "rules": {game: by_game[game].dataset.rules[game] for game in games},
                 "splits": {game: by_game[game].plain["dataset"]["splits"][game] for game in games},
+            },
+            "encoder": {
+                **first.plain["encoder"],
+                **({"weights": {g: by_game[g].encoder.weights_for(g) for g in games}} if own else {}),
             },
             "environment": {
                 **first.plain["environment"],

@@ -143,8 +143,8 @@ class Encoder(Model):
     source_kind: Literal["file", "files", "source", "name"]
     """What `source` covers: a file, a file and its siblings, the code of an object without comments and
     docstrings, or only a name."""
-    weights: Digest | None
-    """Digest of its parameters; null if it has none."""
+    weights: Digest | Annotated[dict[Identifier, Digest], Field(min_length=1, max_length=200)] | None
+    """Digest of its parameters, by game if each game has an encoder of its own; null if it has none."""
     weights_part: Text | None
     """Prefix of the part of a larger model's weights that was loaded, such as ``encoder.``; null for a file
     of the encoder alone."""
@@ -153,7 +153,7 @@ class Encoder(Model):
     parameters: Count | None
     """Number of parameters; null if unknown."""
     per_game: bool
-    """Whether each game has its own encoder, as in the paper; `weights` then covers all of them."""
+    """Whether each game has its own encoder, as in the paper, or one encoder is fitted to each, as PCA is."""
     frames: Frames | None
     """Its input; null for `ram`, whose features are the RAM."""
     pool: Literal["flatten", "mean", "cls"] | None
@@ -169,6 +169,10 @@ class Encoder(Model):
     """Where its code is."""
     paper: Url | None
     """The paper that describes it."""
+
+    def weights_for(self, game: str) -> str | None:
+        """Return the digest of the parameters that embed a game; None if there are none."""
+        return self.weights.get(game) if isinstance(self.weights, dict) else self.weights
 
     @property
     def trained_on(self) -> str:
