@@ -20,7 +20,14 @@ import pytest
 
 import harness
 from atariari_data.errors import AtariariError
-from harness.leaderboard.board import AcceptedProtocol, Board, KeyList, parse_signers, read_board
+from harness.leaderboard.board import (
+    BASELINES,
+    AcceptedProtocol,
+    Board,
+    KeyList,
+    parse_signers,
+    read_board,
+)
 from harness.leaderboard.create import protocols_here
 from harness.leaderboard.entry import check_entry
 from harness.leaderboard.made_on import check_made_on
@@ -659,6 +666,21 @@ def test_a_readout_of_what_the_protocol_does_not_have(readout: Signed, installed
     renamed = canonical(plain_of(readout)).replace(b'"player_y"', b'"player_z"')
     with pytest.raises(BoardError, match="pong has no player_z to read out"):
         check_made_on(Signed.model_validate_json(renamed), installed, new=True)
+
+
+def test_a_fresh_run_scores_what_varies_enough_on_its_own_rows(
+    readout: Signed, installed: AcceptedProtocol
+) -> None:
+    of_run = readout.probes[0].run
+    names = [v.name for v in readout.games["pong"].scores[0].variables]
+    values = dict.fromkeys(BASELINES) | {"random_cnn": dict.fromkeys([*names, "border"], 0.5)}
+    known = {"game": "pong", **of_run._asdict(), **values}
+    protocol = AcceptedProtocol.model_validate({**installed.model_dump(), "baselines": [known]})
+    with pytest.raises(BoardError, match="pong: variables"):
+        check_made_on(readout, protocol, new=True)
+    plain = plain_of(readout)
+    plain["dataset"] |= {"fresh_seed": 5, "fresh_of": "0" * 64}
+    check_made_on(Signed.model_validate(plain), protocol, new=True)
 
 
 def test_two_results_of_one_run(made: TestBoard, board: Board) -> None:

@@ -92,14 +92,14 @@ def record_test(
 
 
 def gaps(public: Result, fresh: Result) -> dict[str, dict[str, Any]]:
-    """Return how much F1 under the first probe drops on a fresh test split.
+    """Return how much the score under the first probe drops on a fresh test split.
 
     Args:
         public: The result on the frozen test split.
         fresh: The result of the same encoder on the fresh one.
 
     Returns:
-        For each game, and as ``mean`` over the games: ``public`` and ``fresh``, the F1 on both splits, and
+        For each game, and as ``mean`` over the games: ``public`` and ``fresh``, the score on both splits, and
         ``gap``, their difference; None where a score is missing.
     """
     found: dict[str, dict[str, Any]] = {}

@@ -65,7 +65,7 @@ def reproduce(claimed: Result, encoder: str | Path, **options: Any) -> Reproduct
     """Evaluate an encoder as a result says it was, and compare.
 
     Source and weights must be the same, so must dataset and rules. Embeddings and predictions are the same
-    bit for bit on a machine of the same kind, but need not be on another. There the scores decide: F1 of
+    bit for bit on a machine of the same kind, but need not be on another. There the scores decide: that of
     every variable and the mean of every game have to agree within the probe's tolerances.
 
     Args:

@@ -25,7 +25,7 @@ from harness.signing.sshsig import PublicKey, SignatureError
 
 Tier = Literal["self-reported", "reproduced", "fresh-seed"]
 FRESH_TOLERANCE = 0.03
-"""How far F1 may fall on a fresh test split before it looks as if the published one was memorised."""
+"""How far the score may fall on a fresh test split before it looks as if the published one was memorised."""
 
 _CLOCK_SKEW = timedelta(days=1)
 _NEAR_MAJORITY = 0.002
@@ -233,7 +233,7 @@ def tier(entry: Entry, fresh: Mapping[str, Sequence[Entry]]) -> Tier:
 
 
 def fresh_gaps(entry: Entry, fresh: Mapping[str, Sequence[Entry]]) -> list[float | None]:
-    """Return how far F1 falls on test splits recorded afresh, one number for each such run."""
+    """Return how far the score falls on test splits recorded afresh, one number for each such run."""
     found = []
     for other in fresh.get(entry.head.digest, ()):
         pairs = [

@@ -141,7 +141,7 @@ class Wanted:
 
 
 def summary(signed: Signed) -> str:
-    """Return F1 under each probe in a line: of the suite, or of each game if the suite has none."""
+    """Return the score under each probe in a line: of the suite, or of each game if the suite has none."""
     parts = []
     for number, suite in enumerate(signed.suite):
         found = {"suite": suite.means.score}
