@@ -91,6 +91,25 @@ def test_an_encoder_of_its_own_for_each_game_is_merged(parts: list[Path], tmp_pa
         merge([of_games[0], parts[1]])
 
 
+def test_versions_and_steps_may_differ_between_games(tmp_path: Path) -> None:
+    told = "GAME_pretrain {} of each game, {}, {} steps of 8, seed 1"
+
+    def part(game: str, versions: str, method: str, steps: str) -> Path:
+        return _part(
+            tmp_path / f"{game}-{method}.json",
+            (game,),
+            encoder__per_game=True,
+            encoder__weights={game: made_results.digest(game)},
+            encoder__pretraining_data=told.format(versions, method, steps),
+        )
+
+    first = part("pong", "1.2.0 and 1.3.0", "vae", "900 to 1000")
+    merged = merge([first, part("breakout", "1.0.0", "vae", "700")]).signed.encoder
+    assert merged.pretraining_data == told.format("1.0.0 and 1.2.0 and 1.3.0", "vae", "700 to 1000")
+    with pytest.raises(ResultError, match="it has another encoder"):
+        merge([first, part("breakout", "1.0.0", "dim", "700")])
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 from builders.manifest import PRETRAIN
 from harness.encoders.encoder import EncoderError
 from harness.methods.run import CONFIG, Config, Settings, read_config
+from harness.results.provenance import span
 
 _OWN = ("game", "checkpoint")
 """Options that may differ between the runs of one encoder."""
@@ -45,16 +46,15 @@ def runs_by_game(folder: Path) -> dict[str, Path]:
 def described(runs: Collection[Config]) -> str:
     """Return what the encoders of some games were trained on, in words."""
     first = next(iter(runs))
-    if first.described() == "none":
+    if all(run.described() == "none" for run in runs):
         return "none"
     if "checkpoint" in first.settings.options:
         return "reward, by an agent for each game"
-    steps = sorted({run.training.steps for run in runs if run.training is not None})
+    steps = span(run.training.steps for run in runs if run.training is not None)
     versions = " and ".join(sorted({run.data["dataset"] for run in runs}))
-    number = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
     return (
         f"GAME{PRETRAIN} {versions} of each game, {first.settings.method}, "
-        f"{number} steps of {first.settings.batch_size}, seed {first.settings.seed}"
+        f"{steps} steps of {first.settings.batch_size}, seed {first.settings.seed}"
     )
 
 

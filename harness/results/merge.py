@@ -13,13 +13,13 @@ from harness.protocol import DATASET, suite_of, suites
 from harness.results import predictions_file
 from harness.results.canonical import ResultError
 from harness.results.consistency import check
-from harness.results.provenance import Isolation
+from harness.results.provenance import Encoder, Isolation, trained_on_all, without_games
 from harness.results.result import Result, Signed
 from harness.results.result_file import read
 from harness.results.verify import check_signatures
 
 _SAME: Final[Mapping[str, Callable[[Signed], object]]] = {
-    "encoder": lambda s: s.encoder.model_copy(update={"weights": _if_shared(s.encoder.weights)}),
+    "encoder": lambda s: _shared(s.encoder),
     "protocol": lambda s: s.protocol,
     "version of the dataset": lambda s: s.dataset.version,
     "label set": lambda s: s.dataset.label_set,
@@ -125,9 +125,12 @@ def _numbers(signed: Signed, game: str) -> list[Any]:
     ]
 
 
-def _if_shared(weights: str | dict[str, str] | None) -> str | None:
-    """Return the digest of weights that all games share; only these must be the same in all parts."""
-    return "by game" if isinstance(weights, dict) else weights
+def _shared(encoder: Encoder) -> Encoder:
+    """Return what must be the same in all parts: all but the weights of single games and their steps."""
+    if not isinstance(encoder.weights, dict):
+        return encoder
+    told = without_games(encoder.pretraining_data)
+    return encoder.model_copy(update={"weights": {}, "pretraining_data": told})
 
 
 def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
@@ -165,6 +168,7 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
             "encoder": {
                 **first.plain["encoder"],
                 **({"weights": {g: by_game[g].encoder.weights_for(g) for g in games}} if own else {}),
+                "pretraining_data": trained_on_all([part.encoder for part in parts]),
             },
             "environment": {
                 **first.plain["environment"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import (
@@ -111,6 +112,7 @@ class Harness(Model):
 
 _SEED = re.compile(r", seed ([0-9]{1,19})$")
 _VERSIONS = re.compile(r" \d+\.\d+\.\d+(?: and \d+\.\d+\.\d+)*")
+_STEPS = re.compile(r"(?<=, )([0-9]{1,12})(?: to ([0-9]{1,12}))?(?= steps\b)")
 
 DRY_RUN: Final = "dry run: {} rows of each split"
 """Why a dry run is not ranked."""
@@ -180,10 +182,40 @@ class Encoder(Model):
         return _VERSIONS.sub("", _SEED.sub("", self.pretraining_data))
 
     @property
+    def steps(self) -> tuple[int, int] | None:
+        """The fewest and the most steps of its training over the games, if `pretraining_data` says so."""
+        found = _STEPS.search(self.pretraining_data)
+        return None if found is None else (int(found[1]), int(found[2] or found[1]))
+
+    @property
     def seed(self) -> int | None:
         """The seed of its training, if `pretraining_data` ends with one."""
         found = _SEED.search(self.pretraining_data)
         return None if found is None else int(found[1])
+
+
+def without_games(text: str) -> str:
+    """Return what an encoder was trained on without what may differ between games: versions and steps."""
+    return _VERSIONS.sub("", _STEPS.sub("", text))
+
+
+def trained_on_all(parts: Sequence[Encoder]) -> str:
+    """Return what encoders of single games were trained on, which say the same but for `without_games`."""
+    texts = [part.pretraining_data for part in parts]
+    if len(set(texts)) == 1:
+        return texts[0]
+    versions = {
+        v for text in texts for found in _VERSIONS.findall(text) for v in found.strip().split(" and ")
+    }
+    steps = [number for part in parts for number in part.steps or ()]
+    told = _VERSIONS.sub(" " + " and ".join(sorted(versions)), texts[0])
+    return _STEPS.sub(span(steps), told) if steps else told
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Return numbers as text: the only one, or ``LOW to HIGH``."""
+    low, *_, high = sorted(numbers) * 2
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 class Submitter(Model):
