@@ -257,15 +257,28 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def spread(draws: Floats, episodes: int) -> Floats:
+    """Return draws with the variance of the mean of independent episodes, which a bootstrap underestimates.
+
+    Args:
+        draws: float64 [resamples].
+        episodes: How many episodes were drawn from.
+    """
+    if episodes < 2:  # noqa: PLR2004  one episode shows no spread
+        return draws
+    middle = draws.mean()
+    return np.asarray(middle + (draws - middle) * math.sqrt(episodes / (episodes - 1)))
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better ``a`` is than ``b`` on the same rows.
 
     Attributes:
         value: Score of ``a`` minus score of ``b``.
-        low: Lower end of the 95 % interval of the paired bootstrap.
-        high: Upper end.
-        p: Two-sided, of no difference: by a normal distribution with the standard error of the bootstrap.
+        low: Lower end of the 95 % interval of the paired bootstrap; -1 if nothing is known.
+        high: Upper end; 1 if nothing is known.
+        p: Two-sided, of no difference: by Student's distribution with the standard error of the bootstrap.
     """
 
     value: float
@@ -274,13 +287,26 @@ class Difference:
     p: float
 
     @classmethod
-    def of(cls, value: float, draws: Floats) -> Difference:
-        """Make it from a difference and its draws, [resamples]."""
-        low, high = interval(draws)
-        error = float(draws.std(ddof=1))
-        return cls(
-            value, low, high, math.erfc(abs(value) / error / math.sqrt(2)) if error else float(not value)
-        )
+    def of(cls, value: float, draws: Floats, freedom: float) -> Difference:
+        """Make it from a difference and its draws.
+
+        The percentile interval of a few episodes is too short, by the ratio of Student's quantile to the
+        normal one, and is widened by it.
+
+        Args:
+            value: The difference.
+            draws: It in every draw, as `spread` gives it, float64 [resamples].
+            freedom: Degrees of freedom: the number of episodes less one.
+        """
+        from scipy.special import ndtri, stdtr, stdtrit
+
+        if freedom <= 0:
+            return cls(value, -1.0, 1.0, 1.0)
+        middle, error, tail = draws.mean(), float(draws.std(ddof=1)), (1 - LEVEL) / 2
+        wider = stdtrit(freedom, tail) / ndtri(tail)
+        low, high = (float(middle + (end - middle) * wider) for end in interval(draws))
+        p = float(2 * stdtr(freedom, -abs(value) / error)) if error else float(not value)
+        return cls(value, max(low, -1.0), min(high, 1.0), p)
 
     @property
     def noise(self) -> bool:
@@ -298,7 +324,9 @@ def compare(labels: Labels, a: Labels, b: Labels, bootstrap: Bootstrap) -> Diffe
         bootstrap: The bootstrap over the same rows.
     """
     draws = bootstrap.draws(labels, a).f1() - bootstrap.draws(labels, b).f1()
-    return Difference.of(weighted_f1(labels, a) - weighted_f1(labels, b), draws)
+    episodes = bootstrap.weights.shape[1]
+    value = weighted_f1(labels, a) - weighted_f1(labels, b)
+    return Difference.of(value, spread(draws, episodes), episodes - 1)
 
 
 def holm(p: Sequence[float], level: float = 1 - LEVEL) -> list[bool]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +92,43 @@ def test_means_are_as_published_and_their_intervals_narrower_than_the_widest(fou
     assert suite.difference == pytest.approx(
         np.mean([_row(found, "game", g, game=g).difference for g in ("pong", "breakout")])
     )
-    assert suite.p is None
+    assert suite.verdict == ("noise" if suite.low <= 0 <= suite.high else "differs"), (
+        "one row needs no correction"
+    )
 
 
-def test_a_better_encoder_differs_and_says_in_whose_favour(found: Comparison) -> None:
-    ball = _row(found, "variable", "ball_x")
-    assert ball.verdict == "differs"
-    assert ball.low > 0
-    assert ball.p is not None
-    assert ball.p < 0.001
+def test_a_better_encoder_differs_and_says_in_whose_favour(run: Evaluate) -> None:
+    found = harness.compare(*(_in_episodes(run(encoder), 60) for encoder in (coarse, blind)))
+    game = _row(found, "game", "pong")
+    assert game.verdict == "differs"
+    assert 0 < game.low < game.difference < game.high
+    assert game.p < 0.001
+
+
+def test_two_episodes_make_nothing_sure(run: Evaluate) -> None:
+    few, many = (
+        harness.compare(*(_in_episodes(run(encoder), count) for encoder in (coarse, blind)))
+        for count in (2, 60)
+    )
+    assert "differs" in {row.verdict for row in many.rows}
+    assert "differs" not in {row.verdict for row in few.rows}
+    assert [row.difference for row in few.rows] == [row.difference for row in many.rows]
+
+
+def _in_episodes(result: harness.Result, count: int) -> harness.Result:
+    """Cut the test rows into episodes of equal length."""
+    changed = {}
+    for run, found in (result.predictions or {})["pong"].items():
+        rows = np.arange(len(found.truth))
+        changed[run] = replace(found, episode=(rows * count // len(rows)).astype(np.int32))
+    return result.with_predictions({"pong": changed})
 
 
 def test_a_result_against_itself_is_all_noise(files: Path) -> None:
     same = harness.compare(files / "a.json", files / "a.json")
     assert {r.verdict for r in same.rows} == {"noise"}
     assert {(r.difference, r.low, r.high) for r in same.rows} == {(0, 0, 0)}
-    assert {r.p for r in same.rows if r.level == "variable"} == {1}
+    assert {r.p for r in same.rows} == {1}
 
 
 def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:

@@ -106,6 +106,26 @@ def test_paired_comparison_sees_what_two_intervals_do_not() -> None:
     assert metrics.compare(labels, worse, worse, bootstrap).noise
 
 
+@pytest.mark.parametrize("episodes", [2, 5, 12])
+def test_few_episodes_do_not_make_noise_a_difference(episodes: int) -> None:
+    """Of 1,000 differences that are nothing but chance, one in twenty is significant, give or take 0.7 %."""
+    generator = np.random.default_rng(episodes)
+    significant = excluded = 0
+    for _ in range(1000):
+        found = generator.normal(size=episodes) / 20
+        draws = generator.multinomial(episodes, [1 / episodes] * episodes, size=400) @ found / episodes
+        difference = metrics.Difference.of(float(found.mean()), metrics.spread(draws, episodes), episodes - 1)
+        significant += difference.p < 0.05
+        excluded += not difference.noise
+    assert 25 <= significant <= 75
+    assert 25 <= excluded <= 100
+
+
+def test_one_episode_tells_nothing() -> None:
+    found = metrics.Difference.of(0.3, np.full(100, 0.3), 0)
+    assert (found.low, found.high, found.p, found.noise) == (-1, 1, 1, True)
+
+
 def test_means_as_published() -> None:
     scores = {"a": 0.2, "b": 0.4, "twice": 0.9, "never": 0.0}
     categories = {"a": ["misc"], "b": ["misc"], "twice": ["misc", "agent_localization"], "never": []}

@@ -223,7 +223,7 @@ def test_scores_on_the_same_rows_are_shown_once(built: str) -> None:
 def test_several_results_are_compared(folder: Path, page: str) -> None:
     comparison = harness.compare(folder / "a.json", folder / "b.json")
     variables = [row for row in comparison.rows if row.level == "variable"]
-    assert {row.verdict for row in variables} >= {"differs", "noise"}
+    assert "noise" in {row.verdict for row in variables}
     rows = re.findall(r'verdict-(?:differs|unclear|noise)">(\w+)<', page)
     expected = [row.verdict for row in comparison.rows]
     assert sorted(rows) == sorted(expected)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES
-from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm
+from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm, spread
 from harness.probes.probe import ProbeRun, States
 from harness.results import predictions_file
 from harness.results.means import APART
@@ -20,10 +20,10 @@ from harness.results.result import Result, Signed
 from harness.results.result_file import read
 
 MULTIPLICITY: Final = (
-    "Each interval is for its row alone. A row is `noise` if its interval includes zero. A variable whose "
+    "Each interval is for its row alone. A row is `noise` if its interval includes zero. A row whose "
     "interval excludes zero `differs` if it is also significant at 5 % after Holm's correction over all "
-    "variables under the probe; otherwise it is `unclear`, as one in twenty is by chance. Means are not "
-    "corrected."
+    "variables (or categories, or games) under the probe; otherwise it is `unclear`, as one in twenty is by "
+    "chance."
 )
 
 
@@ -44,7 +44,7 @@ class Compared:
         difference: a - b.
         low: Lower end of the 95 % interval of the difference.
         high: Upper end of that interval.
-        p: Two-sided p-value of no difference; None for means.
+        p: Two-sided p-value of no difference.
         verdict: ``differs``, ``unclear`` or ``noise``.
     """
 
@@ -60,7 +60,7 @@ class Compared:
     difference: float
     low: float
     high: float
-    p: float | None
+    p: float
     verdict: str
 
     @property
@@ -106,23 +106,37 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Scored:
-    """The score of both sides, and the difference in every bootstrap draw."""
+    """The score of both sides, and the difference in every bootstrap draw, with its degrees of freedom."""
 
     a: float
     b: float
     draws: Floats
+    freedom: float
 
     @classmethod
     def mean(cls, items: Sequence[_Scored]) -> _Scored:
+        """Return the mean over variables or categories of a game."""
         return cls(
             float(np.mean([i.a for i in items])),
             float(np.mean([i.b for i in items])),
             np.mean([i.draws for i in items], axis=0),
+            max(i.freedom for i in items),
         )
+
+    @classmethod
+    def over_games(cls, items: Sequence[_Scored]) -> _Scored:
+        """Return the mean over games, which are independent.
+
+        Its degrees of freedom are those of Welch and Satterthwaite.
+        """
+        known = [(float(i.draws.var(ddof=1)), i.freedom) for i in items if i.freedom > 0]
+        total = sum(variance for variance, _ in known)
+        freedom = total**2 / sum(v**2 / f for v, f in known) if total else max(i.freedom for i in items)
+        return replace(cls.mean(items), freedom=freedom)
 
     @property
     def difference(self) -> Difference:
-        return Difference.of(self.a - self.b, self.draws)
+        return Difference.of(self.a - self.b, self.draws, self.freedom)
 
 
 def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[str]) -> Comparison:
@@ -151,10 +165,11 @@ def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[st
     for what, found in (("game", games), ("probe", runs)):
         if not found:
             raise UsageError(f"The results have no {what} in common.")
+    suites = [[*side.signed.dataset.suite_games] for side in sides]
     rows: list[Compared] = []
     for run in runs:
         scored = {name: _game(*sides, name, run) for name in games}
-        rows.extend(_rows(sides[0].signed, run, scored))
+        rows.extend(_rows(sides[0].signed, run, scored, suite=games in suites))
     names = [side.signed.encoder.name for side in sides]
     return Comparison(names[0], names[1], tuple(rows), tuple(_statements(*sides)))
 
@@ -233,10 +248,11 @@ def _statements(a: _Side, b: _Side) -> Iterable[str]:
             yield f"Not compared, only in {one.title}: {', '.join(games)}."
         if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
             yield f"Not compared, only in {one.title}: {'; '.join(runs)}."
-    suite = set(a.signed.dataset.suite_games)
-    common = suite & set(a.signed.games) & set(b.signed.games)
-    if common != suite:
-        yield f"No suite mean: both results have {len(common)} of its {len(suite)} games."
+    common = {*a.signed.games} & {*b.signed.games}
+    suites = [{*side.signed.dataset.suite_games} for side in (a, b)]
+    if common not in suites:
+        suite = min(suites, key=len)
+        yield f"No suite mean: both results have {len(common & suite)} of its {len(suite)} games."
 
 
 def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
@@ -252,7 +268,9 @@ def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
     metric, variables = a.signed.probes[at].metric, a.signed.games[name].scores[at].variables
     for v, variable in enumerate(variables):
         one, other = (side.score(v, metric, variable.target, bootstrap) for side in sides)
-        found[variable.name] = _Scored(one.score, other.score, (one.draws - other.draws)[order])
+        episodes = len(np.unique(bootstrap.group[~np.isnan(sides[0].truth[:, v])]))
+        draws = spread((one.draws - other.draws)[order], episodes)
+        found[variable.name] = _Scored(one.score, other.score, draws, episodes - 1)
     return found
 
 
@@ -261,25 +279,37 @@ def _at(signed: Signed, run: ProbeRun) -> int:
     return [probe.run for probe in signed.probes].index(run)
 
 
-def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]]) -> Iterable[Compared]:
-    """Yield the rows of one probe: for each game, its categories with their variables, and the mean."""
-    differences = {(g, v): s.difference for g, variables in scored.items() for v, s in variables.items()}
-    rejected = holm([d.p for d in differences.values()])
-    verdicts = {
-        key: "noise" if d.noise else "differs" if sure else "unclear"
-        for (key, d), sure in zip(differences.items(), rejected, strict=True)
-    }
+def _rows(
+    signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]], *, suite: bool
+) -> Iterable[Compared]:
+    """Yield the rows of one probe: for each game, its categories with their variables, and the mean.
 
-    def row(game: str | None, level: str, name: str, item: _Scored) -> Compared:
-        d = item.difference
-        variable = level == "variable"
-        verdict = verdicts[str(game), name] if variable else "noise" if d.noise else "differs"
-        p = d.p if variable else None
-        return Compared(
-            *signed.fitted(run), game, level, name, item.a, item.b, d.value, d.low, d.high, p, verdict
+    Args:
+        signed: One of the results.
+        run: The probe and its rows.
+        scored: The score of every variable, by game.
+        suite: Whether the games are those of a suite.
+    """
+    found = list(_items(signed, run, scored))
+    games = [item for _, level, _, item in found if level == "game"]
+    if suite and len(games) > 1:
+        found.append((None, "suite", "suite", _Scored.over_games(games)))
+    differences = [item.difference for *_, item in found]
+    sure: dict[int, bool] = {}
+    for wanted in dict.fromkeys(level for _, level, *_ in found):
+        family = [at for at, (_, level, *_) in enumerate(found) if level == wanted]
+        sure |= zip(family, holm([differences[at].p for at in family]), strict=True)
+    for at, ((game, level, name, item), d) in enumerate(zip(found, differences, strict=True)):
+        verdict = "noise" if d.noise else "differs" if sure[at] else "unclear"
+        yield Compared(
+            *signed.fitted(run), game, level, name, item.a, item.b, d.value, d.low, d.high, d.p, verdict
         )
 
-    games = {}
+
+def _items(
+    signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]]
+) -> Iterable[tuple[str | None, str, str, _Scored]]:
+    """Yield game, level, name and score of every row but the suite's, in order."""
     for game, variables in scored.items():
         table = signed.games[game].scores[_at(signed, run)].variables
         categories = dict(zip(*table.take(("name", "categories")), strict=True))
@@ -288,12 +318,9 @@ def _rows(signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scor
             members = [name for name in variables if category in categories[name]]
             if members:
                 means[category] = _Scored.mean([variables[name] for name in members])
-                yield row(game, "category", category, means[category])
-                yield from (row(game, "variable", name, variables[name]) for name in members)
-        yield from (row(game, "variable", v, variables[v]) for v in variables if not categories[v])
+                yield game, "category", category, means[category]
+                yield from ((game, "variable", name, variables[name]) for name in members)
+        yield from ((game, "variable", v, variables[v]) for v in variables if not categories[v])
         counted = [mean for category, mean in means.items() if category not in APART]
         if counted:
-            games[game] = _Scored.mean(counted)
-            yield row(game, "game", game, games[game])
-    if list(games) == list(signed.dataset.suite_games) and len(games) > 1:
-        yield row(None, "suite", "suite", _Scored.mean(list(games.values())))
+            yield game, "game", game, _Scored.mean(counted)
