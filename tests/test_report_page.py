@@ -26,6 +26,7 @@ from harness.report.page import render, write_html
 from harness.report.panels import game_panel, suite_panel, variables_of
 from harness.report.pictures import pictures
 from harness.report.subject import Subject, load
+from harness.report.verdict import verdict
 from harness.report.versus import against
 from harness.results import predictions_file as predictions
 from harness.results.canonical import ResultError
@@ -116,6 +117,34 @@ def test_games_stand_beside_their_mean_if_there_is_one() -> None:
     assert "No mean over the games: not evaluated: asteroids" in render(load([part]))
 
 
+def test_means_of_other_games_do_not_stand_beside_each_other() -> None:
+    games = ("breakout", "pong", "seaquest")
+    part = made(games=games[:2], suite=games[:2])
+    whole = made(1, games=games, suite=games)
+    subjects = load([whole, part])
+    row = suite_panel(subjects, [{}, {}], FULL, games).rows[0]
+    assert row.title == "Mean over the games"
+    assert [bar.scored for bar in row.bars] == [whole.signed.suite[0].means, None]
+    said = list(verdict(subjects, (), games, FULL))
+    for result, line in zip((whole, part), said, strict=True):
+        means = [result.signed.games[game].scores[0].means.score or 0 for game in games[:2]]
+        assert f"scores {sum(means) / 2:.3f} under linear, all rows on average over 2 games" in line
+
+
+def test_a_verdict_compares_on_the_games_where_trivial_encoders_are_known() -> None:
+    values = fields(games=("breakout", "pong"))
+    for scores in values["games"]["pong"]["scores"]:
+        scores["trivial_reason"] = "not made yet"
+        for row in scores["variables"]:
+            row |= {"pixels_pca": None, "random_projection": None}
+    (subject,) = load([Result(signatures=[], signed=Signed.build(**values))])
+    (line,) = verdict([subject], (), ["breakout", "pong"], FULL)
+    means = subject.signed.games["breakout"].scores[0].means
+    assert means.score is not None
+    assert f"on the one game where trivial encoders were scored, it has {means.score:.3f};" in line
+    assert f"has {means.trivial:.3f}." in line
+
+
 def test_the_page_shows_each_number(subjects: list[Subject], page: str) -> None:
     for subject in subjects:
         for game in subject.signed.games.values():
@@ -124,7 +153,7 @@ def test_the_page_shows_each_number(subjects: list[Subject], page: str) -> None:
                     assert variable.interval is not None
                     low, high = variable.interval
                     assert f"{variable.score:.3f}" in page
-                    assert f"{low:.3f}\N{EN DASH}{high:.3f}" in page
+                    assert f"{low:.3f}\N{EN DASH}<wbr>{high:.3f}" in page
 
 
 def test_it_begins_with_a_verdict(subjects: list[Subject], page: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from harness.report.pictures import _whole, draw, in_words
+from harness.report.pictures import _error, _whole, draw, in_words
 
 Labels = npt.NDArray[np.int64]
 
@@ -120,6 +120,14 @@ def test_motions_may_be_negative() -> None:
     labels, said = _rows(0, 50, off=3)
     found = _opacity(draw(labels - 40, said - 40, "x", ordered=True))
     assert np.array_equal(found, _opacity(draw(labels, said, "x", ordered=True)))
+
+
+def test_an_error_is_that_of_predictions_before_they_are_rounded() -> None:
+    truth, said = np.array([4, 4, 15.75], np.float32), np.array([4.25, 4, 0.25], np.float32)
+    assert _error(truth, said, None) == pytest.approx((0.25 + 15.5) / 3)
+    assert _error(truth, said, 16) == pytest.approx(0.75 / 3)
+    whole = (np.array([4, 4]), np.array([4, 4]))
+    assert in_words(*whole, ordered=True, error=0.125) == "Correct 100.0%, mean error 0.12."
 
 
 def test_neighbours_on_a_circle_are_near() -> None:

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from harness.leaderboard import site
+from harness.leaderboard.board import BASELINES
+from harness.leaderboard.create import protocols_here
 from harness.leaderboard.gate import verify
 from harness.leaderboard.names import slug
 from harness.leaderboard.published import published
@@ -173,6 +175,54 @@ def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
     assert "Earlier runs" in page
     assert "2026-01-30" in page
     assert re.search(r"Rank 1\.\s+Reproduced by board@example\.org\.\s", page)
+
+
+def test_a_smaller_suite_has_no_rank_among_whole_ones(tmp_path: Path, git_identity: None) -> None:
+    del git_identity
+    games = ("breakout", "pong", "seaquest")
+    made = TestBoard.new(tmp_path, suite=games, suites={"all": list(games), "small": list(games[:2])})
+    made.place(made.result(1))
+    values = fields(2, games=games[:2], suite=games[:2], encoder="Encoder 2", principal="bob@example.org")
+    values["dataset"]["suite"] = "small"
+    made.place(made.sign(Signed.build(**values), "bob@example.org"))
+    verdict = made.verify()
+    assert not verdict.findings
+    site.build(verdict, tmp_path / "site")
+    text = (tmp_path / "site" / "data.json").read_text(encoding="utf-8")
+    rows = {row["encoder"]: row for row in json.loads(text)}
+    assert (rows["Encoder 1"]["rank"], rows["Encoder 2"]["rank"]) == (1, None)
+    assert rows["Encoder 2"]["linear, all rows: suite"] is None
+    assert rows["Encoder 2"]["linear, all rows: pong"] is not None
+    page = (tmp_path / "site" / "encoders" / "encoder-2.html").read_text(encoding="utf-8")
+    assert "Not ranked: 2 of 3 games." in page
+
+
+def test_a_game_s_page_lists_what_is_read_out(tmp_path: Path, git_identity: None) -> None:
+    del git_identity
+    run = {"probe": "readout", "train_rows": 100, "fitted_on": "play", "scored_on": "play"}
+    scored = ["ball_x", "ball_x_motion", "ball_present"]
+    known = {**dict.fromkeys(BASELINES), "random_cnn": dict.fromkeys(scored, 0.5)}
+    made = TestBoard.new(
+        tmp_path,
+        label_set="v1",
+        probes=[{**run, "metric": "explained"}],
+        baselines=[{"game": "pong", **run, **known}],
+    )
+    site.build(made.verify(), tmp_path / "site")
+    page = (tmp_path / "site" / "games" / "pong.html").read_text(encoding="utf-8")
+    (table,) = re.findall(r"<h2>Variables</h2>(.*?)</table>", page, re.DOTALL)
+    listed = re.findall(r'<th scope="row">(\w+)</th>', table)
+    assert set(listed) <= set(scored)
+    assert f"{len(listed)} variables of label set" in page
+    assert listed
+    columns = len(re.findall(r"<th scope=\"col\"", page.partition("</thead>")[0]))
+    assert f'<th colspan="{columns}" scope="rowgroup">' in page
+    ours = protocols_here()[0]
+    meaning = {name: said for name, _, said, _ in site._variables(ours, "pong")}
+    assert meaning["ball_x_motion"] == f"Pixels moved since the row before. {meaning['ball_x']}"
+    assert meaning["ball_present"].startswith("Whether it is there: ")
+    bit = next(said for name, _, said, _ in site._variables(ours, "breakout") if name.endswith("_bit_7"))
+    assert bit.startswith("Bit 7. ")
 
 
 def test_a_row_links_to_code_and_paper(board: TestBoard) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import orjson
 from markupsafe import Markup
 
 from atariari_data.errors import AtariariError
-from atariari_data.games import CATEGORIES, game
+from atariari_data.games import CATEGORIES, Variable, game
 from harness.leaderboard.board import SIGNERS, AcceptedProtocol, ProbeChoice, parse_line
 from harness.leaderboard.entry import Entry, Tier, fresh_gaps, latest, tier, uncollected
 from harness.leaderboard.gate import Verdict
@@ -36,6 +37,12 @@ _KEPT = ".atariari-site"
 """Marks a folder as a site, so that it can be replaced."""
 _SHOWN = 100
 """Rows of the ranking before a button shows the rest; as in board.js."""
+_DERIVED = {
+    "_motion": "Pixels moved since the row before. {}",
+    "_present": "Whether it is there: {}",
+    "_bit_([0-9]+)": "Bit {}. {}",
+}
+"""What the ends of the names of targets mean; see `harness.targets`."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAX_PICTURE = 1_000_000
 
@@ -78,16 +85,26 @@ class Row:
 
     @cached_property
     def values(self) -> list[dict[str, float | None]]:
-        """Scores for each probe of the protocol, by column: ``suite``, categories and games."""
+        """Scores for each probe of the protocol, by column: ``suite``, categories and games.
+
+        The means are over all games of the protocol; a result of a smaller suite has others.
+        """
         head, found = self.entry.head, []
         for probe in self.protocol.columns:
             values: dict[str, float | None] = {"suite": None}
             suite = next((s for s in head.suite if _is(s, probe)), None)
             if suite is not None:
-                values = {"suite": suite.means.score, **{c.category: c.score for c in suite.means.categories}}
                 values |= {name: self.game(name, probe) for name in head.games}
+            if suite is not None and self.is_whole:
+                values |= {"suite": suite.means.score}
+                values |= {c.category: c.score for c in suite.means.categories}
             found.append(values)
         return found
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has every game of the protocol."""
+        return set(self.protocol.games) <= set(self.entry.head.games)
 
     def game(self, name: str, probe: ProbeChoice) -> float | None:
         """Return a game's score under a probe, or None if the result does not have it."""
@@ -234,8 +251,6 @@ class _Site:
 
     def _game(self, name: str) -> None:
         protocol = self.board.current
-        label_set = game(name).label_sets.get(protocol.label_set, ())  # type: ignore[call-overload]
-        described = {v.name: v for v in label_set}
         rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.head.games]
         rows.sort(key=lambda row: (-(row.values[0][name] or 0), row.name))
         self._page(
@@ -245,7 +260,7 @@ class _Site:
             name=name,
             protocol=protocol,
             kept=protocol.games[name],
-            described=described,
+            variables=_variables(protocol, name),
             rows=rows,
             picture=self._picture(name),
             published=[p for p in published() if name in p.games],
@@ -278,6 +293,33 @@ class _Site:
         writer.writeheader()
         writer.writerows({k: harmless(v) for k, v in item.items()} for item in found)
         (self.out / "data.csv").write_text(text.getvalue(), encoding="utf-8")
+
+
+def _variables(protocol: AcceptedProtocol, name: str) -> list[tuple[str, Sequence[str], str, str]]:
+    """Return name, categories, meaning and unit of what the ranking probe scores, as far as it is known."""
+    label_set = game(name).label_sets.get(protocol.label_set, ())  # type: ignore[call-overload]
+    described = {v.name: v for v in label_set}
+    kept, first = protocol.games[name], protocol.columns[0]
+    if first.metric == "f1":
+        known = [(v.name, described.get(v.name)) for v in kept.variables]
+        of = {v.name: v.categories for v in kept.variables}
+        return [(v, of[v], d.description if d else "", d.unit if d else "") for v, d in known]
+    scored = next(iter(protocol.baselines_of.get((name, first.run), {}).values()), None)
+    return [
+        (target.name, target.categories, _meaning(target.name, described), target.unit or "")
+        for target in kept.targets
+        if scored is None or target.name in scored
+    ]
+
+
+def _meaning(target: str, described: Mapping[str, Variable]) -> str:
+    """Describe a target of the readout by the variable that it comes from."""
+    for suffix, said in _DERIVED.items():
+        found = re.fullmatch(f"(.+){suffix}", target)
+        if found and target not in described:
+            variable = described.get(found[1])
+            return said.format(*found.groups()[1:], variable.description if variable else found[1])
+    return described[target].description if target in described else ""
 
 
 def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:

@@ -60,9 +60,10 @@ def size(value: int | None) -> str:
     """Return a short form of a count: ``1.3M``."""
     if value is None:
         return DASH
+    rounded = int(float(f"{value:.3g}"))
     for bound, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if value >= bound:
-            return f"{value / bound:.3g}{unit}"
+        if rounded >= bound:
+            return f"{rounded / bound:.3g}{unit}"
     return str(value)
 
 

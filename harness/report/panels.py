@@ -79,9 +79,16 @@ def suite_panel(
 ) -> Panel:
     """Return the means over the games and the mean of every game."""
     suites = [subject.suite(run) for subject in subjects]
+    whole = [
+        s for s, means in zip(subjects, suites, strict=True) if means is not None and means.score is not None
+    ]
     rows = []
-    if any(means is not None and means.score is not None for means in suites):
-        rows = _means(subjects, intervals, run, None, suites)
+    if whole:  # means of the same games only
+        of = whole[0].signed.dataset.suite_games
+        same = [
+            m if s.signed.dataset.suite_games == of else None for s, m in zip(subjects, suites, strict=True)
+        ]
+        rows = _means(subjects, intervals, run, None, same)
     for game in games:
         found = [_means_of(subject, run, game) for subject in subjects]
         bars = [_bar(s, m, i, (game, run, None)) for s, m, i in zip(subjects, found, intervals, strict=True)]

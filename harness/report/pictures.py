@@ -112,7 +112,14 @@ def _picture(subject: Subject, run: ProbeRun, name: str, variable: str) -> Pictu
     about = next(scored for scored in scores.variables if scored.name == variable)
     labels, predicted = _whole(*pair)
     ordered = about.kind != "nominal"
-    said = in_words(labels, predicted, ordered=ordered, unit=about.unit, period=about.period)
+    said = in_words(
+        labels,
+        predicted,
+        ordered=ordered,
+        unit=about.unit,
+        period=about.period,
+        error=_error(*pair, about.period),
+    )
     if scores.fits > 1:
         said = f"First of {scores.fits} draws of training rows. {said}"
     title = f"{variable}, {run}, {subject.name}: predicted against true. {said}"
@@ -127,8 +134,20 @@ def _whole(truth: Numbers, predicted: Numbers) -> tuple[Whole, Whole]:
     return labels, predicted.astype(np.float64).round().clip(lowest, highest).astype(np.int64)
 
 
+def _error(truth: Numbers, predicted: Numbers, period: float | None) -> float:
+    """Return the mean distance of predictions that are not rounded, around the circle if there is one."""
+    distance = np.abs(truth.astype(np.float64) - predicted)
+    return float((distance if period is None else np.minimum(distance % period, -distance % period)).mean())
+
+
 def in_words(
-    labels: Whole, predicted: Whole, *, ordered: bool, unit: str = "", period: float | None = None
+    labels: Whole,
+    predicted: Whole,
+    *,
+    ordered: bool,
+    unit: str = "",
+    period: float | None = None,
+    error: float | None = None,
 ) -> str:
     """Describe how often predictions are correct, how far off they are, and the most frequent mistakes.
 
@@ -138,14 +157,16 @@ def in_words(
         ordered: Whether neighbouring values mean neighbouring states.
         unit: The unit of the values, such as ``px``, or ``2 px`` for steps of two.
         period: The length of the circle, if the values wrap around.
+        error: The mean error of predictions that are not rounded; None if they are whole numbers.
     """
     distance = np.abs(labels - predicted)
     if period is not None:
         distance = np.minimum(distance % period, -distance % period)
     said = f"Correct {np.mean(distance == 0):.1%}"
     if ordered:
+        mean = distance.mean() if error is None else error
         near = [f"within {most} {np.mean(distance <= most):.1%}" for most in _NEAR if distance.max() > most]
-        said = ", ".join([said, *near, f"mean error {_amount(distance.mean(), unit)}"])
+        said = ", ".join([said, *near, f"mean error {_amount(mean, unit)}"])
     wrong = distance > 0
     pairs, rows = np.unique(np.stack([labels[wrong], predicted[wrong]]), axis=1, return_counts=True)
     most = np.argsort(-rows, kind="stable")[:_MISTAKES]

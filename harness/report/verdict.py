@@ -73,8 +73,9 @@ def verdict(
         games: The games of the report.
         run: The probe that decides.
     """
+    shared = [game for game in games if all(game in s.signed.games for s in subjects)]
     for subject in subjects:
-        yield _of_one(subject, games, run, several=len(subjects) > 1)
+        yield _of_one(subject, shared or games, run, several=len(subjects) > 1)
     for pair in versus:
         yield from _of_pair(pair, run)
 
@@ -93,6 +94,10 @@ def _of_one(subject: Subject, games: Sequence[str], run: ProbeRun, *, several: b
     above = sum(means.score > means.trivial for means in known if means.score and means.trivial is not None)
     trivial = score(sum(means.trivial or 0.0 for means in known) / len(known))
     beside = "" if len(known) == 1 else f", less on {above} of {len(known)} games"
+    if len(known) < len(values):
+        own = score(sum(means.score or 0.0 for means in known) / len(known))
+        there = f"on the {len(known)} games" if len(known) > 1 else "on the one game"
+        said = f"{said}; {there} where trivial encoders were scored, it has {own}"
     return f"{said}; the best trivial encoder of each variable has {trivial}{beside}."
 
 

@@ -62,8 +62,23 @@
   const filled = new Map(); // what a row shows; one that is hidden need not be kept up to date
   let shape = "";
 
-  const shared = () => games.filter((name) => bodies[0].rows.length && rows.every((row) => row.parentElement !== bodies[0] || at(row, name, state.score) !== null));
-  // Where nobody has every game, the ranking begins with those that all have.
+  // The games that most encoders share: of the sets of games that encoders have, the one with the largest product of
+  // its size and the square of the number of encoders that have it, so that no single row decides.
+  const shared = () => {
+    const sets = new Map();
+    for (const row of rows) {
+      const own = row.parentElement === bodies[0] ? games.filter((name) => at(row, name, state.score) !== null) : [];
+      if (own.length) sets.set(own.join(" "), [new Set(own), (sets.get(own.join(" "))?.[1] ?? 0) + 1]);
+    }
+    let best = [], most = 0;
+    for (const [own] of sets.values()) {
+      let count = 0;
+      for (const [other, times] of sets.values()) if ([...own].every((name) => other.has(name))) count += times;
+      if (own.size * count * count > most) [best, most] = [[...own], own.size * count * count];
+    }
+    return best;
+  };
+  // Where nobody has every game, the ranking begins with these.
   const whole = rows.some((row) => row.parentElement === bodies[0] && games.every((name) => at(row, name, 0) !== null));
   const first = whole || !shared().length ? "all" : "shared";
   const rounded = (value) => Math.round(value * 1e4) / 1e4;
@@ -237,6 +252,10 @@
     else if (state.games === "shared") chosen = shared();
     else if (state.games in data.suites) chosen = data.suites[state.games];
     else chosen = state.games === "own" ? games.filter((name) => state.own.has(name)) : [state.games];
+    const common = get("games").querySelector("[value=shared]");
+    const count = shared().length;
+    common.textContent = `the ${count === 1 ? "one" : count} that most encoders share`;
+    common.hidden = !count || count === games.length;
     get("chosen").hidden = state.games !== "own";
     shape = JSON.stringify([state.score, state.columns, chosen]);
     rank();
@@ -260,8 +279,7 @@
   const suiteTitles = { paper: "the 2019 paper", atari100k: "Atari 100k" };
   const option = (value, text) => get("games").append(new Option(text, value));
   option("all", `all ${games.length}`);
-  const common = shared();
-  if (common.length && common.length < games.length) option("shared", `the ${common.length === 1 ? "one" : common.length} that every encoder has`);
+  option("shared", "");
   for (const [name, of] of Object.entries(data.suites)) option(name, `the ${of.length} of ${suiteTitles[name] ?? name}`);
   option("own", "a choice of games…");
   for (const [name, title] of data.games) option(name, title);
