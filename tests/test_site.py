@@ -17,7 +17,7 @@ from harness.leaderboard.gate import verify
 from harness.leaderboard.names import slug
 from harness.leaderboard.published import published
 from harness.leaderboard.repository import BoardError
-from harness.pages.words import encoder_title, score
+from harness.pages.words import encoder_title, score, size
 from harness.results.result import Signed
 from harness.results.result_file import read
 from harness.results.sign import sign_result
@@ -101,6 +101,21 @@ class Page(html.parser.HTMLParser):
 )
 def test_encoders_of_ours_have_a_title(name: str, title: str) -> None:
     assert encoder_title(name) == title
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (None, "\u2013"),
+        (999, "999"),
+        (1_124_896, "1.12M"),
+        (999_500, "1M"),
+        (999_700_000, "1G"),
+        (65_792, "65.8k"),
+    ],
+)
+def test_sizes_are_short(count: int | None, said: str) -> None:
+    assert size(count) == said
 
 
 def pages(board: TestBoard) -> dict[str, Page]:
