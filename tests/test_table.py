@@ -111,6 +111,53 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(made: Path) -> N
     assert changed == {lost, lost.with_name("vae-1.predictions.parquet")}
 
 
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        (("--lr", "0.01"), "learning_rate=0.0003"),
+        (("--set", "beta=2"), "'beta': 1.0"),
+        (("--encoder", "impala"), "encoder=nature"),
+        (("--steps", "1"), "another budget"),
+        (("--steps", "9"), "another budget"),
+    ],
+)
+def test_a_result_of_another_training_is_not_taken_for_the_asked_one(
+    made: Path, others: tuple[str, ...], told: str
+) -> None:
+    done = table(made, *others, method="vae", seed="0")
+    assert done.exit_code == 1
+    assert told in done.stderr
+    assert "already done" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        (("--encoder", "impala"), "other parameters"),
+        (("--size", "210x160"), "other parameters"),
+        (("--feature-size", "8"), "other parameters"),
+        (("--batch-size", "9"), "vae, steps of 8, seed 0"),
+        (("--steps", "1"), "other steps"),
+    ],
+)
+def test_a_result_alone_tells_much_of_its_training(
+    made: Path, tmp_path: Path, others: tuple[str, ...], told: str
+) -> None:
+    nowhere = ("--out", tmp_path)
+    assert table(made, *nowhere, method="vae", seed="0").exit_code == 0
+    done = table(made, *nowhere, *others, method="vae", seed="0")
+    assert done.exit_code == 1
+    assert told in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_of_another_budget_is_not_evaluated(made: Path, tmp_path: Path) -> None:
+    done = table(made, "--steps", "1", "--results", tmp_path, method="vae", seed="0")
+    assert done.exit_code == 1
+    assert "another budget" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_row_that_fails_lets_the_others_be_made(made: Path, tmp_path: Path) -> None:
     (tmp_path / "runs" / "vae-0" / "pong").mkdir(parents=True)
     (tmp_path / "runs" / "vae-0" / "pong" / "notes.txt").write_text("not a run")
@@ -136,7 +183,7 @@ def test_an_error_of_another_library_lets_the_others_be_made(tmp_path: Path) -> 
             raise RuntimeError("CUDA out of memory")
         path.touch()
 
-    wanted = Wanted(["pong"], [], "v1", None)
+    wanted = Wanted(["pong"], [], "v1", None, lambda _: [])
     done, failed = fill([Row("vae", 0), Row("majority", None)], tmp_path, wanted, make)
     assert (done, failed) == ([tmp_path / "majority.json"], ["vae-0"])
 

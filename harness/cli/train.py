@@ -142,11 +142,14 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
     harness train --method infonce-stdim --game pong --out runs/pong-stdim
     harness evaluate runs/pong-stdim --games pong
     """  # noqa: D301  click keeps the lines after this mark
-    folder, config = _train(out=out, **options)
+    from harness.methods.train import train as run_training
+
+    unit = _unit(out=out, **options)
+    config = run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
     if as_json:
-        print_json({"path": str(folder), **config.model_dump(mode="json")})
+        print_json({"path": str(unit.out), **config.model_dump(mode="json")})
     else:
-        click.echo(folder)
+        click.echo(unit.out)
 
 
 @click.command()
@@ -282,21 +285,23 @@ def _fill(
     from harness.cli.output import check_key, check_writable, sign_saved, write_result
     from harness.evaluation.evaluate import evaluate
     from harness.methods.table import Wanted, fill, summary
+    from harness.methods.train import train as run_training
     from harness.protocol import choose_runs
+
+    def units(row: Row) -> list[Unit]:
+        folder = folders.runs / row.name
+        one = {**options, "method": row.method, "seed": row.seed}
+        return [_unit(game_name=name, out=folder / name, **one) for name in games if row.trains]
 
     def make(row: Row, path: Path) -> None:
         start = time.monotonic()
         check_writable(path)
-        encoder = row.method
-        if row.trains:
-            folder = folders.runs / row.name
-            for name in games:
-                one = {**options, "method": row.method, "seed": row.seed, "out": folder / name}
-                if engine.is_local:
-                    _train(game_name=name, **one)
-                else:
-                    _check_trained(_unit(game_name=name, **one))
-            encoder = str(folder)
+        for unit in units(row):
+            if engine.is_local:
+                run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
+            else:
+                _check_trained(unit)
+        encoder = str(folders.runs / row.name) if row.trains else row.method
         made = evaluate(encoder, games, **evaluation)
         sign_saved(made, write_result(made, path), key)
         say(f"{path}, {time.monotonic() - start:,.0f} s: {summary(made.signed)}")
@@ -305,9 +310,9 @@ def _fill(
     engine = Engine(evaluation["jobs"], evaluation["cluster"])
     if engine.spreads(2):
         todo = [row for row in rows if row.trains and not (folders.results / f"{row.name}.json").exists()]
-        _train_rows(todo, games, folders, engine, options)
+        _train_units([unit for row in todo for unit in units(row)], engine, progress=not options["quiet"])
     runs = choose_runs(evaluation["probes"])
-    wanted = Wanted(games, runs, evaluation["label_set"], evaluation["limit"])
+    wanted = Wanted(games, runs, evaluation["label_set"], evaluation["limit"], units)
     done, failed = fill(rows, folders.results, wanted, make)
     if as_json:
         print_json({"made": [str(path) for path in done], "failed": failed})
@@ -320,18 +325,11 @@ def _fill(
         )
 
 
-def _train_rows(
-    rows: Sequence[Row], games: Sequence[str], folders: _Folders, engine: Engine, options: dict[str, Any]
-) -> None:
-    """Train for each row and game in a worker; what fails is told, and fails its row later."""
+def _train_units(units: Sequence[Unit], engine: Engine, *, progress: bool) -> None:
+    """Train each in a worker; what fails is told, and fails its row later."""
     from harness.methods.train import train_spread
 
-    units = [
-        _unit(method=row.method, game_name=name, seed=row.seed, out=folders.runs / row.name / name, **options)
-        for row in rows
-        for name in games
-    ]
-    for outcome in train_spread(units, engine, progress=not options["quiet"]):
+    for outcome in train_spread(units, engine, progress=progress):
         if outcome.error is not None:
             say(f"{outcome.name}: failed on {outcome.worker}. {outcome.error}")
 
@@ -361,14 +359,6 @@ def methods(*, as_json: bool) -> None:
         ("method", "what it is"),
         [(n, " --set ".join([text, *(f"{k}={v}" for k, v in own.items())])) for n, own, text in rows],
     )
-
-
-def _train(**options: Any) -> tuple[Path, Any]:
-    """Train as the options of a command line say."""
-    from harness.methods.train import train as run_training
-
-    unit = _unit(**options)
-    return unit.out, run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
 
 
 def _check_trained(unit: Unit) -> None:

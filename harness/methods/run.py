@@ -232,14 +232,23 @@ def load_run(folder: Path) -> Run:
         )
     settings = config.settings
     try:
-        method = load_method(settings.method)
-        options = parse_options(method, {**settings.options, **_forgotten(settings)})
-        with seeded():
-            encoder = method.make_encoder(settings.network, options)
+        encoder = blank_encoder(settings)
         encoder.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError, UsageError) as error:
         raise EncoderError(f"The run {folder} is damaged.", got=first_line(error)) from error
     return Run(encoder.eval(), settings.method, config)
+
+
+def blank_encoder(settings: Settings) -> nn.Module:
+    """Make the encoder of a run, without its weights.
+
+    Raises:
+        UsageError: There is no such encoder.
+    """
+    method = load_method(settings.method)
+    options = parse_options(method, {**settings.options, **_forgotten(settings)})
+    with seeded():
+        return method.make_encoder(settings.network, options)
 
 
 def _forgotten(settings: Settings) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,11 @@ from typing import Final
 from atariari_data.errors import AtariariError, UsageError
 from harness.encoders.named import NAMED
 from harness.methods import load_method
+from harness.methods.run import blank_encoder, complete
+from harness.methods.train import Unit, check_budget
 from harness.probes.probe import ProbeRun
 from harness.protocol import game_rules, protocol_digest
+from harness.results.provenance import Encoder, without_games
 from harness.results.result import Signed
 from harness.results.result_file import read
 
@@ -84,8 +87,9 @@ def fill(
         path = folder / f"{row.name}.json"
         said = f"[{number}/{len(rows)}] {row.name}"
         try:
+            wanted.check_runs(row)
             if path.exists():
-                wanted.check(path)
+                wanted.check(row, path)
                 _log.info("%s: already done", said)
             else:
                 _log.info("%s: started", said)
@@ -109,18 +113,31 @@ class Wanted:
         runs: The probes and training sizes.
         label_set: The label set.
         limit: The rows per split in a dry run.
+        units: Gives the trainings of a row, one for each game; none if it does not train.
     """
 
     games: Sequence[str]
     runs: Sequence[ProbeRun]
     label_set: str
     limit: int | None
+    units: Callable[[Row], Sequence[Unit]]
 
-    def check(self, path: Path) -> None:
-        """Check that an existing file is a result of this table.
+    def check_runs(self, row: Row) -> None:
+        """Check that the runs of a row, as far as they are there, are those of this table.
 
         Raises:
-            UsageError: It is a result of other rules, games, probes or rows.
+            UsageError: One has other settings, or was finished with another budget.
+        """
+        for unit in self.units(row):
+            check_budget(unit)
+
+    def check(self, row: Row, path: Path) -> None:
+        """Check that an existing file is a result of this table.
+
+        A result does not tell all settings of its training. `check_runs` compares them where the runs are.
+
+        Raises:
+            UsageError: It is a result of other rules, games, probes or rows, or of another training.
             ResultError: It is not a result.
         """
         signed = read(path).signed
@@ -130,6 +147,7 @@ class Wanted:
             ("rows or labels", {g: game_rules(g, self.label_set) for g in self.games}, signed.dataset.rules),
             ("probes", _said(self.runs), _said([p.run for p in signed.probes])),
             ("rows", self.limit, signed.dry_run_rows),
+            *_training(self.units(row), signed.encoder),
         ):
             if expected != got:
                 raise UsageError(
@@ -138,6 +156,21 @@ class Wanted:
                     got=str(got),
                     cure="Choose another --results folder, or move the file away.",
                 )
+
+
+def _training(units: Sequence[Unit], encoder: Encoder) -> Iterator[tuple[str, object, object]]:
+    """Yield what a result tells about its training: what, expected, got."""
+    for unit in units[:1]:  # those of the other games are alike
+        settings = complete(unit.settings)
+        count = sum(weight.numel() for weight in blank_encoder(settings).parameters())
+        yield "parameters (--encoder, --size, --feature-size)", count, encoder.parameters
+        if not load_method(settings.method).trains:
+            continue
+        expected = f"{settings.method}, steps of {settings.batch_size}, seed {settings.seed}"
+        told = without_games(encoder.pretraining_data).replace("  ", " ")
+        yield "training", expected, told.partition(", ")[2]
+        most = max(encoder.steps or (0,))
+        yield "steps", min(most, unit.budget.steps or most), most
 
 
 def summary(signed: Signed) -> str:

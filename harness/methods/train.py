@@ -219,6 +219,24 @@ def is_finished(unit: Unit) -> bool:
     return there is not None and there.training is not None
 
 
+def check_budget(unit: Unit) -> None:
+    """Check that a training was not finished earlier with another budget.
+
+    Raises:
+        UsageError: It was; or its folder is not a run, or is a run with other settings.
+    """
+    there = _there(unit.out, complete(unit.settings))
+    if there is None or there.training is None or not there.training.steps:  # not finished, or no training
+        return
+    if there.budget != unit.budget:
+        raise UsageError(
+            f"{unit.out} is a finished run with another budget.",
+            expected=str(there.budget),
+            got=str(unit.budget),
+            cure="Choose other folders with --out and --results, or use the budget of the run.",
+        )
+
+
 def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
     """Train in a worker; return the files of the run if it is on another disk."""
     out = unit.out
