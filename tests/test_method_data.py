@@ -110,6 +110,14 @@ def test_long_samples_cover_each_row_about_once() -> None:
     assert index.shape == (5, 4, 20)
 
 
+def test_few_long_samples_are_a_batch_for_training_and_for_validation() -> None:
+    rows = _made((60, 60, 15))  # 108 samples of 10; 12 cover each row about once
+    for index in (draw_epoch(rows, 10, 64, seed=0, epoch=0), validation_batches(rows, 10, 64, 100)):
+        assert index.shape == (1, 64, 10)
+        assert len(np.unique(index[0, :, 0])) == 64
+    assert validation_batches(rows, 10, 200, 100).shape == (1, 108, 10)
+
+
 def test_the_random_frame_is_of_the_same_stretch() -> None:
     rows = _made((7, 1, 12, 30))
     index = draw_epoch(rows, 2, 4, seed=1, epoch=0, random_frame=True)
@@ -121,7 +129,8 @@ def test_the_random_frame_is_of_the_same_stretch() -> None:
 def test_too_few_frames_are_an_error_with_a_way_out() -> None:
     with pytest.raises(DataError, match=r"(?s)Not enough samples of 9.*sequence_length") as caught:
         draw_epoch(_made((8, 8)), 9, 2, seed=0, epoch=0)
-    assert caught.value.got == "0"
+    assert (caught.value.expected, caught.value.got) == ("at least 2", "0")
+    assert draw_epoch(_made((9, 9)), 9, 2, seed=0, epoch=0).shape == (1, 2, 9)
 
 
 def test_validation_takes_smaller_batches_where_rows_are_few() -> None:

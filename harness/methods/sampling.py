@@ -17,8 +17,8 @@ def draw_epoch(
     """Draw the batches of an epoch.
 
     A sample is ``length`` consecutive rows, and all samples are equally likely. An epoch has each single row
-    or pair once; of longer samples it has as many as cover each row about once. An incomplete last batch is
-    dropped, because a contrastive loss depends on the batch size.
+    or pair once; of longer samples it has as many as cover each row about once, but at least a batch. An
+    incomplete last batch is dropped, because a contrastive loss depends on the batch size.
 
     Args:
         rows: The rows to draw from.
@@ -35,12 +35,11 @@ def draw_epoch(
         DataError: There are not enough samples for a batch.
     """
     starts = rows.starts(length)
-    samples = len(starts) // max(length - 1, 1)
-    batches = samples // batch_size
+    batches = len(starts) // max(length - 1, 1) // batch_size or min(len(starts) // batch_size, 1)
     if not batches:
         raise DataError(
             f"Not enough samples of {length} consecutive frames for a batch.",
-            expected=f"at least {batch_size * max(length - 1, 1)}",
+            expected=f"at least {batch_size}",
             got=len(starts),
             cure="Use a smaller --batch-size"
             + (", or shorter samples: --set sequence_length=N." if length > 2 else "."),  # noqa: PLR2004
@@ -69,6 +68,5 @@ def validation_batches(
     Raises:
         DataError: There are fewer than two samples.
     """
-    samples = len(rows.starts(length)) // max(length - 1, 1)
-    size = min(batch_size, max(samples, 2))
+    size = min(batch_size, max(len(rows.starts(length)), 2))
     return draw_epoch(rows, length, size, seed=0, epoch=0, random_frame=random_frame)[:most]
