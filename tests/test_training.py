@@ -28,9 +28,9 @@ from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, TrainingError, read_batches
 from harness.methods.rows import Rows
-from harness.methods.run import Budget, Settings, load_run, make
+from harness.methods.run import Budget, Settings, complete, load_run, make
 from harness.methods.sampling import draw_epoch
-from harness.methods.train import Surroundings, Unit, _train_there, train, train_spread
+from harness.methods.train import Surroundings, Unit, _claim, _train_there, train, train_spread
 from tests.small_methods import moving_dots
 
 QUIET = Surroundings(progress=False)
@@ -159,6 +159,55 @@ def test_checkpoints_are_not_mixed_with_those_of_other_settings(
     assert (tmp_path / "checkpoints" / "1").is_dir()
     with pytest.raises(UsageError, match="run with different settings"):
         train(_settings(seed=9), tmp_path, Budget(steps=2), around, rows=dots)
+
+
+def test_a_folder_is_taken_before_the_first_step(
+    tmp_path: Path, dots: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Learner, "learn", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    with pytest.raises(UsageError, match="run with different settings"):
+        train(_settings(seed=9), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+
+
+def test_a_state_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
+    """Two runs may claim a folder at the same time; the one that comes later then finds the other's state."""
+    ours, others = (
+        Learner(DeepInfoMax(NatureCNN(SMALL)), _settings("dim", seed=seed), torch.device("cpu"))
+        for seed in (0, 1)
+    )
+    others.save(tmp_path / "state.pt")
+    with pytest.raises(UsageError, match=r"(?s)different settings.*seed=1.*seed=0"):
+        ours.load(tmp_path / "state.pt")
+    others.load(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], "state", {"settings": 1}, {}])
+def test_a_file_that_is_no_state_is_said(content: object, tmp_path: Path) -> None:
+    learner = Learner(DeepInfoMax(NatureCNN(SMALL)), _settings("dim"), torch.device("cpu"))
+    torch.save(content, tmp_path / "state.pt")
+    with pytest.raises(DataError, match=r"(?s)Cannot read the saved state.*Delete the file"):
+        learner.load(tmp_path / "state.pt")
+
+
+def test_a_run_that_claims_the_folder_meanwhile_breaks_no_save(
+    tmp_path: Path, dots: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def claimed(state: object, part: Path) -> None:
+        _claim(tmp_path, complete(_settings(seed=9)), Budget())
+        save(state, part)
+
+    with monkeypatch.context() as killed:
+        killed.setattr("torch.save", claimed)
+        killed.setattr(Learner, "learn", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    assert train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots).settings.seed == 0
 
 
 def test_a_checkpoint_that_is_missing_is_told(

@@ -16,7 +16,7 @@ from builders.files import new_file
 from harness.encoders.features import first_line
 from harness.methods.method import Batch, Loss, Method
 from harness.methods.rows import Rows
-from harness.methods.run import Settings
+from harness.methods.run import Settings, check_same
 from harness.methods.sampling import Indices
 from harness.splits import prefetch
 
@@ -26,6 +26,17 @@ PLATEAU_FACTOR: Final = 0.2
 LEAST_LEARNING_RATE: Final = 1e-5
 DIVERGED: Final = 10.0  # times the initial loss
 _VALIDATION: Final = 1 << 40  # beyond all steps, so that validation draws other noise than training
+_DAMAGED: Final = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What reading a state raises of a file that is none."""
 
 
 class TrainingError(AtariariError):
@@ -148,20 +159,22 @@ class Learner:
             torch.save(state, part)
 
     def load(self, path: Path) -> None:
-        """Restore a saved state.
+        """Restore the saved state of a run.
 
         Raises:
+            UsageError: The run has other settings.
             DataError: The file cannot be read.
         """
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
+            check_same(path.parent, Settings.model_validate_json(state["settings"]), self.settings)
             self.method.load_state_dict(state["method"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.plateau.load_state_dict(state["plateau"])
             self.scaler.load_state_dict(state["scaler"])
             for name in _NUMBERS:
                 setattr(self, name, state[name])
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except _DAMAGED as error:
             raise DataError(
                 f"Cannot read the saved state {path}.",
                 got=first_line(error),

@@ -182,6 +182,22 @@ def complete(settings: Settings) -> Settings:
     return settings.model_copy(update={"options": vars(options)})
 
 
+def check_same(folder: Path, there: Settings, wanted: Settings) -> None:
+    """Check that the settings of a run are the wanted ones.
+
+    Raises:
+        UsageError: They are not.
+    """
+    other = [name for name in Settings.model_fields if getattr(wanted, name) != getattr(there, name)]
+    if other:
+        raise UsageError(
+            f"{folder} is a run with different settings.",
+            expected=", ".join(f"{name}={getattr(there, name)}" for name in other),
+            got=", ".join(f"{name}={getattr(wanted, name)}" for name in other),
+            cure="Choose another folder with --out, or use the settings of the run.",
+        )
+
+
 def read_config(folder: Path) -> Config:
     """Read ``config.json``.
 

@@ -39,6 +39,7 @@ from harness.methods.run import (
     Config,
     Settings,
     Training,
+    check_same,
     complete,
     read_config,
     write_config,
@@ -142,6 +143,8 @@ def train(
     stopped_by = _run(learner, rows, config, out, around)
     config = _finish(out, config, learner.best_weights, _outcome(stopped_by, device, learner))
     (out / STATE).unlink(missing_ok=True)
+    for partial in out.glob(f".{STATE}.*"):  # of a killed save; before the end, it could be another process's
+        shutil.rmtree(partial, ignore_errors=True)
     _tell_missing(out, around)
     return config
 
@@ -270,6 +273,9 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], config: Config, out: Path, a
     ):
         log = _Log(learner, trackers, bar, clock)
         batches = _batches(learner, rows[0], sample, an_epoch)
+        if not (out / STATE).is_file():
+            learner.save(out / STATE)  # from now on, runs with other settings refuse the folder
+            write_config(out, config)  # one of these may have claimed it until now
         saved = time.monotonic()
         stopped_by = _end(learner, steps, budget, clock)
         while stopped_by is None:
@@ -389,9 +395,6 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
     Raises:
         UsageError: The folder is not a run, or is a run with other settings.
     """
-    if out.is_dir():
-        for partial in out.glob(f".{STATE}.*"):  # of a killed save
-            shutil.rmtree(partial, ignore_errors=True)
     there = _there(out, settings)
     if there is not None and there.training is not None:
         return there
@@ -416,15 +419,8 @@ def _there(out: Path, settings: Settings) -> Config | None:
     if not (out / CONFIG).is_file():
         raise UsageError(f"{out} exists and is not a run.", cure="Choose another folder with --out.")
     config = read_config(out)
-    there, wanted = config.settings.model_dump(), settings.model_dump()
-    other = [name for name in wanted if wanted[name] != there[name]]
-    if other and (config.training is not None or any((out / kept).exists() for kept in (STATE, CHECKPOINTS))):
-        raise UsageError(
-            f"{out} is a run with different settings.",
-            expected=", ".join(f"{name}={there[name]}" for name in other),
-            got=", ".join(f"{name}={wanted[name]}" for name in other),
-            cure="Choose another folder with --out, or use the settings of the run.",
-        )
+    if config.training is not None or any((out / kept).exists() for kept in (STATE, CHECKPOINTS)):
+        check_same(out, config.settings, settings)
     return config  # with other settings only if nothing would be lost
 
 
