@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +80,33 @@ def test_no_room_is_said_before_decoding(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(DataError, match=r"Not enough disk space.* for the frames of pong"):
         open_rows("pong", "train", progress=False)
     assert not list((tmp_path / "frames").iterdir())
+
+
+def test_a_disk_that_fills_meanwhile_is_said(
+    pong: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(descriptor: int, start: int, length: int) -> None:
+        assert os.fstat(descriptor).st_size == length > pong.frames.nbytes + start
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("ATARIARI_CACHE", str(tmp_path))
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(DataError, match=r"cannot be written(.|\n)*enough space"):
+        open_rows("pong", "train", progress=False)
+    assert not list((tmp_path / "frames").iterdir())
+
+
+def test_two_processes_may_decode_the_same(
+    pong: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def meanwhile(*given: Any, **options: Any) -> object:
+        monkeypatch.setattr(rows_module, "open_split", open_split)
+        open_rows("pong", "train", progress=False)
+        return open_split(*given, **options)
+
+    monkeypatch.setenv("ATARIARI_CACHE", str(tmp_path))
+    monkeypatch.setattr(rows_module, "open_split", meanwhile)
+    assert np.array_equal(open_rows("pong", "train", progress=False).frames, pong.frames)
 
 
 def test_the_cache_counts_frames_and_does_not_drop_them_for_features(pong: Rows) -> None:

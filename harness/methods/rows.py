@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atariari_data.dataset import load_dataset
-from atariari_data.errors import DataError, UsageError
+from atariari_data.errors import DataError
 from builders.files import new_file
 from builders.manifest import PRETRAIN, load_manifest
 from builders.progress import progress_bar
@@ -124,10 +123,11 @@ def _decode(
     rows = open_split(game + PRETRAIN, split, cache_dir=cache_dir, num_proc=num_proc)
     spec = FrameSpec(size=shape[1:])
     with (
-        _appearing(path) as part,
+        new_file(path, replace=True) as part,  # another process may have written the same meanwhile
         progress_bar(shape[0], f"Decoding {split}", "frame", shown=progress) as bar,
     ):
         frames = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        _reserve(part)
         start = 0
         for batch in rows.batches(FrameSpec()):
             frames[start : start + len(batch)] = spec.arrange(batch)[:, 0]
@@ -136,12 +136,8 @@ def _decode(
         frames.flush()
 
 
-@contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """As `new_file`, but accept a file that another process has written meanwhile; it is the same."""
-    try:
-        with new_file(path) as part:
-            yield part
-    except UsageError:
-        if not path.is_file():
-            raise
+def _reserve(path: Path) -> None:
+    """Take a file's space on the disk; mapped into memory, it would end the process once the disk is full."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
