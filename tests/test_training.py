@@ -26,9 +26,9 @@ from harness.encoders.named import NAMED
 from harness.methods import METHODS
 from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
-from harness.methods.learner import Learner, TrainingError, read_batches
+from harness.methods.learner import Learner, TrainingError, _has_bfloat16, read_batches
 from harness.methods.rows import Rows
-from harness.methods.run import Budget, Settings, complete, load_run, make
+from harness.methods.run import Budget, Settings, complete, load_run, make, read_config, write_config
 from harness.methods.sampling import draw_epoch
 from harness.methods.train import Surroundings, Unit, _claim, _train_there, train, train_spread
 from tests.small_methods import moving_dots
@@ -170,7 +170,13 @@ def test_a_folder_is_taken_before_the_first_step(
             train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
     with pytest.raises(UsageError, match="run with different settings"):
         train(_settings(seed=9), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    config = read_config(tmp_path)
+    write_config(tmp_path, config.model_copy(update={"data": {**config.data, "train": "blake3:0"}}))
+    with pytest.raises(UsageError, match=r"on other rows of pong(.|\n)*blake3:0"):
+        train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    write_config(tmp_path, config.model_copy(update={"data": {**config.data, "dataset": "0.9.0"}}))
     train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    assert read_config(tmp_path).data == config.data
 
 
 def test_a_state_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
@@ -352,6 +358,32 @@ def test_mixed_precision_learns_the_same_but_for_rounding(tmp_path: Path, dots: 
         found.append(config.training.validation_loss)
     assert found[0] != found[1]
     assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("capability", "hip", "expected"), [((7, 5), None, False), ((8, 0), None, True), ((7, 5), "6.0", True)]
+)
+def test_a_card_that_only_emulates_bfloat16_gets_float16(
+    capability: tuple[int, int], hip: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: capability)
+    monkeypatch.setattr("torch.version.hip", hip)
+    assert _has_bfloat16(torch.device("cuda")) is expected
+    assert _has_bfloat16(torch.device("cpu"))
+
+
+def test_a_state_without_a_scaler_s_is_resumed_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learner() -> Learner:
+        settings = _settings("dim", mixed_precision=True)
+        return Learner(DeepInfoMax(NatureCNN(SMALL)), settings, torch.device("cpu"))
+
+    learner().save(tmp_path / "state.pt")
+    monkeypatch.setattr("harness.methods.learner._has_bfloat16", lambda _: False)
+    old = learner()
+    assert (old.precision, old.scaler.is_enabled()) == (torch.float16, True)
+    old.load(tmp_path / "state.pt")
 
 
 def test_batches_come_in_order_as_floats(dots: tuple[Rows, Rows]) -> None:

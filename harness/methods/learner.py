@@ -68,8 +68,7 @@ class Learner:
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, patience=PLATEAU_PATIENCE, factor=PLATEAU_FACTOR, min_lr=LEAST_LEARNING_RATE
         )
-        old = device.type == "cuda" and not torch.cuda.is_bf16_supported()
-        half = torch.float16 if old else torch.bfloat16
+        half = torch.bfloat16 if _has_bfloat16(device) else torch.float16
         self.precision = half if settings.mixed_precision else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
         self.step = 0
@@ -171,7 +170,8 @@ class Learner:
             self.method.load_state_dict(state["method"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.plateau.load_state_dict(state["plateau"])
-            self.scaler.load_state_dict(state["scaler"])
+            if state["scaler"]:  # empty if it was saved where no scaler is needed
+                self.scaler.load_state_dict(state["scaler"])
             for name in _NUMBERS:
                 setattr(self, name, state[name])
         except _DAMAGED as error:
@@ -201,6 +201,13 @@ class Learner:
             self._loss(batch, 0)
         own = {p.untyped_storage().data_ptr() for p in self.method.parameters()}
         return float(sum(size for place, size in seen.items() if place not in own))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16; `torch.cuda.is_bf16_supported` counts emulation, too."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return True
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 _NUMBERS: Final = ("step", "seconds", "first_loss", "best_loss", "best_step", "best_weights", "waited")

@@ -103,7 +103,8 @@ def train(
 
     Raises:
         UnknownNameError: No such method, game, encoder, option or tracker.
-        UsageError: ``out`` is not a run, or is a run with other settings; or a checkpoint is past the budget.
+        UsageError: ``out`` is not a run, or is a run with other settings or on other rows; or a checkpoint is
+            past the budget.
         DataError: As `atariari_data.load_dataset`, or the disk is too full, or there are too few frames.
         TrainingError: Training diverges.
     """
@@ -393,7 +394,7 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
     """Make the folder of a new run, or open the run to resume.
 
     Raises:
-        UsageError: The folder is not a run, or is a run with other settings.
+        UsageError: The folder is not a run, or is a run with other settings or on other rows.
     """
     there = _there(out, settings)
     if there is not None and there.training is not None:
@@ -401,6 +402,13 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
     manifest = load_manifest(settings.game)
     splits = manifest.configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
+    if there is not None and _has_progress(out) and not digests.items() <= there.data.items():
+        raise UsageError(
+            f"{out} is a run on other rows of {settings.game}.",
+            expected=str(there.data),
+            got=str({"dataset": manifest.dataset_version, **digests}),
+            cure="Choose another folder with --out, or use the dataset of the run.",
+        )
     config = Config(settings=settings, budget=budget, data={"dataset": manifest.dataset_version, **digests})
     write_config(out, config)
     return config
@@ -419,9 +427,13 @@ def _there(out: Path, settings: Settings) -> Config | None:
     if not (out / CONFIG).is_file():
         raise UsageError(f"{out} exists and is not a run.", cure="Choose another folder with --out.")
     config = read_config(out)
-    if config.training is not None or any((out / kept).exists() for kept in (STATE, CHECKPOINTS)):
+    if config.training is not None or _has_progress(out):
         check_same(out, config.settings, settings)
     return config  # with other settings only if nothing would be lost
+
+
+def _has_progress(out: Path) -> bool:
+    return any((out / kept).exists() for kept in (STATE, CHECKPOINTS))
 
 
 def _tell_missing(out: Path, around: Surroundings) -> None:
