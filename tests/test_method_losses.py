@@ -170,6 +170,14 @@ def test_jensen_shannon_does_not_overflow() -> None:
     assert loss.item() == pytest.approx(5e3)
 
 
+def test_losses_of_half_precision_are_summed_in_single() -> None:
+    torch.manual_seed(0)
+    a, b, c, d = (torch.randn(8, 40).bfloat16() for _ in range(4))
+    torch.testing.assert_close(jensen_shannon(a, b), jensen_shannon(a.float(), b.float()))
+    expected = evidence_bound(a.float(), b.float(), c.float(), d.float(), beta=1.0)
+    torch.testing.assert_close(evidence_bound(a, b, c, d, beta=1.0), expected)
+
+
 def _slow_vae(m: VariationalAutoEncoder, b: Batch) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     noise = torch.randn(SAMPLES, m.encoder.feature_size, generator=generator)

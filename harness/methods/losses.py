@@ -37,6 +37,7 @@ def jensen_shannon(right: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
         Half the mean of softplus(-right) plus half the mean of softplus(wrong), a scalar. This is the binary
         cross-entropy of classifying pairs, with both classes equally frequent.
     """
+    right, wrong = _widened(right, wrong)
     return (functional.softplus(-right).mean() + functional.softplus(wrong).mean()) / 2
 
 
@@ -56,7 +57,13 @@ def evidence_bound(
         Squared error, and beta times the divergence from a standard normal, summed over pixels or dimensions
         and averaged over n.
     """
+    frames, decoded, mean, log_variance = _widened(frames, decoded, mean, log_variance)
     n = len(frames)
     error = (decoded - frames).square().sum() / n
     divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / (2 * n)
     return error, beta * divergence
+
+
+def _widened(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    """Return them in float32 at least; autocast has no rule for these losses on the CPU."""
+    return [tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in tensors]
