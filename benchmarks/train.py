@@ -48,7 +48,8 @@ def made_rows(folder: str) -> Rows:
         frames[start : start + len(some)] = np.roll(some, start, axis=2)
     frames.flush()
     mapped = np.load(path, mmap_mode="r")
-    return Rows(mapped, np.arange(ROWS) // 512, np.zeros(ROWS, np.uint8), np.zeros((ROWS, 128), np.uint8))
+    episode = np.arange(ROWS) // 512
+    return Rows(mapped, episode, np.zeros(ROWS, np.uint8), np.zeros((ROWS, 128), np.uint8), episode)
 
 
 def endless(rows: Rows) -> Iterator[Batch]:

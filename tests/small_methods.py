@@ -46,4 +46,4 @@ def moving_dots(
     ram = np.zeros((n, 128), np.uint8)
     ram[:, [54, 49]] = places
     actions = rng.integers(0, 18, n).astype(np.uint8)
-    return Rows(np.stack(frames), np.array(stretch), actions, ram), np.array(places)
+    return Rows(np.stack(frames), np.array(stretch), actions, ram, np.array(stretch)), np.array(places)

@@ -26,10 +26,11 @@ def pong() -> Rows:
 
 
 def _made(lengths: tuple[int, ...]) -> Rows:
+    """Stretches of these lengths; two make an episode."""
     stretch = np.repeat(np.arange(len(lengths)), lengths)
     n = len(stretch)
     frames = np.arange(n, dtype=np.uint8).reshape(n, 1, 1)
-    return Rows(frames, stretch, np.zeros(n, np.uint8), np.zeros((n, 128), np.uint8))
+    return Rows(frames, stretch, np.zeros(n, np.uint8), np.zeros((n, 128), np.uint8), stretch // 2)
 
 
 def test_frames_are_those_of_the_dataset(pong: Rows) -> None:
@@ -62,6 +63,7 @@ def test_consecutive_rows_are_one_step_apart_in_one_episode(split: str) -> None:
         for start in starts:
             assert len(set(episode[start : start + length])) == 1
             assert list(step[start : start + length]) == list(range(step[start], step[start] + length))
+    assert np.array_equal(np.diff(rows.episode) != 0, np.diff(episode) != 0)
     allowed = (np.diff(episode) == 0) & (np.diff(step) == 1)
     assert len(rows.starts(2)) == allowed.sum()  # and none is left out
     if split == "validation":
@@ -148,12 +150,13 @@ def test_few_long_samples_are_a_batch_for_training_and_for_validation() -> None:
     assert validation_batches(rows, 10, 200, 100).shape == (1, 108, 10)
 
 
-def test_the_random_frame_is_of_the_same_stretch() -> None:
+def test_the_random_frame_is_of_the_same_episode() -> None:
     rows = _made((7, 1, 12, 30))
     index = draw_epoch(rows, 2, 4, seed=1, epoch=0, random_frame=True)
-    flat = index.reshape(-1, 3)
-    assert (rows.stretch[flat[:, 2]] == rows.stretch[flat[:, 0]]).all()
-    assert len(np.unique(flat[:, 2] - flat[:, 0])) > 5
+    pair, other = index[..., 0].ravel(), index[..., 2].ravel()
+    assert (rows.episode[other] == rows.episode[pair]).all()
+    assert (rows.stretch[other] != rows.stretch[pair]).any()
+    assert len(np.unique(other - pair)) > 5
 
 
 def test_too_few_frames_are_an_error_with_a_way_out() -> None:

@@ -37,12 +37,14 @@ class Rows:
             episode, and where the split left out a row.
         actions: ALE's number of the action taken at the row, uint8 [n]; 0 in the last row of an episode.
         ram: RAM, uint8 [n, 128].
+        episode: The number of each row's episode, int64 [n], ascending.
     """
 
     frames: npt.NDArray[np.uint8]
     stretch: npt.NDArray[np.int64]
     actions: npt.NDArray[np.uint8]
     ram: npt.NDArray[np.uint8]
+    episode: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         """Return n."""
@@ -56,8 +58,8 @@ class Rows:
         return np.flatnonzero(self.stretch[:last] == self.stretch[length - 1 :])
 
     def bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the first row and the length of each stretch, both int64 [stretches]."""
-        _, first, count = np.unique(self.stretch, return_index=True, return_counts=True)
+        """Return the first row and the number of rows of each episode, both int64 [episodes]."""
+        _, first, count = np.unique(self.episode, return_index=True, return_counts=True)
         return first, count
 
 
@@ -92,10 +94,11 @@ def open_rows(
     table = load_dataset(name=game + PRETRAIN, split=split, cache_dir=cache_dir, num_proc=num_proc)
     columns = table.select_columns(["episode", "step", "action", "ram"]).with_format("arrow")[:]
     episode, step = (columns[name].to_numpy() for name in ("episode", "step"))
-    broken = (np.diff(episode, prepend=-1) != 0) | (np.diff(step, prepend=-1) != 1)
+    other = np.diff(episode, prepend=-1) != 0
+    broken = other | (np.diff(step, prepend=-1) != 1)
     actions = columns["action"].combine_chunks().fill_null(0).to_numpy()
     ram = columns["ram"].combine_chunks().flatten().to_numpy().reshape(len(step), -1)
-    return Rows(frames, np.cumsum(broken), actions, ram)
+    return Rows(frames, np.cumsum(broken), actions, ram, np.cumsum(other))
 
 
 def _decode(

@@ -26,7 +26,7 @@ def draw_epoch(
         batch_size: Samples per batch.
         seed: Random seed.
         epoch: Number of the epoch, from 0.
-        random_frame: End each sample with a random row of its stretch.
+        random_frame: End each sample with a random row of its episode.
 
     Returns:
         Row numbers, int64 [batches, batch_size, length], or length + 1 with ``random_frame``.
