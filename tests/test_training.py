@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -307,6 +308,12 @@ def test_a_growing_loss_stops_too() -> None:
         ({"encoder": "natural"}, UnknownNameError),
         ({"size": (10, 10)}, UsageError),
         ({"options": {"beta": 2}}, UsageError),
+        ({"method": "vae", "options": {"beta": "nan"}}, UsageError),
+        ({"method": "cpc", "options": {"context_size": 0}}, UsageError),
+        ({"method": "cpc", "options": {"layers": -1}}, UsageError),
+        ({"method": "cpc", "options": {"layers": math.inf}}, UsageError),
+        ({"method": "naff", "options": {"actions": "yes", "factors": -1}}, UsageError),
+        ({"learning_rate": math.inf}, UsageError),
         ({"batch_size": 4096}, DataError),
     ],
 )
@@ -444,6 +451,8 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
 
     assert "Did you mean 'infonce-stdim'" in fails("--method", "infonce-stdm")
     assert "210x160 or 84x84" in fails("--method", "vae", "--size", "big")
+    for minutes in ("inf", "nan"):
+        assert "Invalid max_minutes" in fails("--method", "vae", "--max-minutes", minutes)
 
 
 def test_every_method_is_listed_with_its_options() -> None:

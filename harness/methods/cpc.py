@@ -47,7 +47,7 @@ class ContrastivePredictiveCoding(Method):
         """Add a GRU and the matrices W_k to an encoder.
 
         Raises:
-            UsageError: The options leave nothing to predict.
+            UsageError: The options leave nothing to predict, or nothing to predict it with.
         """
         super().__init__()
         options = options or CPCOptions()
@@ -56,6 +56,12 @@ class ContrastivePredictiveCoding(Method):
             raise UsageError(
                 "These options leave nothing for CPC to predict.",
                 expected="1 <= first_offset < sequence_length, and offset_step at least 1",
+                got=str(options),
+            )
+        if options.context_size < 1 or options.layers < 1:
+            raise UsageError(
+                "CPC's GRU has no state.",
+                expected="context_size and layers at least 1",
                 got=str(options),
             )
         self.encoder = encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -118,8 +119,14 @@ def _typed(name: str, value: Any, kind: type) -> Any:
     try:
         if kind is bool:
             return words[str(value).lower()]
-        return kind(value)
-    except (KeyError, ValueError) as error:
+        return _finite(value) if kind is float else kind(value)
+    except (KeyError, ValueError, OverflowError) as error:
         raise UsageError(
             f"Invalid value of the option {name}.", expected=kind.__name__, got=repr(value)
         ) from error
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{number} is not finite")
+    return number

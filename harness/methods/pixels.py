@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from atariari_data.errors import UsageError
 from harness.methods.encoders import SMALL, Encoder, start_orthogonal
 from harness.methods.losses import evidence_bound
 from harness.methods.method import Batch, Loss, Method
@@ -116,9 +117,19 @@ class NextFrame(Method):
     frames_per_sample = 2
 
     def __init__(self, encoder: Encoder, options: NextFrameOptions | None = None) -> None:
-        """Add a prediction layer and a decoder to an encoder."""
+        """Add a prediction layer and a decoder to an encoder.
+
+        Raises:
+            UsageError: There are no factors.
+        """
         super().__init__()
         options = options or NextFrameOptions()
+        if options.factors < 1:
+            raise UsageError(
+                "The product of features and action has no factors.",
+                expected="at least 1",
+                got=options.factors,
+            )
         d = encoder.feature_size
         self.encoder = encoder
         self.with_actions = options.actions

@@ -47,7 +47,7 @@ class Budget(_Model):
     """Maximum number of epochs."""
     steps: int | None = Field(default=None, ge=1)
     """Maximum number of steps."""
-    max_minutes: float | None = Field(default=None, gt=0)
+    max_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Maximum time of training and validation, over all sessions of a resumed run."""
 
 
@@ -68,7 +68,7 @@ class Settings(_Model):
     """All hyperparameters of the method."""
     batch_size: int = Field(default=64, ge=2)
     """Samples per batch."""
-    learning_rate: float = Field(default=3e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0, allow_inf_nan=False)
     """Adam's learning rate."""
     patience: int = Field(default=15, ge=1)
     """Validations without a better loss after which training stops."""
