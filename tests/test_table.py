@@ -16,7 +16,7 @@ from harness.cli.main import cli
 from harness.encoders.encoder import EncoderError
 from harness.encoders.named import NAMED
 from harness.methods import METHODS
-from harness.methods.run import read_config
+from harness.methods.run import Settings, read_config
 from harness.methods.table import Row, Wanted, fill, parse_seeds, plan
 from harness.results.consistency import check
 from harness.results.merge import merge
@@ -236,6 +236,53 @@ def test_a_table_that_cannot_be(arguments: list[str], match: str) -> None:
     done = CliRunner().invoke(cli, ["run", "--game", "pong", *arguments, "--quiet"])
     assert done.exit_code == 2
     assert match in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--submitter", "No Name"], "This submitter cannot be signed"),
+        (["--key", "nowhere"], "nowhere"),
+    ],
+)
+@pytest.mark.parametrize("games", ["pong", "pong,breakout"])
+def test_what_cannot_be_signed_is_said_before_training(
+    games: str, arguments: list[str], match: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("harness.methods.train.train", pytest.fail)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["run", "--method", "vae", "--game", games, "--quiet", *arguments])
+    assert done.exit_code in (1, 2)
+    assert match in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--method", "supervised"], {"label_set": "anand2019"}),
+        (["--method", "supervised", "--set", "label_set=v1"], {"label_set": "v1"}),
+        (["--method", "dim"], {}),
+    ],
+)
+@pytest.mark.parametrize("games", ["pong", "pong,breakout"])
+def test_labels_are_learned_from_the_set_that_is_probed(
+    games: str,
+    arguments: list[str],
+    expected: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    asked: list[object] = []
+
+    def train(settings: Settings, *_: object) -> None:
+        asked.append(settings.options)
+        raise UsageError("It was only asked for.")
+
+    monkeypatch.setattr("harness.methods.train.train", train)
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "--game", games, "--label-set", "anand2019", "--quiet", *arguments]
+    assert CliRunner().invoke(cli, command).exit_code != 0
+    assert asked == [expected]
 
 
 def test_one_that_needs_no_training_is_evaluated_by_the_same_command(tmp_path: Path) -> None:

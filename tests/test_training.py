@@ -31,6 +31,7 @@ from harness.methods.learner import Learner, TrainingError, _has_bfloat16, read_
 from harness.methods.rows import Rows
 from harness.methods.run import Budget, Settings, complete, load_run, make, read_config, write_config
 from harness.methods.sampling import draw_epoch
+from harness.methods.trackers import TRACKERS
 from harness.methods.train import Surroundings, Unit, _claim, _train_there, train, train_spread
 from tests.small_methods import moving_dots
 
@@ -248,6 +249,27 @@ def test_a_worker_trains_anew_for_another_budget(tmp_path: Path, monkeypatch: py
         for steps in (1, 2)
     )
     assert one["model.safetensors"] != two["model.safetensors"]
+
+
+def test_a_worker_sends_the_files_of_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Events:
+        def __init__(self, folder: Path, _: str) -> None:
+            (folder / "events.out.tfevents.17").write_bytes(b"events")
+
+        def write(self, record: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setenv("ATARIARI_CACHE", str(tmp_path))
+    monkeypatch.setattr("harness.methods.trackers.require", lambda *_: None)
+    monkeypatch.setitem(TRACKERS, "tensorboard", Events)
+    around = replace(QUIET, trackers=("tensorboard",))
+    unit = Unit(_settings("vae", feature_size=8), tmp_path / "out", Budget(steps=1), around)
+    sent = _train_there(unit, on_this_disk=False)
+    assert sent["events.out.tfevents.17"] == b"events"
+    assert list(sent)[-1] == "config.json", "with it, the run counts as finished"
 
 
 def test_the_seed_decides_the_weights(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -207,10 +208,11 @@ def run(
     harness run --method infonce-stdim,vae,cpc --game all --seed 0-4 --results results --device cuda
     """  # noqa: D301  as above
     from harness.cli.evaluate import evaluate
-    from harness.cli.output import check_writable
+    from harness.cli.output import check_key, check_writable
     from harness.methods.table import parse_seeds, plan
     from harness.methods.train import train as run_training
     from harness.methods.train import train_spread
+    from harness.results.declared import check_declared
 
     methods, games = shared.items(method) or [], _chosen(game_names, label_set)
     if not methods:
@@ -221,6 +223,9 @@ def run(
             cure="harness methods lists them.",
         )
     rows = plan(methods, parse_seeds(seeds))
+    who = None if submitter is None else {"principal": submitter}
+    check_declared(submitter=who)
+    check_key(key)
     common = {"device": options["device"], "limit": limit, "label_set": label_set}
     common |= {"jobs": options["jobs"], "cluster": cluster}
     if len(rows) > 1 or len(games) > 1 or results is not None:
@@ -233,7 +238,6 @@ def run(
             raise UsageError(
                 "--set takes the options of one method.", got=f"--method {method}", cure="Give one --method."
             )
-        who = None if submitter is None else {"principal": submitter}
         evaluation = {**common, "probes": probes, "submitter": who, "progress": not options["quiet"]}
         folders = _Folders(out or Path("runs"), results or Path("results"))
         _fill(rows, games, folders, evaluation, options, key=key, as_json=as_json)
@@ -241,7 +245,8 @@ def run(
     check_writable(result)
     encoder = method = rows[0].method
     if method in METHODS:
-        unit = _unit(method=method, game_name=games[0], seed=rows[0].seed or 0, out=out, **options)
+        seed = rows[0].seed or 0
+        unit = _unit(method=method, game_name=games[0], seed=seed, out=out, label_set=label_set, **options)
         engine, folder = Engine(options["jobs"], cluster), unit.out
         if engine.spreads(1):
             for outcome in train_spread([unit], engine, progress=not options["quiet"]):
@@ -282,7 +287,7 @@ def _fill(
     as_json: bool,
 ) -> None:
     """Make the missing results of a table."""
-    from harness.cli.output import check_key, check_writable, sign_saved, write_result
+    from harness.cli.output import check_writable, sign_saved, write_result
     from harness.evaluation.evaluate import evaluate
     from harness.methods.table import Wanted, fill, summary
     from harness.methods.train import train as run_training
@@ -290,7 +295,7 @@ def _fill(
 
     def units(row: Row) -> list[Unit]:
         folder = folders.runs / row.name
-        one = {**options, "method": row.method, "seed": row.seed}
+        one = {**options, "method": row.method, "seed": row.seed, "label_set": evaluation["label_set"]}
         return [_unit(game_name=name, out=folder / name, **one) for name in games if row.trains]
 
     def make(row: Row, path: Path) -> None:
@@ -306,7 +311,6 @@ def _fill(
         sign_saved(made, write_result(made, path), key)
         say(f"{path}, {time.monotonic() - start:,.0f} s: {summary(made.signed)}")
 
-    check_key(key)
     engine = Engine(evaluation["jobs"], evaluation["cluster"])
     if engine.spreads(2):
         todo = [row for row in rows if row.trains and not (folders.results / f"{row.name}.json").exists()]
@@ -338,8 +342,6 @@ def _train_units(units: Sequence[Unit], engine: Engine, *, progress: bool) -> No
 @json_option
 def methods(*, as_json: bool) -> None:
     """List the methods and their hyperparameters."""
-    from dataclasses import fields
-
     from harness.encoders.named import NAMED
     from harness.methods import load_method
 
@@ -391,20 +393,23 @@ def _unit(
     checkpoints: str | None,
     jobs: int | None,
     quiet: bool,
+    label_set: str | None = None,
     **others: Any,
 ) -> Unit:
-    """Turn the options of a command line into what is trained."""
+    """Turn the options of a command line into what is trained; a method that learns labels learns those."""
     from harness.methods import load_method
     from harness.methods.run import Budget, Settings, make
     from harness.methods.train import Surroundings, Unit
 
-    load_method(method)
+    given = dict(_pair(text.replace("{game}", game(game_name).name)) for text in options)
+    if label_set is not None and "label_set" in {field.name for field in fields(load_method(method).Options)}:
+        given = {"label_set": label_set, **given}
     settings = make(
         Settings,
         method=method,
         game=game(game_name).name,
         size=_size(size),
-        options=dict(_pair(text.replace("{game}", game(game_name).name)) for text in options),
+        options=given,
         mixed_precision=device.startswith("cuda") if mixed_precision is None else mixed_precision,
         **others,
     )

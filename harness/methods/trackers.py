@@ -50,6 +50,8 @@ class JsonLines:
 class TensorBoard:
     """Writes event files to the run's folder."""
 
+    files: Final = "events.out.tfevents.*"
+
     def __init__(self, folder: Path, _: str) -> None:
         """Open a new event file.
 

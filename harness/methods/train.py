@@ -46,7 +46,7 @@ from harness.methods.run import (
     write_weights,
 )
 from harness.methods.sampling import draw_epoch, validation_batches
-from harness.methods.trackers import Trackers, check_trackers
+from harness.methods.trackers import TensorBoard, Trackers, check_trackers
 
 _log = logging.getLogger(__name__)
 
@@ -253,6 +253,7 @@ def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
     # The configuration last: with it, the run counts as finished.
     kept = sorted((out / CHECKPOINTS).glob("*"))
     files = [folder / name for folder in (*kept, out) for name in (METRICS, WEIGHTS, CONFIG)]
+    files = [*out.glob(TensorBoard.files), *files]
     return {str(file.relative_to(out)): file.read_bytes() for file in files if file.is_file()}
 
 
