@@ -28,6 +28,7 @@ from harness.methods import METHODS
 from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, TrainingError, _has_bfloat16, read_batches
+from harness.methods.method import Batch, Loss
 from harness.methods.rows import Rows
 from harness.methods.run import Budget, Settings, complete, load_run, make, read_config, write_config
 from harness.methods.sampling import draw_epoch
@@ -119,6 +120,33 @@ def test_a_run_is_an_encoder(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
     assert {"step", "loss", "global_local", "local_local", "learning_rate", "samples_per_second"} <= set(
         train_record
     )
+
+
+def test_a_line_of_the_log_is_the_mean_of_its_steps(
+    tmp_path: Path, dots: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, validate, now, losses = Learner.learn, Learner.validate, [0.0], []
+
+    def slowly(learner: Learner, batch: Batch) -> Loss:
+        now[0] += 1
+        losses.append(learn(learner, batch))
+        return losses[-1]
+
+    def more_slowly(*given: Any) -> float:
+        now[0] += 100
+        return validate(*given)
+
+    monkeypatch.setattr(Learner, "learn", slowly)
+    monkeypatch.setattr(Learner, "validate", more_slowly)
+    monkeypatch.setattr("harness.methods.train._Clock.seconds", lambda _: now[0])
+    config = train(_settings(validate_every=2), tmp_path, Budget(steps=5), QUIET, rows=dots)
+    (line,) = (r for r in _records(tmp_path) if r["split"] == "train")
+    for name in ("global_local", "local_local"):
+        assert line[name] == pytest.approx(np.mean([float(loss.parts[name]) for loss in losses]))
+    assert line["loss"] == pytest.approx(line["global_local"] + line["local_local"])
+    assert line["samples_per_second"] == 16.0
+    assert config.training is not None
+    assert config.training.seconds == 305
 
 
 def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:

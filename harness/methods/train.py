@@ -6,7 +6,7 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -45,7 +45,7 @@ from harness.methods.run import (
     write_config,
     write_weights,
 )
-from harness.methods.sampling import draw_epoch, validation_batches
+from harness.methods.sampling import Indices, draw_epoch, validation_batches
 from harness.methods.trackers import TensorBoard, Trackers, check_trackers
 
 _log = logging.getLogger(__name__)
@@ -291,14 +291,14 @@ def _run(learner: Learner, rows: tuple[Rows, Rows], config: Config, out: Path, a
             if learner.step in around.checkpoints:
                 _keep(learner, config, out / CHECKPOINTS / str(learner.step))
             if learner.step % every == 0 and stopped_by is None:
-                log.validated(learner.validate(rows[1], checked))
+                log.validate(rows[1], checked)
                 if learner.waited >= settings.patience:
                     stopped_by = "patience"
             if stopped_by is None and time.monotonic() - saved >= around.save_seconds:
                 learner.save(out / STATE)
                 saved = time.monotonic()
         if stopped_by != "patience":  # which follows a validation
-            log.validated(learner.validate(rows[1], checked))
+            log.validate(rows[1], checked)
     return stopped_by
 
 
@@ -339,22 +339,22 @@ class _Clock:
 
 
 class _Log:
-    """Collects losses; every `LOG_EVERY` steps logs their mean and checks it."""
+    """Collects losses; every `LOG_EVERY` steps logs their means and checks that of the whole."""
 
     def __init__(self, learner: Learner, trackers: Trackers, bar: tqdm[Any], clock: _Clock) -> None:
         self._learner, self._trackers, self._bar, self._clock = learner, trackers, bar, clock
-        self._window: list[torch.Tensor] = []
+        self._window: list[Loss] = []
         self._since = clock.seconds()
         self._steps = int(bar.total or 0)
 
     def add(self, loss: Loss, *, last: bool) -> None:
         """Add the loss of a step, without waiting for the device."""
-        self._window.append(loss.total)
+        self._window.append(loss)
         self._bar.update()
         learner = self._learner
         if learner.step % LOG_EVERY and not last:
             return
-        mean, now = float(torch.stack(self._window).mean()), self._clock.seconds()
+        mean, now = _mean(one.total for one in self._window), self._clock.seconds()
         learner.check(mean)
         samples = len(self._window) * learner.settings.batch_size
         self._trackers.write(
@@ -362,7 +362,7 @@ class _Log:
                 "step": learner.step,
                 "split": "train",
                 "loss": mean,
-                **{name: float(part) for name, part in loss.parts.items()},
+                **{name: _mean(one.parts[name] for one in self._window) for name in loss.parts},
                 "learning_rate": learner.optimizer.param_groups[0]["lr"],
                 "samples_per_second": round(samples / max(now - self._since, 1e-9), 1),
                 "seconds": round(now, 1),
@@ -374,10 +374,17 @@ class _Log:
             self._bar.total = min(self._steps, max(in_time, learner.step))
         self._window, self._since = [], now
 
-    def validated(self, loss: float) -> None:
-        """Log the mean loss of a validation."""
+    def validate(self, rows: Rows, batches: Indices) -> None:
+        """Validate and log the mean loss; its time is not that of training samples."""
+        start = self._clock.seconds()
+        loss = self._learner.validate(rows, batches)
         self._learner.seconds = self._clock.seconds()
+        self._since += self._learner.seconds - start
         self._trackers.write({"step": self._learner.step, "split": "validation", "loss": loss})
+
+
+def _mean(losses: Iterable[torch.Tensor]) -> float:
+    return float(torch.stack(list(losses)).mean())
 
 
 def _open(settings: Settings, split: str, around: Surroundings) -> Rows:
