@@ -7,7 +7,7 @@
     DIR/pong/train-00000-of-00008.parquet   several files for each split, which streaming workers share
 
 The files of a split get their names once all were read back and verified. Their metadata contains the
-manifest's digest.
+manifest's digest, and that of how labels are decoded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from atariari_data.errors import DataError, MissingExtraError, UsageError
 from builders.card import write_card
 from builders.croissant import write_croissant
 from builders.files import new_file
-from builders.manifest import PRETRAIN, frozen_config, game_of_config, version_of
+from builders.manifest import PRETRAIN, frozen_config, game_of_config, labels_digest, version_of
 from builders.png import from_png
 from builders.progress import progress_bar
 from builders.shards import is_complete, shard, shards
@@ -98,7 +98,7 @@ def tables(files: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 def finished(config: str, split: str, folder: Path) -> bool:
-    """Return whether all files of a split were exported, by the digest in their metadata.
+    """Return whether all files of a split were exported, by the digests of rows and labels in their metadata.
 
     Raises:
         UsageError: A different file with such a name exists.
@@ -111,7 +111,8 @@ def finished(config: str, split: str, folder: Path) -> bool:
             stored = str(error).encode()
         if stored != _mark(config, split):
             raise UsageError(
-                f"{file} already exists, and is not {config}, {split} of dataset {version_of(config)}.",
+                f"{file} already exists, and is not {config}, {split} of dataset {version_of(config)}"
+                " with the labels of this version.",
                 expected=_mark(config, split).decode(),
                 got=stored.decode(errors="replace"),
                 cure="Name another folder with --to, or remove the file yourself.",
@@ -137,6 +138,7 @@ def _mark(config: str, split: str) -> bytes:
         "config": config,
         "split": split,
         "digest": frozen.digest,
+        "labels": labels_digest(game_of_config(config)),
     }
     return json.dumps(mark).encode()
 
@@ -210,10 +212,14 @@ def _write_examples(config: str, to: Path) -> None:
 
 
 def _write_labels(name: str, to: Path) -> None:
-    """Draw the game with its labels, as `atariari-data show` does, if Matplotlib is installed."""
-    from builders.show import show
+    """Draw the game with its labels, as `atariari-data show` does, if Matplotlib is installed.
+
+    A picture that it drew of other labels is drawn again.
+    """
+    from builders.show import labels_of, show
 
     file = to / "images" / f"{name}_labels.png"
-    if not file.exists():
-        with contextlib.suppress(MissingExtraError):
-            show(name, file)
+    if file.exists() and labels_of(file) in (None, labels_digest(name)):
+        return
+    with contextlib.suppress(MissingExtraError):
+        show(name, file, replace=True)

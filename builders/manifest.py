@@ -12,6 +12,7 @@ from typing import Any
 
 import atariari_data
 from atariari_data.errors import DataError, UnknownNameError
+from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
 from atariari_data.labels import decoder
 from builders.digest import bytes_digest
@@ -196,6 +197,18 @@ def version_of(config: str) -> str:
         DataError: The manifest is damaged.
     """
     return load_manifest(config).dataset_version
+
+
+def labels_digest(game: str, label_set: str = DEFAULT_LABEL_SET) -> str:
+    """Digest how RAM becomes labels: the names of the variables, their bytes and what each value means.
+
+    A copy keeps it beside the digest of its rows, which do not contain the labels.
+
+    Raises:
+        UnknownNameError: No such game or label set.
+    """
+    known = decoder(game, label_set)
+    return bytes_digest(repr((known.names, known.addresses.tolist(), known.values.tobytes())).encode())
 
 
 def recording_file(config: str) -> Path:

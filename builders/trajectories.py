@@ -18,7 +18,7 @@ from atariari_data.dataset import NAME
 from atariari_data.errors import DataError, MissingExtraError, UsageError
 from atariari_data.games import game
 from builders.files import new_folder
-from builders.manifest import DEEP, frozen_config, game_of_config, version_of
+from builders.manifest import DEEP, frozen_config, game_of_config, labels_digest, version_of
 from builders.png import from_png
 from builders.progress import progress_bar
 from builders.recording import LEFT_OUT
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 ACTIONS: Final = 18
 """ALE's actions; the action of a row is ALE's number."""
-_DIGEST: Final = "atariari_digest"
 
 
 def export_trajectories(
@@ -86,24 +85,35 @@ def dataset_id(config: str, split: str) -> str:
 
 
 def _finished(config: str, split: str, folder: Path) -> bool:
-    """Return whether a dataset was exported, by the digest in its metadata."""
+    """Return whether a dataset was exported, by the digests of rows and labels in its metadata."""
     from minari.dataset.minari_storage import MinariStorage
 
     if not folder.exists():
         return False
-    expected = frozen_config(config).splits[split].digest
+    expected = _digests(config, split)
+    found: object
     try:
-        found = MinariStorage.read_raw_metadata(folder / "data").get(_DIGEST)
+        stored = MinariStorage.read_raw_metadata(folder / "data")
+        found = {name: stored.get(name) for name in expected}
     except ValueError as error:  # nothing there, or no JSON
-        found = str(error)
+        found = error
     if found != expected:
         raise UsageError(
-            f"{folder} already exists, and is not {config}, {split} of dataset {version_of(config)}.",
+            f"{folder} already exists, and is not {config}, {split} of dataset {version_of(config)}"
+            " with the labels of this version.",
             expected=expected,
-            got=str(found),
+            got=found,
             cure="Name another folder with --to, or remove this one yourself.",
         )
     return True
+
+
+def _digests(config: str, split: str) -> dict[str, str]:
+    """Return what the metadata of a finished dataset says of its rows and labels."""
+    return {
+        "atariari_digest": frozen_config(config).splits[split].digest,
+        "atariari_labels": labels_digest(game_of_config(config)),
+    }
 
 
 def _write(config: str, split: str, builder: Any, folder: Path, *, version: str, progress: bool) -> None:
@@ -129,7 +139,7 @@ def _write(config: str, split: str, builder: Any, folder: Path, *, version: str,
                 "algorithm_name": "archive search, then random play"
                 if config.endswith(DEEP)
                 else "random play",
-                _DIGEST: frozen.digest,
+                **_digests(config, split),
             }
         )
         with progress_bar(

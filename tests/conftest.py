@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from atariari_data.labels import Decoder
 
 pytest_plugins = ("tests.skips", "pytester")
 
@@ -54,6 +58,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     import shutil
 
     shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+def change_a_label(patch: pytest.MonkeyPatch) -> None:
+    """Let the digest of labels see another byte in every game, as after a correction."""
+    from atariari_data.labels import decoder
+
+    def changed(*names: str) -> Decoder:
+        found = decoder(*names)
+        return replace(found, addresses=found.addresses ^ 1)
+
+    patch.setattr("builders.manifest.decoder", changed)
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,11 @@ from atariari_data.errors import DataError, UsageError
 from builders import hub
 from builders.card import is_ours, write_card
 from builders.croissant import write_croissant
-from builders.export import SHARDS, export, verify_copy
-from builders.manifest import load_manifest
+from builders.export import SHARDS, _write_labels, export, verify_copy
+from builders.manifest import labels_digest, load_manifest
 from builders.shards import shard, shards
+from builders.show import labels_of
+from tests.conftest import change_a_label
 
 SPLITS = load_manifest("pong").configs["pong"].splits
 
@@ -114,6 +116,34 @@ def test_what_is_finished_is_kept_and_nothing_else_overwritten(
     files[-1].unlink()
     with pytest.raises(UsageError, match="two exports of test"):
         export(["pong"], tmp_path, cache_dir=built, progress=False)
+
+
+def test_a_copy_of_other_labels_is_not_finished(
+    built: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
+    export(["pong"], tmp_path, cache_dir=built, progress=False)
+    change_a_label(monkeypatch)
+    with pytest.raises(UsageError, match=r"is not pong, train of .* with the labels of this version"):
+        export(["pong"], tmp_path, cache_dir=built, progress=False)
+
+
+def test_a_picture_of_other_labels_is_drawn_again(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "images" / "pong_labels.png"
+    picture.parent.mkdir()
+    shutil.copy(copy / "images" / picture.name, picture)
+    before, time = labels_of(picture), picture.stat().st_mtime_ns
+    assert before == labels_digest("pong")
+    _write_labels("pong", tmp_path)
+    assert picture.stat().st_mtime_ns == time
+    change_a_label(monkeypatch)
+    _write_labels("pong", tmp_path)
+    assert labels_of(picture) == labels_digest("pong") != before
+    Image.new("RGB", (1, 1)).save(picture)
+    _write_labels("pong", tmp_path)
+    assert labels_of(picture) is None, "a picture of somebody's own stays"
 
 
 def test_programs_read_the_metadata(copy: Path, tmp_path: Path) -> None:

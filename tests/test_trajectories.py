@@ -15,6 +15,7 @@ from atariari_data.errors import MissingExtraError, UsageError
 from builders.cli import cli
 from builders.manifest import frozen_config
 from builders.trajectories import export_trajectories
+from tests.conftest import change_a_label
 
 SPLITS = frozen_config("pong").splits
 
@@ -82,6 +83,14 @@ def test_what_is_finished_is_kept_and_nothing_else_overwritten(built: str, folde
     assert done.exit_code == 0
     assert str(folder / "atariari" / "pong" / "train-v1") in done.stdout
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def test_a_copy_of_other_labels_is_not_finished(
+    built: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_a_label(monkeypatch)
+    with pytest.raises(UsageError, match=r"is not pong, train of .* with the labels of this version"):
+        export_trajectories(["pong"], folder, cache_dir=built, progress=False)
 
 
 def test_errors(tmp_path: Path, built: str, monkeypatch: pytest.MonkeyPatch) -> None:
