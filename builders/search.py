@@ -51,6 +51,7 @@ _MORE_STEPS = {"bowling": 160}  # a ball rolls and pins are set up for longer th
 _MOST_NOOPS = 30
 _BEST, _BEST_STAGES = 200, 20
 _KEY = b"atariari"
+_NO_STATE = (SystemError, RuntimeError)  # what ale-py 0.12 and 0.11 raise on bytes that are no state
 _COLUMNS = ("parent", "actions", "ram", "frame", "reward", "found", "taken", "barren", "state")
 _AGENT, _SMALL, _ANYTHING = 8, 32, 32  # values to a cell
 _EXACT = re.compile(r"(^|_)(room|level|inventory|scene|wave|stage|lives|frame_number|pin_existence)($|_)")
@@ -488,11 +489,18 @@ def save(archive: Archive, path: Path) -> None:
             "found": pa.array(archive.found, pa.int64()),
             "taken": pa.array(archive.taken, pa.int32()),
             "barren": pa.array(archive.barren, pa.int32()),
-            "state": pa.array([s and s.serialize() for s in archive.states], pa.large_binary()),
+            "state": pa.array([s and _stored(s) for s in archive.states], pa.large_binary()),
         }
     ).replace_schema_metadata({_KEY: json.dumps(about)})
     with new_file(path, replace=True) as part:
         pq.write_table(table, part, compression="zstd", row_group_size=4096)
+
+
+def _stored(state: Any) -> bytes:
+    """Return the bytes of an emulator state; ale-py 0.11 gives a tuple, and fails in `serialize`."""
+    content = state.__getstate__()
+    stored: bytes = content[0] if isinstance(content, tuple) else content
+    return stored
 
 
 def load(path: Path) -> Archive:
@@ -507,6 +515,7 @@ def load(path: Path) -> Archive:
         with pq.ParquetFile(path) as file:
             about = json.loads((file.schema_arrow.metadata or {})[_KEY])
             refuse_newer(f"archive {path}", about["format"], FORMAT)
+            _check_emulator(path, about["ale_py"])
             columns = file.read().to_pydict()
         archive = Archive(about["game"], about["seed"])
         archive.steps = about["steps"]
@@ -517,13 +526,16 @@ def load(path: Path) -> Archive:
             kept = None if state is None else ale_py.ALEState(state)
             archive.add(parent, actions, ram, frame, reward, kept)
             archive.found[-1], archive.taken[-1], archive.barren[-1] = found, taken, barren
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, *_NO_STATE) as error:
         raise DataError(f"{path} is not an archive of `atariari-data explore`: {error}") from error
-    if about["ale_py"] != version("ale-py"):
+    return archive
+
+
+def _check_emulator(path: Path, found: str) -> None:
+    if found != version("ale-py"):
         raise DataError(
             f"{path} was made with another ale-py, whose emulator states may differ.",
             expected=version("ale-py"),
-            got=about["ale_py"],
-            cure=f"pip install 'ale-py=={about['ale_py']}', or start another search.",
+            got=found,
+            cure=f"pip install 'ale-py=={found}', or start another search.",
         )
-    return archive

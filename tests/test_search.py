@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,7 +21,7 @@ from builders.cli import cli
 from builders.digest import frame_digest
 from builders.emulator import FRAME_SKIP
 from builders.explore import explore
-from builders.search import STATE_BYTES, Archive, Cells, Search, load, opening, save, search
+from builders.search import STATE_BYTES, Archive, Cells, Search, _stored, load, opening, save, search
 
 
 def _is_same(a: Archive, b: Archive) -> bool:
@@ -154,6 +157,37 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="not an archive"):
         load(tmp_path / "x.parquet")
+
+
+def _rewrite(path: Path, state: bytes, **about: str) -> None:
+    """Put other bytes in place of the emulator states of an archive, and change what it says of itself."""
+    table = pq.read_table(path)
+    known = json.loads(table.schema.metadata[b"atariari"]) | about
+    states = pa.array([state] * len(table), pa.large_binary())
+    table = table.set_column(table.schema.get_field_index("state"), "state", states)
+    pq.write_table(table.replace_schema_metadata({b"atariari": json.dumps(known)}), path)
+
+
+def test_states_that_are_none_and_those_of_another_ale_py_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pong.parquet"
+    save(search("pong", Branches("pong", 0), 100, seed=0), path)
+    _rewrite(path, b"garbage")
+    with pytest.raises(DataError, match="not an archive"):
+        load(path)
+    _rewrite(path, b"garbage", ale_py="0.11.1")
+    with pytest.raises(DataError, match="another ale-py"):
+        load(path)
+
+
+def test_a_state_is_kept_as_bytes_whatever_ale_py_wraps_them_in() -> None:
+    class Wrapped:
+        def __getstate__(self) -> tuple[bytes]:
+            return (b"\xff\x00",)
+
+    console = Branches("pong", 0)
+    console.reset()
+    assert _stored(Wrapped()) == b"\xff\x00"
+    assert len(_stored(console.keep())) > 1000
 
 
 def test_without_matplotlib_it_says_so_before_the_search(
