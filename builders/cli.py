@@ -566,13 +566,16 @@ def record(name: str, jobs: int, to: Path, steps: int, memory: float, as_json: b
 @_to
 @json_option
 def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
-    """Write a new manifest after a game's annotations changed, from the same recordings."""
+    """Write a new manifest after a game's annotations changed, from the same recordings.
+
+    With GAME_deep also coverage/GAME.json, the table of what its rows show beside random play.
+    """
     from builders.freeze import relabel as relabel_config
     from builders.manifest import DEEP
 
     suffix = DEEP if name.endswith(DEEP) else ""
-    file = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
-    _print(("file", "bytes"), [(str(file), file.stat().st_size)], as_json=as_json)
+    files = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
+    _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
 
 
 def _chosen(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:

@@ -42,9 +42,33 @@ def coverage(
     """
     test = np.flatnonzero(deep.split == PROBE_SPLITS.index("test"))
     fresh = sum(deep.frame[int(row)] not in seen for row in test) / len(test)
+    searches = [{"seed": a.seed, "steps": a.steps, "cells": len(a), "score": max(a.reward)} for a in archives]
+    found: dict[str, Any] = {
+        "game": game,
+        "searches": searches,
+        "refused": refused,
+        "score": {"random": float(random.score.max()), "deep": float(deep.score.max())},
+        "rooms": {},
+        "fresh": round(fresh, 4),
+    }
+    return _json(found | _labelled(game, random, deep))
+
+
+def relabelled(before: bytes, random: Content, deep: Content) -> bytes:
+    """Return a game's coverage with what follows from its labels computed anew: rooms and variables.
+
+    Args:
+        before: What `coverage` returned.
+        random: The rows of ``GAME``.
+        deep: The rows of ``GAME_deep``.
+    """
+    found: dict[str, Any] = json.loads(before)
+    return _json(found | _labelled(found["game"], random, deep))
+
+
+def _labelled(game: str, random: Content, deep: Content) -> dict[str, Any]:
     read = Cells.of(game).reader()
     rooms = [len({read(ram).room for ram in map(bytes, np.unique(c.ram, axis=0))}) for c in (random, deep)]
-    searches = [{"seed": a.seed, "steps": a.steps, "cells": len(a), "score": max(a.reward)} for a in archives]
     played, reached = (decode(content.ram, game) for content in (random, deep))
     variables = {
         v.name: {
@@ -53,13 +77,8 @@ def coverage(
         }
         for v in game_of(game).variables()
     }
-    found: dict[str, Any] = {
-        "game": game,
-        "searches": searches,
-        "refused": refused,
-        "score": {"random": float(random.score.max()), "deep": float(deep.score.max())},
-        "rooms": dict(zip(("random", "deep"), rooms, strict=True)),
-        "fresh": round(fresh, 4),
-        "variables": variables,
-    }
+    return {"rooms": dict(zip(("random", "deep"), rooms, strict=True)), "variables": variables}
+
+
+def _json(found: dict[str, Any]) -> bytes:
     return (json.dumps(found, indent=1) + "\n").encode()

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import DriftError, UsageError
 from builders.content import Content, config_of, few_rows, statistics_of
-from builders.coverage import coverage
+from builders.coverage import coverage, relabelled
 from builders.deep import ROWS, record_deep
 from builders.digest import frame_digest
 from builders.explore import searched
@@ -25,6 +25,8 @@ from builders.manifest import (
     Config,
     Manifest,
     Statistics,
+    data_dir,
+    frozen_config,
     game_of_config,
     load_manifest,
     load_recording,
@@ -135,29 +137,66 @@ def record_deep_game(
     return files
 
 
-def relabel(config: str, to: Path, *, num_proc: int) -> Path:
-    """Compute statistics anew from a recording, and write ``manifests/CONFIG.json`` below a folder.
+def relabel(config: str, to: Path, *, num_proc: int) -> list[Path]:
+    """Compute anew what follows from a game's labels, and write it below a folder.
 
-    The installed version of ale-py, which has given what was recorded, joins those that the manifest names.
+    If a statistic changes, the manifest gets the present version of the dataset. If it does not name the
+    installed ale-py yet, all its configs are replayed and compared with their digests, and the version joins
+    the others.
 
     Args:
         config: ``GAME``, whose manifest has ``GAME_pretrain``, too, or ``GAME_deep``.
-        to: The folder.
+        to: Gets ``manifests/CONFIG.json``, and with ``GAME_deep`` also ``coverage/GAME.json``.
         num_proc: Number of processes; it does not affect the result.
 
+    Returns:
+        The files.
+
     Raises:
-        UsageError: The file already exists.
+        UsageError: One of the files already exists.
         DriftError: The emulator does not give what was recorded.
     """
-    file = to / "manifests" / f"{config}.json"
-    _refuse_to_overwrite([file])
+    game, manifest, emulator = game_of_config(config), load_manifest(config), version("ale-py")
+    files = [to / "manifests" / f"{config}.json"]
+    before = data_dir() / "coverage" / f"{game}.json"
+    if config.endswith(DEEP) and before.is_file():
+        files.append(to / "coverage" / before.name)
+    _refuse_to_overwrite(files)
     content = replayed_content(config, num_proc=num_proc)
-    label_sets = statistics_of(game_of_config(config), content, PROBE_SPLITS.index("test"))
-    manifest = load_manifest(config)
-    agree = list(dict.fromkeys([*manifest.ale_py, version("ale-py")]))
-    with new_file(file) as part:
-        part.write_bytes(replace(manifest, label_sets=label_sets, ale_py=agree).to_bytes())
-    return file
+    _compare(config, content)
+    if emulator not in manifest.ale_py:
+        for other in manifest.configs:
+            if other != config:
+                _compare(other, replayed_content(other, num_proc=num_proc))
+    label_sets = statistics_of(game, content, PROBE_SPLITS.index("test"))
+    is_same = label_sets == manifest.label_sets
+    manifest = replace(
+        manifest,
+        dataset_version=manifest.dataset_version if is_same else DATASET_VERSION,
+        ale_py=list(dict.fromkeys([*manifest.ale_py, emulator])),
+        label_sets=label_sets,
+    )
+    written = [manifest.to_bytes()]
+    if len(files) > 1:
+        random = replayed_content(game, num_proc=num_proc)
+        written.append(relabelled(before.read_bytes(), random, content))
+    for file, content_bytes in zip(files, written, strict=True):
+        with new_file(file) as part:
+            part.write_bytes(content_bytes)
+    return files
+
+
+def _compare(config: str, content: Content) -> None:
+    """Compare the digests of what a replay gave with those of the manifest."""
+    frozen = frozen_config(config)
+    found = config_of(load_recording(config), content)
+    if (found.splits, found.left_out) != (frozen.splits, frozen.left_out):
+        raise DriftError(
+            f"ale-py {version('ale-py')} does not give the rows of {config} that were recorded.",
+            expected=", ".join(split.digest for split in frozen.splits.values()),
+            got=", ".join(split.digest for split in found.splits.values()),
+            cure=f"Install one of the versions that did: {', '.join(load_manifest(config).ale_py)}.",
+        )
 
 
 def replayed_content(config: str, *, num_proc: int) -> Content:
