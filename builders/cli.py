@@ -67,10 +67,23 @@ def _explore_here(name: str, out: Path, *, steps: int, seed: int, memory: float,
         return explore(name, out, steps=steps, seed=seed, gigabytes=memory, progress=progress)
 
 
-def _explore_elsewhere(
-    games: Sequence[str], out: Path, engine: Engine, *, steps: int, seed: int, memory: float
+def _explore_beside(
+    games: Sequence[str], out: Path, engine: Engine, *, steps: int, seed: int, memory: float, quiet: bool
 ) -> list[Path]:
-    """Search games in workers, which get what was reached before and send what they reached."""
+    """Search games in processes of this machine, which keep what they reach in the folder."""
+    from builders import units
+
+    tasks, failed = [Task(name, (name, out, steps, seed, memory)) for name in games], list[str]()
+    made = units.done(units.explore_in, tasks, engine, what="Searching", failed=failed, shown=not quiet)
+    files = [file for _, some in made for file in some]
+    units.refuse_failures(failed, len(tasks))
+    return sorted(files)
+
+
+def _explore_elsewhere(
+    games: Sequence[str], out: Path, engine: Engine, *, steps: int, seed: int, memory: float, quiet: bool
+) -> list[Path]:
+    """Search games on a cluster, whose workers get what was reached before and send what they reached."""
     from builders import units
     from builders.files import new_file
 
@@ -80,7 +93,7 @@ def _explore_elsewhere(
         before = archive.read_bytes() if archive.is_file() else None
         tasks.append(Task(name, (name, before, steps, seed, memory)))
     files, failed = list[Path](), list[str]()
-    for _, made in units.done(units.explore, tasks, engine, what="Searching", failed=failed):
+    for _, made in units.done(units.explore, tasks, engine, what="Searching", failed=failed, shown=not quiet):
         for file, content in made.items():
             with new_file(out / file, replace=True) as part:
                 part.write_bytes(content)
@@ -451,7 +464,8 @@ def explore(
     say(f"Keeps up to {memory:g} GB of emulator states, about {memory * 1e9 / STATE_BYTES:,.0f} cells.")
     engine, games, files = Engine(jobs, cluster), games_named(names, suites()), list[Path]()
     if engine.spreads(len(games)):
-        files = _explore_elsewhere(games, out, engine, steps=steps, seed=seed, memory=memory)
+        search = _explore_beside if engine.is_local else _explore_elsewhere
+        files = search(games, out, engine, steps=steps, seed=seed, memory=memory, quiet=quiet)
     else:
         for name in games:
             files += _explore_here(name, out, steps=steps, seed=seed, memory=memory, quiet=quiet)

@@ -296,9 +296,28 @@ def _local(engine: Engine, tasks: int, avoid: set[str]) -> Iterator[Any]:
     processes = max(2, min(engine.jobs or 1, tasks))  # a single one would be this process
     # Ctrl-C reaches every foreground process: the workers ignore it, and this process ends them.
     deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    yield Parallel(
-        processes, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="all", **deaf
-    )
+    with _terminated_as_interrupted():
+        yield Parallel(
+            processes,
+            backend="loky",
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch="all",
+            **deaf,
+        )
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl-C does, and with it its workers, which would work on alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,13 @@ _SHOWN: Final = 3
 
 
 def done(
-    function: Callable[..., Made], tasks: Sequence[Task], engine: Engine, *, what: str, failed: list[str]
+    function: Callable[..., Made],
+    tasks: Sequence[Task],
+    engine: Engine,
+    *,
+    what: str,
+    failed: list[str],
+    shown: bool = True,
 ) -> Iterator[tuple[str, Made]]:
     """Do tasks, and yield the name and result of each as it comes.
 
@@ -30,6 +36,7 @@ def done(
         engine: Where; a single process is this one, which stops at the first error.
         what: What is being done, for the progress bar.
         failed: Gets the names of the tasks that failed elsewhere, with their errors.
+        shown: Whether to show the progress bar.
 
     Raises:
         AtariariError: A task failed in this process.
@@ -39,7 +46,7 @@ def done(
             yield task.name, function(*task.arguments)
         return
     outcome: Outcome[Made]
-    with progress_bar(len(tasks), what, "task", shown=True) as bar:
+    with progress_bar(len(tasks), what, "task", shown=shown) as bar:
         for outcome in spread(function, tasks, engine):
             bar.update()
             if outcome.error is None:
@@ -109,6 +116,13 @@ def audit_file(game: str, out: Path) -> Path:
     path = out / f"{game}.json"
     check_new(path)
     return path
+
+
+def explore_in(game: str, folder: Path, steps: int, seed: int, gigabytes: float) -> list[Path]:
+    """Search a game, and keep what is reached in a folder of this machine; return the files."""
+    from builders.explore import explore as explore_game
+
+    return explore_game(game, folder, steps=steps, seed=seed, gigabytes=gigabytes)
 
 
 def explore(game: str, archive: bytes | None, steps: int, seed: int, gigabytes: float) -> dict[str, bytes]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -151,6 +156,34 @@ def test_a_search_that_is_killed_loses_a_tenth_at_most(
     assert kept[0] == 0
     assert kept[-1] == 2000
     assert max(b - a for a, b in pairwise(kept)) <= 400, "a tenth, and the last way"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_searches_side_by_side_are_kept_when_they_are_stopped(number: signal.Signals, tmp_path: Path) -> None:
+    code = "from builders.cli import main; main()"
+    arguments = ["--steps", "1000000", "--out", str(tmp_path / "out"), "--jobs", "2", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "explore", "pong", "breakout", *arguments],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    files = [tmp_path / "out" / f"{game}-0.parquet" for game in ("pong", "breakout")]
+    until = time.monotonic() + 120
+    while not all(file.is_file() for file in files) and time.monotonic() < until:
+        time.sleep(0.1)
+    # Ctrl-C reaches all processes of a terminal, SIGTERM the one that was named.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    try:
+        _, narration = process.communicate(timeout=60)  # which the workers hold open, too
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, narration
+    assert "Searching" not in narration
+    assert all(load(file).steps < 1_000_000 for file in files)
+    assert not list(tmp_path.glob("atariari-explore-*"))
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
