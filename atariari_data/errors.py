@@ -70,8 +70,10 @@ class UnknownNameError(UsageError, LookupError):
 
     _MOST: Final = 60
 
-    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
-        """Build the message from the known names."""
+    def __init__(
+        self, kind: str, name: object, known: Iterable[str], listed: str = "atariari-data list"
+    ) -> None:
+        """Build the message from the known names; ``listed`` is what shows all of many."""
         known = list(known)
         given = str(name).lower()
         # 0.7 matches "pnog" with "pong", but not "tetris" with "tennis". In a name of three letters, two that
@@ -82,7 +84,7 @@ class UnknownNameError(UsageError, LookupError):
             f"Unknown {kind}: {name!r}.",
             expected="one of " + ", ".join(known)
             if len(known) <= self._MOST
-            else f"one of {len(known)} names, such as {', '.join(known[:3])} (atariari-data list)",
+            else f"one of {len(known)} names, such as {', '.join(known[:3])} ({listed})",
             cure=f"Did you mean {near[0]!r}?" if near else None,
         )
 

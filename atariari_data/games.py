@@ -230,19 +230,25 @@ def game(name: str) -> Game:
 
 @cache
 def _canonical(name: str) -> str:
-    match = _ENV_ID.fullmatch(name.strip())
-    base = match["game"] if match else name
-    letters = _letters(base)
+    base = base_of(name)
+    letters = letters_of(base)
     for known in game_names():
-        if _letters(known) == letters:
+        if letters_of(known) == letters:
             return known
     for known in game_names():
-        if _letters(_read(known).title) == letters:
+        if letters_of(_read(known).title) == letters:
             return known
     raise UnknownNameError("game", base, game_names())
 
 
-def _letters(text: str) -> str:
+def base_of(name: str) -> str:
+    """Return a game's name without what an environment id adds: ``MsPacman`` for ``ALE/MsPacman-v5``."""
+    match = _ENV_ID.fullmatch(name.strip())
+    return match["game"] if match else name
+
+
+def letters_of(text: str) -> str:
+    """Return what is compared of names: letters and digits, in lower case."""
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 

@@ -370,7 +370,7 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
 @click.option(
     "--at", type=(int, int), metavar="X Y", help="Only what moves the thing at this column and row..."
 )
-@click.option("--state", type=click.IntRange(min=0), default=0, show_default=True, help="... of this state.")
+@click.option("--state", type=click.IntRange(min=0), help="... of this state.  [default: 0]")
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
@@ -383,7 +383,7 @@ def find(
     states: int,
     seed: int,
     at: tuple[int, int] | None,
-    state: int,
+    state: int | None,
     to: Path | None,
     as_json: bool,
 ) -> None:
@@ -400,6 +400,9 @@ def find(
     from builders import find as finding
     from builders.progress import progress_bar
 
+    if state is not None and at is None:
+        raise UsageError("--state says where --at looks.", got=f"--state {state}", cure="Add --at X Y.")
+    name = finding.rom_of(name)
     if to:
         require("matplotlib", "plots")
         from builders.sheet import draw, sheets
@@ -408,7 +411,7 @@ def find(
             check_new(file)
     with progress_bar(128, f"Searching {name}", "byte", shown=not as_json) as bar:
         found = finding.find(
-            name, steps=steps, states=states, seed=seed, at=at, state=state, progress=bar.update
+            name, steps=steps, states=states, seed=seed, at=at, state=state or 0, progress=bar.update
         )
     pictures = draw(found, to) if to else []
     if as_json:

@@ -13,6 +13,7 @@ A ranking is a proposal. `atariari-data audit` decides, once the bytes are annot
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -20,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from atariari_data.errors import UsageError
-from atariari_data.games import Variable, game, game_names
+from atariari_data.errors import UnknownNameError, UsageError
+from atariari_data.games import Variable, base_of, game, game_names, letters_of
 from builders.audit.branches import Array, Branches, silenced
 from builders.audit.cause import FRAMES, State, cause, states_of, values_to_write
 from builders.emulator import FRAME_SKIP
@@ -192,6 +193,26 @@ class Found:
         ]
 
 
+def rom_of(name: str) -> str:
+    """Return ale-py's name of a game's ROM, whether the game has annotations or not.
+
+    Args:
+        name: In any form that `atariari_data.game` takes; its title only if it has annotations.
+
+    Raises:
+        UnknownNameError: ale-py has no such ROM. The message suggests a similar name.
+    """
+    from ale_py import roms
+
+    with contextlib.suppress(UnknownNameError):
+        return game(name).name
+    base, known = base_of(name), sorted(roms.get_all_rom_ids())
+    for rom in known:
+        if letters_of(rom) == letters_of(base):
+            return rom
+    raise UnknownNameError("ROM of ale-py", base, known, "ale_py.roms.get_all_rom_ids()")
+
+
 def find(
     name: str,
     *,
@@ -205,7 +226,7 @@ def find(
     """Rank the bytes of a game.
 
     Args:
-        name: ale-py's name of a ROM.
+        name: A game of ale-py, as in `rom_of`.
         steps: Agent steps of random play.
         states: Number of states to branch from.
         seed: Of play and of the values that are written.
@@ -214,7 +235,8 @@ def find(
         progress: Called with 1 after each of the 128 bytes.
 
     Raises:
-        DataError: ale-py has no such ROM.
+        UnknownNameError: ale-py has no such ROM.
+        DataError: The ROM was changed.
         UsageError: No such state, or a place outside the screen.
     """
     if not 0 <= state < states:
@@ -225,6 +247,7 @@ def find(
             expected=f"columns to {WIDTH - 1}, rows to {HEIGHT - 1}",
             got=at,
         )
+    name = rom_of(name)
     console, generator = Branches(name, seed), np.random.default_rng(seed)
     with silenced():
         played = play(console, steps, states, generator)

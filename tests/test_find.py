@@ -14,7 +14,7 @@ from atariari_data.errors import UsageError
 from atariari_data.games import game
 from builders import find as finding
 from builders.cli import cli
-from builders.find import Found, find
+from builders.find import Found, find, rom_of
 from builders.sheet import draw
 
 STEPS, STATES = 2000, 4
@@ -90,11 +90,35 @@ def test_the_command_says_what_it_finds_in_a_game_without_annotations() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "rom"),
+    [
+        ("gravitar", "gravitar"),
+        ("ALE/Gravitar-v5", "gravitar"),
+        ("VideoCheckersNoFrameskip-v4", "video_checkers"),
+        ("video_checkers.bin", "video_checkers"),
+        ("Ms. Pac-Man", "ms_pacman"),
+        ("Q*bert", "qbert"),
+    ],
+)
+def test_a_rom_is_known_by_every_form_of_its_name(name: str, rom: str) -> None:
+    assert rom_of(name) == rom
+
+
+def test_a_wrong_name_is_told_before_the_search() -> None:
+    result = CliRunner().invoke(cli, ["find", "nowhere"])
+    assert result.exit_code == 2
+    assert "Searching" not in result.stderr
+    assert "atariari-data list" not in result.stderr, "which lists other games"
+
+
+@pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["nowhere"], "no ROM"),
-        (["pong", "--state", "12"], "No such state"),
-        (["pong", "--steps", "100", "--states", "200", "--state", "150"], "No such state"),
+        (["nowhere"], "Unknown ROM of ale-py: 'nowhere'"),
+        (["ALE/Gravitr-v5"], "Did you mean 'gravitar'"),
+        (["pong", "--state", "3"], "--state says where --at looks"),
+        (["pong", "--state", "12", "--at", "9", "9"], "No such state"),
+        (["pong", "--steps", "100", "--states", "200", "--state", "150", "--at", "9", "9"], "No such state"),
         (["pong", "--seed", str(2**31)], "--seed"),
         (["pong", "--at", "160", "3"], "not on the screen"),
     ],
