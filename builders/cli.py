@@ -242,9 +242,9 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     known = game(name.removesuffix(DEEP))
     config = known.name + (DEEP if name.endswith(DEEP) else "")
     found = evidence(known.name) if label_set == DEFAULT_LABEL_SET else None
-    frozen = load_manifest(config).label_sets[label_set] if known.name in recorded_games() else {}
-    rows = []
-    for v in known.variables(label_set):
+    variables, rows = known.variables(label_set), []
+    frozen = load_manifest(config).label_sets.get(label_set, {}) if known.name in recorded_games() else {}
+    for v in variables:
         s = frozen.get(v.name)
         code = f"{v.address}" + (f" & 0x{v.mask:02x}" if v.mask != 0xFF else "") + (" bcd" if v.bcd else "")  # noqa: PLR2004
         values = f"{v.values[0]}..{v.values[1]} {v.unit}".strip()
@@ -309,7 +309,17 @@ def audit(
 
     budget = Budget(rows=rows, shown=rows // 5, search=search, states=states, seed=seed)
     own = annotations.read_bytes() if annotations else None
-    chosen = games_named(names or ((annotations.stem,) if annotations else ("all",)), suites())
+    chosen = games_named(names or ((annotations.stem,) if annotations else ("all",)), suites(label_set))
+    if annotations is None:
+        for name in chosen:
+            game(name).variables(label_set)  # told before the first is audited
+    elif len(chosen) > 1 or annotations.stem in set(game_names()) - set(chosen):
+        raise UsageError(
+            "An annotation file is of one game, and does not have another game's name.",
+            expected="one game",
+            got=f"{annotations.name} for {', '.join(chosen)}",
+            cure="Name the game that the file is of, or rename the file.",
+        )
     if out is not None:
         for name in chosen:
             units.audit_file(name, out)

@@ -6,17 +6,21 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 import atariari_data
+from atariari_data.errors import AtariariError
 from atariari_data.evidence import evidence
-from atariari_data.games import Drawn, Game, Variable, game
+from atariari_data.games import Drawn, Game, Variable, game, suites
 from atariari_data.labels import values_of
+from builders import units
 from builders.audit import facts, places, visibility
 from builders.audit.audit import Budget, audit
 from builders.audit.branches import Branches
@@ -27,10 +31,12 @@ from builders.audit.features import features
 from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
 from builders.audit.play import Play
 from builders.audit.verdict import OF_CONCERN, VERDICTS, verdict
+from builders.cli import cli
 from builders.digest import bytes_digest
 from builders.emulator import FIRE, NOOP
 from builders.episode import episode_of
 from builders.freeze import replayed_content
+from builders.spread import Task
 from tools import audit_page as page
 
 SHIPPED = Path(atariari_data.__file__).parent / "manifests"
@@ -502,6 +508,47 @@ def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "annotation file of pong cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _audited(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[list[str], Result]:
+    """Run the command without its work; return the games that it would audit, and how it ended."""
+    names: list[str] = []
+
+    def done(_: object, tasks: Sequence[Task], *__: object, **___: object) -> list[Any]:
+        names.extend(task.name for task in tasks)
+        raise AtariariError("enough")
+
+    monkeypatch.setattr(units, "done", done)
+    return names, CliRunner().invoke(cli, ["audit", *arguments])
+
+
+def test_a_label_set_has_games_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, _ = _audited(monkeypatch, "--label-set", "anand2019")
+    assert tuple(names) == suites()["paper"]
+    names, ended = _audited(monkeypatch, "pong", "alien", "--label-set", "anand2019")
+    assert (names, ended.exit_code) == ([], 2)
+    assert "Unknown label set of alien" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "games", "audited"),
+    [
+        ("pong.toml", [], ["pong"]),
+        ("ALE-Pong-v5.toml", ["ALE/Pong-v5"], ["pong"]),
+        ("mine.toml", ["pong"], ["pong"]),
+        ("pong.toml", ["pong", "breakout"], None),
+        ("paper.toml", [], None),
+        ("breakout.toml", ["pong"], None),
+    ],
+)
+def test_an_annotation_file_is_of_one_game(
+    file: str, games: list[str], audited: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / file).touch()
+    names, ended = _audited(monkeypatch, *games, "--annotations", str(tmp_path / file))
+    assert names == (audited or [])
+    assert ended.exit_code == (1 if audited else 2)
+    assert audited or "An annotation file is of one game" in ended.stderr
 
 
 def test_the_tables_are_those_of_the_audits() -> None:

@@ -80,6 +80,14 @@ def test_a_suite_stands_for_its_games(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen == ("pong_pretrain", *(f"{name}_deep" for name in atari100k), *everything)
 
 
+def test_info_tells_that_a_game_lacks_a_label_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATARIARI_RECORDINGS")
+    for name in ("alien", "alien_deep"):
+        done = CliRunner().invoke(cli, ["info", name, "--label-set", "anand2019"])
+        assert done.exit_code == 2
+        assert "Unknown label set of alien: 'anand2019'" in done.stderr
+
+
 @pytest.mark.parametrize("name", game_names())
 def test_a_game_is_known_by_its_title(name: str) -> None:
     assert game(game(name).title).name == name
