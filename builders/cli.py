@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from atariari_data.checks import positive
 from atariari_data.errors import UsageError, require
 from atariari_data.games import DEFAULT_LABEL_SET, game, game_names, games_named, suites
 from builders.console import (
@@ -41,7 +42,8 @@ _to = click.option(
 )
 _memory = click.option(
     "--memory",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    callback=lambda _context, _option, value: positive("--memory", value),
     default=2.0,
     show_default=True,
     help="Gigabytes for the emulator states of a search.",
@@ -502,9 +504,7 @@ def explore(
 @click.option(
     "--files-per-split",
     type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="Parquet files of each split: as many streaming workers can share it.",
+    help="Parquet files of each split: as many streaming workers can share it.  [default: 8]",
 )
 @_processes
 @_cache_dir
@@ -514,7 +514,7 @@ def export(
     everything: bool,
     target: str,
     form: str,
-    files_per_split: int,
+    files_per_split: int | None,
     jobs: int,
     cache_dir: str | None,
     as_json: bool,
@@ -531,6 +531,7 @@ def export(
     An interrupted export resumes when it is run again. Other files are never overwritten.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders import hub
+    from builders.export import SHARDS
     from builders.export import export as export_configs
     from builders.trajectories import export_trajectories
 
@@ -539,6 +540,12 @@ def export(
     if form == "minari":
         if repo_id:
             raise UsageError("Minari datasets are written to a folder only.", got=target)
+        if files_per_split is not None:
+            raise UsageError(
+                "--files-per-split has no meaning with --format minari.",
+                got=f"--files-per-split {files_per_split}",
+                cure="Leave it out, or take --format parquet.",
+            )
         folders = export_trajectories(chosen, Path(target), cache_dir=cache_dir, num_proc=jobs)
         _print(("folder",), [(str(folder),) for folder in folders], as_json=as_json)
         return
@@ -546,7 +553,7 @@ def export(
         hub.check_access(repo_id)
     folder = hub.staging(repo_id) if repo_id else Path(target)
     files = export_configs(
-        chosen, folder, files_per_split=files_per_split, cache_dir=cache_dir, num_proc=jobs
+        chosen, folder, files_per_split=files_per_split or SHARDS, cache_dir=cache_dir, num_proc=jobs
     )
     if repo_id:
         say(f"Uploaded to {hub.upload(folder, repo_id)}")

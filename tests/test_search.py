@@ -147,6 +147,13 @@ def test_the_command_stops_resumes_and_shows_what_was_reached(tmp_path: Path) ->
     assert "has more steps" in refused.stderr
 
 
+@pytest.mark.parametrize("memory", ["inf", "nan", "0", "-1"])
+def test_memory_is_a_finite_number(memory: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["explore", "pong", "--memory", memory, "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "Invalid --memory" in result.stderr
+
+
 def test_a_search_that_is_killed_loses_a_tenth_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,10 @@ def test_errors(tmp_path: Path, built: str, monkeypatch: pytest.MonkeyPatch) -> 
         export_trajectories(["pong"], tmp_path, cache_dir=built, progress=False)
     done = CliRunner().invoke(cli, ["export", "pong", "--format", "minari", "--to", "hf://datasets/me/pong"])
     assert done.exit_code == 2
+    options = ["--format", "minari", "--to", str(tmp_path), "--files-per-split", "2"]
+    done = CliRunner().invoke(cli, ["export", "pong", *options])
+    assert done.exit_code == 2
+    assert "--files-per-split has no meaning" in done.stderr
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(MissingExtraError, match="minari"):
         export_trajectories(["pong"], tmp_path, cache_dir=built, progress=False)
