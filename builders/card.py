@@ -110,7 +110,7 @@ def write_card(folder: Path) -> Path:
 
     Raises:
         UsageError: README.md is not ours or was edited.
-        DataError: The file cannot be written.
+        DataError: The file cannot be written, or a variable was annotated after the statistics were computed.
     """
     file = folder / "README.md"
     if file.exists() and not is_ours(file.read_bytes()):
@@ -190,7 +190,7 @@ def _game(name: str, folder: Path) -> str:
     labels = ""
     if (folder / "images" / f"{name}_labels.png").is_file():
         labels = f"\n![Frames and labels of an episode](images/{name}_labels.png)\n"
-    frozen = load_manifest(name).label_sets["v1"]
+    frozen = load_manifest(name).statistics("v1")
     lines = []
     for v in game(name).variables("v1"):
         s = frozen[v.name]

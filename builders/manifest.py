@@ -107,12 +107,32 @@ class Manifest:
         """Return the variables of a label set that are probed."""
         return tuple(name for name, s in self.label_sets[label_set].items() if s.probed)
 
+    def statistics(self, label_set: str) -> Mapping[str, Statistics]:
+        """Return the statistics of all variables that the annotations have in a label set.
+
+        Raises:
+            UnknownNameError: The game has no such label set.
+            DataError: A variable has none, because it was annotated since.
+        """
+        found = self.label_sets.get(label_set, {})
+        missing = [v.name for v in game_of(self.game).variables(label_set) if v.name not in found]
+        if missing:
+            config = next(iter(self.configs))
+            raise DataError(
+                f"The manifest of {config} has no statistics of {', '.join(missing)}.",
+                cure=f"atariari-data relabel {config} --to DIR, and move the file to the other manifests.",
+            )
+        return found
+
     def rules(self, label_set: str) -> str:
         """Digest what determines scores with a label set: rows, labels, probed variables, ceilings.
 
         The versions of ale-py and the other label set are not included.
+
+        Raises:
+            DataError: As for `statistics`.
         """
-        known, statistics = decoder(self.game, label_set), self.label_sets[label_set]
+        known, statistics = decoder(self.game, label_set), self.statistics(label_set)
         variables = [
             (v.name, v.categories, int(address), values.tobytes(), astuple(statistics[v.name]))
             for v, address, values in zip(

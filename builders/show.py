@@ -48,7 +48,7 @@ def show(
         UnknownNameError: No such config, label set or episode.
         MissingExtraError: Matplotlib is not installed.
         UsageError: The file already exists, and `replace` is not set.
-        DataError: It cannot be written.
+        DataError: It cannot be written, or a variable was annotated after the statistics were computed.
         DriftError: The emulator does not give what was recorded.
     """
     require("matplotlib", "plots")
@@ -56,7 +56,7 @@ def show(
 
     game = game_of_config(config)
     variables = game_of(game).variables(label_set)
-    manifest = load_manifest(config)
+    statistics = load_manifest(config).statistics(label_set)
     with new_file(out, replace=replace) as part:
         shown = episode_of(config, episode)
         figure = picture(
@@ -65,7 +65,7 @@ def show(
             things=things(variables),
             values=decode(shown.ram, game, label_set),
             lane_values=decode(shown.lane_ram, game, label_set),
-            statistics=manifest.label_sets[label_set],
+            statistics=statistics,
             frames=FRAMES,
         )
         figure.savefig(part, format="png", metadata={_LABELS: labels_digest(game, label_set)})

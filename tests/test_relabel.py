@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from atariari_data.errors import DriftError, UsageError
+from atariari_data.errors import DataError, DriftError, UsageError
+from builders.card import _game
 from builders.cli import cli
 from builders.freeze import relabel
 from builders.manifest import DATASET_VERSION, Manifest, Split, load_manifest
+from builders.show import show
 
 
 @pytest.fixture
@@ -61,6 +63,23 @@ def test_changed_labels_get_the_present_version(rewrite: Callable[..., Manifest]
     rewrite(dataset_version="0.9.0", label_sets={**known.label_sets, "v1": statistics})
     found = _relabelled(tmp_path / "other")
     assert (found.dataset_version, found.label_sets) == (DATASET_VERSION, known.label_sets)
+
+
+def test_a_label_that_was_added_since_says_what_to_do(
+    rewrite: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    known = load_manifest("pong").label_sets
+    statistics = {name: of for name, of in known["v1"].items() if name != "ball_x"}
+    rewrite(label_sets={**known, "v1": statistics})
+    for use in (
+        lambda: show("pong", tmp_path / "pong.png"),
+        lambda: _game("pong", tmp_path),
+        lambda: load_manifest("pong").rules("v1"),
+    ):
+        with pytest.raises(DataError, match="no statistics of ball_x") as raised:
+            use()
+        assert "atariari-data relabel pong" in str(raised.value.cure)
+    assert "ball_x" in _relabelled(tmp_path).label_sets["v1"]
 
 
 def test_a_version_of_the_emulator_joins_only_if_it_gives_the_rows_of_every_config(
