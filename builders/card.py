@@ -45,12 +45,14 @@ ale-py's wheel. `atariari-data verify CONFIG --copy DIR` checks this copy.
 | `episode`, `step` | `int32` | a gap in `step` is a row that was left out |
 | `action`, `reward` | `uint8`, `float32` | ALE's number of the action, and its reward; null on the last row |
 | `is_first`, `is_last`, `is_terminal` | `bool` | as in RLDS; `is_terminal` only if the game is over |
-| `lives` | `uint8` | ALE's count; always 0 in Pong, Boxing, Bowling, Freeway, Skiing and Tennis |
+| `lives` | `uint8` | ALE's count; 0 in Bowling, Boxing, Freeway, Pong, Private Eye, Skiing and Tennis |
 
 Actions are held for four frames, without sticky actions. In the first two configs they are uniformly random
 over the game's minimal action set without NOOP, 1 to 30 no-ops follow a reset, and a lost life ends an
 episode. In `_deep` an episode is the end of a path that the search found, and 40 to 600 rows of random play
 after it, over lost lives, up to the end of the game.
+
+In Amidar `lives` is 8 more than the lives in reserve on the first level.
 
 Frames are palette PNGs. `datasets` decodes them to RGB; if you open the bytes with Pillow, call
 `Image.open(...).convert("RGB")`. Stacks of frames must not jump over gaps in `step`.
