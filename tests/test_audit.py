@@ -571,6 +571,18 @@ def test_nothing_that_is_probed_is_of_concern(found: dict[str, Any]) -> None:
     assert {n: v for n, v in concern.items() if v in OF_CONCERN} == {}
 
 
+def test_the_page_names_what_is_of_concern_and_probed_in_deep_states_alone() -> None:
+    concern = {
+        name
+        for found in page.audits()
+        for name, v in found["variables"].items()
+        if v["verdict"] in OF_CONCERN and PROBED[f"{found['game']}_deep"][name]
+    }
+    text = (Path(__file__).parents[1] / "docs" / "audit.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"Probed\sin `GAME_deep` alone, and `not visible`: (.*?)\.\s", text, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", sentence)) == concern
+
+
 def test_a_game_without_a_shipped_audit_has_none() -> None:
     for name in ("pong", "breakout"):
         found = evidence(name)
