@@ -581,7 +581,7 @@ def record(name: str, jobs: int, to: Path, steps: int, memory: float, as_json: b
     atariari-data record pong_deep --to recorded
 
     This is how the files in the package were made. They are never edited: any change makes a new version
-    of the dataset. Nothing is overwritten.
+    of the dataset. Nothing is overwritten. The searches for GAME_deep are kept if they are interrupted.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders.freeze import record_deep_game, record_game
     from builders.manifest import DEEP
@@ -590,7 +590,11 @@ def record(name: str, jobs: int, to: Path, steps: int, memory: float, as_json: b
     if name.endswith(DEEP):
         files = record_deep_game(known, to, steps=steps, num_proc=jobs, gigabytes=memory)
     else:
-        files = record_game(known, to, num_proc=jobs)
+        try:
+            files = record_game(known, to, num_proc=jobs)
+        except KeyboardInterrupt:
+            say("Interrupted; nothing is kept of a game before all of it was played.")
+            raise click.exceptions.Exit(130) from None
     _print(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
 
 

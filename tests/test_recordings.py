@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ import atariari_data
 from atariari_data.errors import AtariariError, DataError, DriftError, UsageError
 from atariari_data.games import game_names
 from builders import emulator, replay
+from builders.cli import cli
 from builders.deep import MOST_STEPS, ROWS
 from builders.digest import NULL_ACTION
 from builders.freeze import LEARN_SEED, TEST_SEED, record_game, replayed_content
@@ -227,6 +229,19 @@ def test_a_newer_format_is_refused_with_the_cure() -> None:
     with pytest.raises(DataError, match="newer format") as raised:
         Manifest.from_bytes(text, "pong")
     assert "pip install --upgrade atariari" in str(raised.value)
+
+
+def test_an_interrupted_recording_does_not_say_that_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builders.freeze.record", interrupted)
+    done = CliRunner().invoke(cli, ["record", "pong", "--to", str(tmp_path)])
+    assert done.exit_code == 130
+    assert "nothing is kept" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_overwritten(recordings: Path) -> None:
