@@ -19,6 +19,19 @@ def count(name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+def not_negative(name: str, value: object) -> float:
+    """Return an argument that is a number from 0 on; infinity is one.
+
+    Raises:
+        UsageError: The value is not a number, or is negative.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if number >= 0:
+            return number
+    raise UsageError(f"Invalid {name}.", expected="a number, at least 0", got=repr(value))
+
+
 def positive(name: str, value: object) -> float:
     """Return a positive, finite argument.
 

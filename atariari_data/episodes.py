@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atariari_data.checks import count
+from atariari_data.checks import count, not_negative
 from atariari_data.dataset import NAME
 from atariari_data.errors import MissingExtraError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, Game, game
@@ -133,8 +133,7 @@ def get_episodes(
         ("min_episode_length", min_episode_length, 0),
     ):
         count(name, value, least)
-    if not entropy_threshold >= 0:
-        raise UsageError("entropy_threshold cannot be negative.", expected=">= 0", got=entropy_threshold)
+    not_negative("entropy_threshold", entropy_threshold)
     of = game(env_name)
     if label_set is None:
         label_set = _ORIGINAL_LABELS if _ORIGINAL_LABELS in of.label_sets else DEFAULT_LABEL_SET

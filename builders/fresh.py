@@ -8,8 +8,10 @@ recording never repeats a frozen one with the same seed, nor a probing config a 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any
 
+from atariari_data.checks import count
 from atariari_data.errors import UsageError
 from builders.content import config_of
 from builders.digest import bytes_digest
@@ -47,6 +49,14 @@ class Fresh:
     def is_fresh(self) -> bool:
         """Whether any setting differs from the frozen config."""
         return any(getattr(self, field.name) is not None for field in fields(Fresh))
+
+    def create_config_id(self, config_kwargs: dict[str, Any], *args: Any, **kwargs: Any) -> str:
+        """Name the cache's folder as the base class of the config does, and the same for NumPy's integers."""
+        plain = {
+            name: int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+            for name, value in config_kwargs.items()
+        }
+        return str(super().create_config_id(plain, *args, **kwargs))  # type: ignore[misc]
 
 
 def record_fresh(game: str, config: str, wanted: Fresh, policy: Policy, *, num_proc: int = 1) -> Source:
@@ -100,7 +110,7 @@ def _spread(seed: int, splits: tuple[str, ...]) -> int:
 def _number(name: str, value: object, default: int, least: int = 1, most: int | None = None) -> int:
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most and value > most):
-        wanted = f"an integer from {least}" + (f" to {most}" if most else "")
-        raise UsageError(f"Invalid {name}.", expected=wanted, got=repr(value))
-    return value
+    found = count(name, value, least)
+    if most is not None and found > most:
+        raise UsageError(f"Invalid {name}.", expected=f"an integer from {least} to {most}", got=found)
+    return found

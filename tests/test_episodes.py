@@ -479,6 +479,8 @@ def test_checkpoints_that_are_not_known(trained: CleanRL, folder: str, tmp_path:
         ({"min_episode_length": -1}, "min_episode_length"),
         ({"entropy_threshold": -0.1}, "entropy_threshold"),
         ({"entropy_threshold": float("nan")}, "entropy_threshold"),
+        ({"entropy_threshold": None}, "entropy_threshold"),
+        ({"entropy_threshold": "0.6"}, "entropy_threshold"),
         ({"checkpoint_index": 3}, "checkpoint_index"),
         ({"collect_mode": "pretrained_ppo"}, "policy"),
         ({"policy": "agent.zip"}, "policy"),
@@ -502,6 +504,14 @@ def test_what_is_recorded_on_the_spot_is_read_from_the_cache_again(
 ) -> None:
     first = load_dataset("atariari", "pong", steps=100, seed=9, unsplit=True, cache_dir=folder)
     monkeypatch.setattr("builders.atariari.record_fresh", None)
-    again = load_dataset("atariari", "pong", steps=100, seed=9, unsplit=True, cache_dir=folder)
-    assert isinstance(again, datasets.DatasetDict)
-    assert again["train"]["action"][:] == first["train"]["action"][:]
+    for kind in (int, np.int64, np.uint8):  # the same folder, whosever integers they are
+        numbers = {"steps": kind(100), "seed": kind(9)}
+        again = load_dataset("atariari", "pong", **numbers, unsplit=True, cache_dir=folder)
+        assert isinstance(again, datasets.DatasetDict)
+        assert again["train"]["action"][:] == first["train"]["action"][:]
+
+
+def test_numpy_s_integers_are_integers(folder: str) -> None:
+    numbers = {"steps": np.int64(100), "seed": np.int64(11), "lanes": np.int32(1)}
+    data = load_dataset("atariari", "pong", **numbers, unsplit=True, cache_dir=folder)
+    assert len(data["train"]) >= 100
