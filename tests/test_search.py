@@ -167,7 +167,9 @@ def test_a_search_that_is_killed_loses_a_tenth_at_most(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_searches_side_by_side_are_kept_when_they_are_stopped(number: signal.Signals, tmp_path: Path) -> None:
-    code = "from builders.cli import main; main()"
+    # A job in the background of a shell inherits that Ctrl-C is ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from builders.cli import main; main()"
     arguments = ["--steps", "1000000", "--out", str(tmp_path / "out"), "--jobs", "2", "--quiet"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "explore", "pong", "breakout", *arguments],
