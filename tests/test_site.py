@@ -231,6 +231,7 @@ def test_a_game_s_page_lists_what_is_read_out(tmp_path: Path, git_identity: None
     assert f"{len(listed)} variables of label set" in page
     assert listed
     columns = len(re.findall(r"<th scope=\"col\"", page.partition("</thead>")[0]))
+    assert columns == 4, "what nobody has is not shown"
     assert f'<th colspan="{columns}" scope="rowgroup">' in page
     ours = protocols_here()[0]
     meaning = {name: said for name, _, said, _ in site._variables(ours, "pong")}

@@ -253,12 +253,15 @@ class _Site:
         protocol = self.board.current
         rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.head.games]
         rows.sort(key=lambda row: (-(row.values[0][name] or 0), row.name))
+        first, *others = protocol.columns
+        shown = [first, *(p for p in others if any(row.game(name, p) is not None for row in rows))]
         self._page(
             "game.html",
             f"games/{name}.html",
             up="../",
             name=name,
             protocol=protocol,
+            columns=shown,
             kept=protocol.games[name],
             variables=_variables(protocol, name),
             rows=rows,
