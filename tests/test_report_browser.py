@@ -72,6 +72,14 @@ def test_it_loads_nothing_and_is_accessible(driver: Any, page: Path, width: int,
     shown = [image.rect["width"] for image in images]
     assert shown
     assert min(shown) > 100
+    fill = "return getComputedStyle(arguments[0])[arguments[1]]"
+    for number in (0, 1):
+        bars = driver.find_elements("css selector", f".bar .score.c{number}")
+        swatch = driver.find_element("css selector", f".swatch.c{number}")
+        assert bars
+        colours = {driver.execute_script(fill, bar, "fill") for bar in bars}
+        assert colours == {driver.execute_script(fill, swatch, "backgroundColor")}
+    assert all(cell.is_displayed() for cell in driver.find_elements("css selector", ".panel td.between"))
 
 
 def test_the_keyboard_opens_what_is_closed(driver: Any, page: Path) -> None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 
 def bar(
-    f1: float | None,
+    score: float | None,
     interval: Sequence[float] | None = None,
     marks: Mapping[str, float | None] | None = None,
     colour: str = "",
@@ -16,7 +16,7 @@ def bar(
     """Return a bar from 0 to 1 as SVG; the same numbers are printed beside it.
 
     Args:
-        f1: Length of the bar; None draws an empty track.
+        score: Length of the bar; None draws an empty track.
         interval: Ends of the thin line.
         marks: Position of each reference mark by CSS class (``majority``, ``ceiling``). Trusted text.
         colour: Additional CSS class of the bar. Trusted text.
@@ -24,9 +24,10 @@ def bar(
     # A leaderboard has hundreds of thousands of bars, so they are joined as plain text.
     parts = ['<svg class="bar" viewBox="0 0 100 10" aria-hidden="true">']
     parts.append('<rect class="track" width="100" height="10" rx="2"/>')
-    if f1 is not None:
-        kind = f"f1 {colour}" if colour else "score"
-        parts.append(f'<rect class="{kind}" width="{f1 * 100:.1f}" height="10" rx="2"/>')
+    if score is not None:
+        parts.append(
+            f'<rect class="{f"score {colour}".strip()}" width="{score * 100:.1f}" height="10" rx="2"/>'
+        )
     if interval is not None:
         low, high = interval
         parts.append(f'<path class="interval" d="M{low * 100:.1f} 5H{high * 100:.1f}"/>')

@@ -135,8 +135,14 @@ def _without_trivial(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
 
 
 def _suite_reasons(subjects: Sequence[Subject]) -> list[tuple[Subject, str]]:
-    found = [(s, s.signed.suite[0].means.reason) for s in subjects]
-    return [(subject, reason) for subject, reason in found if reason is not None]
+    """Return why results have no mean over the games; of missing games only their number."""
+    found = []
+    for subject in subjects:
+        there, suite = len(subject.signed.games), len(subject.signed.dataset.suite_games)
+        reason = subject.signed.suite[0].means.reason
+        if reason is not None:
+            found.append((subject, reason if there == suite else f"evaluated on {there} of {suite}"))
+    return found
 
 
 def breakable(name: str) -> Markup:
