@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from atariari_data.errors import UsageError
+from harness.leaderboard.published import published
+from harness.probes.probe import ProbeRun
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from tests import made_results
@@ -44,16 +48,11 @@ def test_seeds_and_checkpoints_are_told_apart(tmp_path: Path) -> None:
     made = tables(rows_of(sorted(tmp_path.glob("*.json"))), ("seeds", "checkpoints"))
     run = vae[0].distinct_runs[0]
 
-    def mean(signed: Signed, game: str) -> float:
-        score = next(s.means.score for s in signed.games[game].scores if s.run == run)
-        assert score is not None
-        return score
-
     head, _, first, *_ = cells(made["seeds"])
     assert head == ["score", "`vae`", "order"]
-    by_seed = [[mean(signed, game) for game in GAMES] for signed in vae]
+    by_seed = [[_mean(signed, game, run) for game in GAMES] for signed in vae]
     changes = [abs(a - b) for a, b in zip(*by_seed, strict=True)]
-    best = [max(mean(signed, game) for signed in trivial) for game in GAMES]
+    best = [max(_mean(signed, game, run) for signed in trivial) for game in GAMES]
     same = sum((a > b) == (c > b) for a, c, b in zip(*by_seed, best, strict=True))
     means = ", ".join(f"{sum(values) / 2:.3f}" for values in by_seed)
     assert first[:2] == [str(run), f"{means}; {sum(changes) / 2:.3f} ({max(changes):.3f}); {same} of 2"]
@@ -64,8 +63,42 @@ def test_seeds_and_checkpoints_are_told_apart(tmp_path: Path) -> None:
 
     head, _, first, *_ = cells(made["checkpoints"])
     assert head == ["score", "game", "100", "1,500", "best trivial"], "the run of seed 1 has checkpoints"
-    numbers = [mean(signed, "pong") for signed in (early, vae[1])]
+    numbers = [_mean(signed, "pong", run) for signed in (early, vae[1])]
     assert first == [str(run), "Pong", *(f"{number:.3f}" for number in numbers), f"{best[1]:.3f}"]
+
+
+def test_methods_stand_beside_what_the_paper_has(tmp_path: Path) -> None:
+    mine = {
+        name: put(tmp_path, name, steps=steps)
+        for name, steps in (("vae", 1500), ("cpc", 400), ("supervised", 900), ("dim", 700))
+    }
+    put(tmp_path, "pixels-pca")
+    (made,) = tables(rows_of(sorted(tmp_path.glob("*.json"))), ("methods",)).values()
+    head, _, *rows, of_means, of_games = cells(made)
+    run = mine["vae"].distinct_runs[0]
+    assert head[:3] == ["encoder", "paper, 2 games", str(run)]
+    assert [row[0] for row in rows] == ["`supervised`", "`cpc`", "`vae`", "`dim`", "`pixels-pca`"]
+    papers = {paper.name: paper for paper in published()}
+    theirs = [[papers[name].games[game] for game in GAMES] for name in ("Supervised", "CPC", "VAE")]
+    assert [row[1] for row in rows] == [*(f"{sum(two) / 2:.2f}" for two in theirs), "", ""]
+    ours = [[_mean(mine[name], game, run) for game in GAMES] for name in ("supervised", "cpc", "vae")]
+    assert [row[2] for row in rows[:3]] == [f"{sum(two) / 2:.3f}" for two in ours]
+    assert of_means[2] == f"{_tau(theirs, ours, sum):.2f}"
+    single = [_tau(theirs, ours, lambda row, at=at: row[at]) for at in range(2)]  # type: ignore[misc]
+    assert of_games[2] == f"{sum(single) / 2:.2f}"
+
+
+def _mean(signed: Signed, game: str, run: ProbeRun) -> float:
+    score = next(s.means.score for s in signed.games[game].scores if s.run == run)
+    assert score is not None
+    return score
+
+
+def _tau(one: list[list[float]], two: list[list[float]], of: Callable[[list[float]], float]) -> float:
+    """Return Kendall's tau of rows without ties: the share of pairs in the same order, less the others."""
+    pairs = list(itertools.combinations(range(len(one)), 2))
+    same = sum((of(one[a]) > of(one[b])) == (of(two[a]) > of(two[b])) for a, b in pairs)
+    return (2 * same - len(pairs)) / len(pairs)
 
 
 def test_a_method_whose_games_ended_at_different_steps_is_trained(tmp_path: Path) -> None:

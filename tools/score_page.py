@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from scipy.stats import kendalltau
 from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET
 from harness.encoders.named import RAM
+from harness.leaderboard.published import published
 from harness.metrics import Floats
 from harness.pages.words import game_title
 from harness.probes.probe import ProbeRun
@@ -30,10 +30,10 @@ from harness.results.comparison import Compared, compare
 from harness.results.result import Result
 from harness.results.result_file import read
 from tools.marks import between, table
+from tools.results_page import PUBLISHED_AS
 
 PAGE: Final = Path("docs/score.md")
-_STEPS: Final = re.compile(r", (?:\d+ to )?(\d+) steps of \d+")
-TABLES: Final = ("separation", "games", "order", "seeds", "checkpoints")
+TABLES: Final = ("separation", "games", "order", "methods", "seeds", "checkpoints")
 _BOUNDS: Final = (RAM, "majority")
 """Encoders that are above or below all others by definition."""
 
@@ -65,8 +65,7 @@ class Row:
     @property
     def steps(self) -> int:
         """Steps for which a method trained it; 0 if none did."""
-        found = _STEPS.search(self.results[0].signed.encoder.pretraining_data)
-        return 0 if found is None else int(found[1])
+        return (self.results[0].signed.encoder.steps or (0, 0))[1]
 
     @property
     def seed(self) -> int:
@@ -221,6 +220,35 @@ def seeds(
     return table(["score", *(f"`{row.name}`" for row in trained), "order"], lines)
 
 
+def methods(rows: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
+    """Return the means of methods beside the published ones, best first there, and how alike the orders are.
+
+    Args:
+        rows: The encoders. Those that the paper does not have come last, and do not count in the orders.
+        runs: The scores.
+    """
+    papers = {paper.name: paper for paper in published()}
+    known = {row.name: papers[PUBLISHED_AS[row.name]] for row in rows if row.name in PUBLISHED_AS}
+    games = [game for game in _shared(rows) if game in next(iter(papers.values())).games]
+    theirs = {name: np.array([paper.games[game] for game in games]) for name, paper in known.items()}
+    ordered = sorted(rows, key=lambda row: -theirs[row.name].mean() if row.name in theirs else 1.0)
+    means = {run: _means(ordered, games, run) for run in runs}
+    lines = []
+    for number, row in enumerate(ordered):
+        paper = f"{theirs[row.name].mean():.2f}" if row.name in theirs else ""
+        lines.append([f"`{row.name}`", paper, *(f"{means[run][number].mean():.3f}" for run in runs)])
+    both = [number for number, row in enumerate(ordered) if row.name in theirs]
+    paper_s = np.array([theirs[ordered[number].name] for number in both])
+    taus, by_game = list[str](), list[str]()
+    for run in runs:
+        ours = means[run][both]
+        taus.append(f"{_tau(paper_s.mean(axis=1), ours.mean(axis=1)):.2f}")
+        of_games = [_tau(paper_s[:, at], ours[:, at]) for at in range(len(games))]
+        by_game.append(f"{np.mean(of_games):.2f}")
+    lines += [["tau of the means", "", *taus], ["tau on a game, mean", "", *by_game]]
+    return table(["encoder", f"paper, {len(games)} games", *map(str, runs)], lines)
+
+
 def checkpoints(stages: Sequence[Row], trivial: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
     """Return the scores along a run of an encoder, from few steps to many."""
     games = _shared(stages)
@@ -262,9 +290,10 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         return seeds([one for one, _ in twice], [other for _, other in twice], trivial, runs)
 
     def checkpoints_() -> str:
-        of_a_run = [row for row in trained for row in by_name[row.name]]
-        shortest = min(of_a_run, key=lambda row: row.steps)
-        stages = [row for row in of_a_run if (row.name, row.seed) == (shortest.name, shortest.seed)]
+        by_run: dict[tuple[str, int], list[Row]] = {}
+        for row in itertools.chain.from_iterable(by_name.values()):
+            by_run.setdefault((row.name, row.seed), []).append(row)
+        stages = max(by_run.values(), key=len)
         if len(stages) == 1:
             raise UsageError("No run has checkpoints.", cure="Leave out the table: --only ...")
         return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, runs)
@@ -273,6 +302,7 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         "separation": lambda: separation(compared(), runs),
         "games": lambda: by_game(compared(), _shared(everyone), runs),
         "order": lambda: order(everyone, relabelled, _shared(everyone), runs),
+        "methods": lambda: methods(everyone, runs),
         "seeds": seeds_,
         "checkpoints": checkpoints_,
     }
