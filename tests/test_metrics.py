@@ -108,7 +108,7 @@ def test_paired_comparison_sees_what_two_intervals_do_not() -> None:
 
 @pytest.mark.parametrize("episodes", [2, 5, 12])
 def test_few_episodes_do_not_make_noise_a_difference(episodes: int) -> None:
-    """Of 1,000 differences that are nothing but chance, one in twenty is significant, give or take 0.7 %."""
+    """One in twenty purely random differences is significant; the share of 1,000 deviates by 0.7 %."""
     generator = np.random.default_rng(episodes)
     significant = excluded = 0
     for _ in range(1000):

@@ -228,24 +228,25 @@ def methods(rows: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
         runs: The scores.
     """
     papers = {paper.name: paper for paper in published()}
-    known = {row.name: papers[PUBLISHED_AS[row.name]] for row in rows if row.name in PUBLISHED_AS}
     games = [game for game in _shared(rows) if game in next(iter(papers.values())).games]
-    theirs = {name: np.array([paper.games[game] for game in games]) for name, paper in known.items()}
+    theirs = {
+        row.name: np.array([papers[PUBLISHED_AS[row.name]].games[game] for game in games])
+        for row in rows
+        if row.name in PUBLISHED_AS
+    }
     ordered = sorted(rows, key=lambda row: -theirs[row.name].mean() if row.name in theirs else 1.0)
-    means = {run: _means(ordered, games, run) for run in runs}
+    both = [row for row in ordered if row.name in theirs]
     lines = []
-    for number, row in enumerate(ordered):
+    for row in ordered:
         paper = f"{theirs[row.name].mean():.2f}" if row.name in theirs else ""
-        lines.append([f"`{row.name}`", paper, *(f"{means[run][number].mean():.3f}" for run in runs)])
-    both = [number for number, row in enumerate(ordered) if row.name in theirs]
-    paper_s = np.array([theirs[ordered[number].name] for number in both])
-    taus, by_game = list[str](), list[str]()
+        lines.append([f"`{row.name}`", paper, *(f"{_means([row], games, run).mean():.3f}" for run in runs)])
+    of_paper = np.array([theirs[row.name] for row in both])
+    of_means, of_games = ["tau of the means", ""], ["tau on a game, mean", ""]
     for run in runs:
-        ours = means[run][both]
-        taus.append(f"{_tau(paper_s.mean(axis=1), ours.mean(axis=1)):.2f}")
-        of_games = [_tau(paper_s[:, at], ours[:, at]) for at in range(len(games))]
-        by_game.append(f"{np.mean(of_games):.2f}")
-    lines += [["tau of the means", "", *taus], ["tau on a game, mean", "", *by_game]]
+        ours = _means(both, games, run)
+        of_means.append(f"{_tau(of_paper.mean(axis=1), ours.mean(axis=1)):.2f}")
+        of_games.append(f"{np.mean([_tau(a, b) for a, b in zip(of_paper.T, ours.T, strict=True)]):.2f}")
+    lines += [of_means, of_games]
     return table(["encoder", f"paper, {len(games)} games", *map(str, runs)], lines)
 
 

@@ -143,10 +143,8 @@ def train(*, as_json: bool, out: Path | None, **options: Any) -> None:
     harness train --method infonce-stdim --game pong --out runs/pong-stdim
     harness evaluate runs/pong-stdim --games pong
     """  # noqa: D301  click keeps the lines after this mark
-    from harness.methods.train import train as run_training
-
     unit = _unit(out=out, **options)
-    config = run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
+    config = unit.train()
     if as_json:
         print_json({"path": str(unit.out), **config.model_dump(mode="json")})
     else:
@@ -210,7 +208,6 @@ def run(
     from harness.cli.evaluate import evaluate
     from harness.cli.output import check_key, check_writable
     from harness.methods.table import parse_seeds, plan
-    from harness.methods.train import train as run_training
     from harness.methods.train import train_spread
     from harness.results.declared import check_declared
 
@@ -252,7 +249,7 @@ def run(
             for outcome in train_spread([unit], engine, progress=not options["quiet"]):
                 outcome.get()
         else:
-            run_training(unit.settings, folder, unit.budget, unit.surroundings)
+            unit.train()
         say(f"Trained: {folder}")
         encoder = str(folder)
     context.invoke(
@@ -290,7 +287,6 @@ def _fill(
     from harness.cli.output import check_writable, sign_saved, write_result
     from harness.evaluation.evaluate import evaluate
     from harness.methods.table import Wanted, fill, summary
-    from harness.methods.train import train as run_training
     from harness.protocol import choose_runs
 
     def units(row: Row) -> list[Unit]:
@@ -303,7 +299,7 @@ def _fill(
         check_writable(path)
         for unit in units(row):
             if engine.is_local:
-                run_training(unit.settings, unit.out, unit.budget, unit.surroundings)
+                unit.train()
             else:
                 _check_trained(unit)
         encoder = str(folders.runs / row.name) if row.trains else row.method

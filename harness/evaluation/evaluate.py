@@ -204,7 +204,7 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, en
     own = by_game(encoder)
     chosen = choose_games(list(own) or None if games is None else games, options.label_set)
     sources = _sources(encoder, own, chosen)
-    own = {game: own[game] for game in chosen if own}
+    own = {game: run for game, run in own.items() if game in chosen}
     if options.pretraining_data is None:
         options = replace(options, pretraining_data=trained_on(encoder, own))
     if options.paper is None:

@@ -304,9 +304,10 @@ def _variables(protocol: AcceptedProtocol, name: str) -> list[tuple[str, Sequenc
     described = {v.name: v for v in label_set}
     kept, first = protocol.games[name], protocol.columns[0]
     if first.metric == "f1":
-        known = [(v.name, described.get(v.name)) for v in kept.variables]
-        of = {v.name: v.categories for v in kept.variables}
-        return [(v, of[v], d.description if d else "", d.unit if d else "") for v, d in known]
+        units = {name: variable.unit for name, variable in described.items()}
+        return [
+            (v.name, v.categories, _meaning(v.name, described), units.get(v.name, "")) for v in kept.variables
+        ]
     scored = next(iter(protocol.baselines_of.get((name, first.run), {}).values()), None)
     return [
         (target.name, target.categories, _meaning(target.name, described), target.unit or "")

@@ -164,6 +164,10 @@ class Unit:
         """What log lines and errors call it."""
         return f"{self.out.parent.name}, {self.settings.game}"
 
+    def train(self) -> Config:
+        """Train, as `train` does."""
+        return train(self.settings, self.out, self.budget, self.surroundings)
+
 
 def train_spread(units: Sequence[Unit], engine: Engine, *, progress: bool) -> Iterator[Outcome[Path]]:
     """Train in workers, and yield what became of each unit.
@@ -247,7 +251,7 @@ def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
     if not on_this_disk:
         what = (unit.settings, unit.budget, unit.surroundings.checkpoints, source_digest())
         out = default_dir() / "runs" / blake3(repr(what).encode()).hexdigest()[:32]
-    train(unit.settings, out, unit.budget, unit.surroundings)
+    replace(unit, out=out).train()
     if on_this_disk:
         return {}
     # The configuration last: with it, the run counts as finished.

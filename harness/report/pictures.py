@@ -135,9 +135,14 @@ def _whole(truth: Numbers, predicted: Numbers) -> tuple[Whole, Whole]:
 
 
 def _error(truth: Numbers, predicted: Numbers, period: float | None) -> float:
-    """Return the mean distance of predictions that are not rounded, around the circle if there is one."""
-    distance = np.abs(truth.astype(np.float64) - predicted)
-    return float((distance if period is None else np.minimum(distance % period, -distance % period)).mean())
+    """Return the mean distance of predictions that are not rounded."""
+    return float(_distances(truth.astype(np.float64), predicted, period).mean())
+
+
+def _distances(truth: Whole | Shares, predicted: Whole | Numbers, period: float | None) -> Shares:
+    """Return the distance of each prediction, around the circle if there is one."""
+    distance = np.abs(truth - predicted)
+    return np.asarray(distance if period is None else np.minimum(distance % period, -distance % period))
 
 
 def in_words(
@@ -159,9 +164,7 @@ def in_words(
         period: The length of the circle, if the values wrap around.
         error: The mean error of predictions that are not rounded; None if they are whole numbers.
     """
-    distance = np.abs(labels - predicted)
-    if period is not None:
-        distance = np.minimum(distance % period, -distance % period)
+    distance = _distances(labels, predicted, period)
     said = f"Correct {np.mean(distance == 0):.1%}"
     if ordered:
         mean = distance.mean() if error is None else error

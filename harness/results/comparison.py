@@ -165,11 +165,10 @@ def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[st
     for what, found in (("game", games), ("probe", runs)):
         if not found:
             raise UsageError(f"The results have no {what} in common.")
-    suites = [[*side.signed.dataset.suite_games] for side in sides]
     rows: list[Compared] = []
     for run in runs:
         scored = {name: _game(*sides, name, run) for name in games}
-        rows.extend(_rows(sides[0].signed, run, scored, suite=games in suites))
+        rows.extend(_rows(sides[0].signed, run, scored, suite=_is_suite(games, *sides)))
     names = [side.signed.encoder.name for side in sides]
     return Comparison(names[0], names[1], tuple(rows), tuple(_statements(*sides)))
 
@@ -248,11 +247,16 @@ def _statements(a: _Side, b: _Side) -> Iterable[str]:
             yield f"Not compared, only in {one.title}: {', '.join(games)}."
         if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
             yield f"Not compared, only in {one.title}: {'; '.join(runs)}."
-    common = {*a.signed.games} & {*b.signed.games}
-    suites = [{*side.signed.dataset.suite_games} for side in (a, b)]
-    if common not in suites:
-        suite = min(suites, key=len)
-        yield f"No suite mean: both results have {len(common & suite)} of its {len(suite)} games."
+    common = [name for name in a.signed.games if name in b.signed.games]
+    if not _is_suite(common, a, b):
+        suite = min((side.signed.dataset.suite_games for side in (a, b)), key=len)
+        there = sum(name in suite for name in common)
+        yield f"No suite mean: both results have {there} of its {len(suite)} games."
+
+
+def _is_suite(games: Sequence[str], a: _Side, b: _Side) -> bool:
+    """Return whether games are all those of the suite of one of the results."""
+    return any(list(games) == list(side.signed.dataset.suite_games) for side in (a, b))
 
 
 def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
