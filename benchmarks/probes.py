@@ -19,7 +19,7 @@ import time
 import numpy as np
 from features import Embedded, by_random_cnn, embed
 
-from harness.metrics import Bootstrap, interval, most_frequent, weighted_f1
+from harness.metrics import Bootstrap, most_frequent, score_f1, weighted_f1
 from harness.probes.adam import SCRIPT_LEARNING_RATE, AdamSettings, fit_anand2019
 from harness.probes.inputs import Split
 from harness.probes.linear import fit_linear
@@ -72,8 +72,9 @@ def linear(embedded: Embedded) -> None:
         scores = []
         for v, fit in enumerate(fits):
             y = test.labels[:, v]
-            scores.append(weighted_f1(y, fit.predictions))
-            low, high = interval(bootstrap.draws(y, fit.predictions).f1())
+            scored = score_f1(y, fit.predictions, bootstrap)
+            scores.append(scored.score)
+            low, high = scored.draws.interval(0, 1)
             major = np.full_like(y, int(most_frequent(train.labels[:, v])))
             print(
                 f"{fit.name:28} {fit.classes:4} classes  F1 {scores[-1]:.4f} "

@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from atariari_data.errors import AtariariError, MissingExtraError, UsageError
 from harness.encoders.digests import file_digest, files_digest
@@ -23,6 +23,7 @@ from harness.encoders.python_files import PythonFile, find_encoder, import_file,
 
 if TYPE_CHECKING:
     from harness.methods.run import Config
+    from harness.results.provenance import Training
 
 LIBRARIES: Final = {
     "timm": "harness.encoders.hub_models:load_timm",
@@ -114,36 +115,40 @@ def by_game(source: object) -> dict[str, Path]:
     return runs_by_game(Path(source).expanduser())
 
 
-def trained_on(source: object, runs: Mapping[str, Path]) -> str:
-    """Describe the training data of an encoder, as far as it is known: of a name in `NAMED`, or of runs.
+class Origin(NamedTuple):
+    """Where an encoder comes from, as far as it is known.
+
+    Attributes:
+        pretraining_data: What it was trained on, in words.
+        training: How a method of this package trained it.
+        paper: The address of the paper that describes the method.
+    """
+
+    pretraining_data: str
+    training: Training | None = None
+    paper: str | None = None
+
+
+def origin(source: object, runs: Mapping[str, Path]) -> Origin:
+    """Return where an encoder comes from: known of a name in `NAMED`, and of runs.
 
     Args:
         source: What `load_encoder` takes.
         runs: What `by_game` returns.
     """
     if isinstance(source, str) and source in NAMED:
-        return NAMED[source].trained_on
+        return Origin(NAMED[source].trained_on)
     configs = _configs_of(source, runs)
     if not configs:
-        return "not declared"
-    from harness.methods.by_game import described
-
-    return described(configs) if runs else configs[0].described()
-
-
-def paper_of(source: object, runs: Mapping[str, Path]) -> str | None:
-    """Return the address of the paper that describes a run's method; None if it is no run, or there is none.
-
-    Args:
-        source: What `load_encoder` takes.
-        runs: What `by_game` returns.
-    """
-    configs = _configs_of(source, runs)
-    if not configs:
-        return None
+        return Origin("not declared")
     from harness.methods import PAPERS
+    from harness.methods.by_game import pretraining_data, training_of
 
-    return PAPERS.get(configs[0].settings.method)
+    return Origin(
+        pretraining_data(configs, by_game=bool(runs)),
+        training_of(configs),
+        PAPERS.get(configs[0].settings.method),
+    )
 
 
 def _configs_of(source: object, runs: Mapping[str, Path]) -> list[Config]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -144,13 +144,79 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
+class Draws:
+    """A score, or the difference of two, in every draw of a bootstrap over episodes.
+
+    Attributes:
+        values: float64 [resamples], with the variance of the mean of independent episodes.
+        freedom: Degrees of freedom: the number of episodes less one.
+    """
+
+    values: Floats
+    freedom: float
+
+    @classmethod
+    def of(cls, values: Floats, episodes: int) -> Draws:
+        """Spread the values of a bootstrap over few episodes, which underestimates their variance.
+
+        Args:
+            values: float64 [resamples].
+            episodes: How many episodes there are to draw from.
+        """
+        if episodes > 1:  # one episode shows no spread
+            middle = values.mean()
+            values = np.asarray(middle + (values - middle) * math.sqrt(episodes / (episodes - 1)))
+        return cls(values, episodes - 1)
+
+    @classmethod
+    def mean(cls, items: Sequence[Draws]) -> Draws:
+        """Return the mean over variables or categories of a game, which were drawn together."""
+        return cls(np.mean([i.values for i in items], axis=0), max(i.freedom for i in items))
+
+    @classmethod
+    def over_games(cls, items: Sequence[Draws]) -> Draws:
+        """Return the mean over games, which are independent.
+
+        Its degrees of freedom are those of Welch and Satterthwaite.
+        """
+        known = [(float(i.values.var(ddof=1)), i.freedom) for i in items if i.freedom > 0]
+        total = sum(variance for variance, _ in known)
+        mean = cls.mean(items)
+        return replace(mean, freedom=total**2 / sum(v**2 / f for v, f in known)) if total else mean
+
+    def __sub__(self, other: Draws) -> Draws:
+        """Return the difference of two scores of the same episodes."""
+        return Draws(self.values - other.values, min(self.freedom, other.freedom))
+
+    def shuffled(self, *seed: int) -> Draws:
+        """Return them in another order, independent of that of another game."""
+        order = np.random.default_rng(seed).permutation(len(self.values))
+        return replace(self, values=self.values[order])
+
+    def interval(self, least: float, most: float) -> tuple[float, float]:
+        """Return the 95 % interval, cut off at the bounds of the score; all between them if nothing is known.
+
+        The percentile interval of a few episodes is too short, by the ratio of Student's quantile to the
+        normal one, and is widened by it.
+        """
+        from scipy.special import ndtri, stdtrit
+
+        if self.freedom <= 0:
+            return least, most
+        middle, tail = self.values.mean(), (1 - LEVEL) / 2
+        wider = stdtrit(self.freedom, tail) / ndtri(tail)
+        low, high = (float(middle + (q - middle) * wider) for q in np.quantile(self.values, (tail, 1 - tail)))
+        return max(low, least), min(high, most)
+
+
+@dataclass(frozen=True)
 class Scored:
     """The score of one variable under one probe.
 
     Attributes:
         score: From 0 to 1.
         raw: The same where it is not cut off at 0 and 1.
-        draws: The score in every draw of a bootstrap, float64 [resamples].
+        draws: The score in every draw of a bootstrap.
         accuracy: The share of rows that are right; None of what has an order and is no class.
         constant_accuracy: That of the best constant.
         error: The mean absolute error; None of what has no order.
@@ -159,7 +225,7 @@ class Scored:
 
     score: float
     raw: float
-    draws: Floats
+    draws: Draws
     accuracy: float | None = None
     constant_accuracy: float | None = None
     error: float | None = None
@@ -170,7 +236,7 @@ def score_f1(truth: Labels, predictions: Labels, bootstrap: Bootstrap) -> Scored
     """Score classes, uint8 [n], by weighted F1."""
     counts = Counts.of(truth, predictions)
     f1 = float(counts.f1()[0])
-    draws = bootstrap.draws(truth, predictions).f1()
+    draws = Draws.of(bootstrap.draws(truth, predictions).f1(), bootstrap.weights.shape[1])
     error = float(counts.absolute_error()[0])
     return Scored(f1, f1, draws, accuracy=float(counts.accuracy()[0]), error=error)
 
@@ -222,7 +288,7 @@ def score_explained(
     known = errors or [0.0]
     error, constant_error = math.fsum(known) / len(known), math.fsum(of_constant or [0.0]) / len(known)
     score = math.fsum(min(1.0, max(0.0, each)) for each in raw) / len(raw)
-    draws = np.mean(resampled, axis=0)
+    draws = Draws.of(np.mean(resampled, axis=0), len(np.unique(group)))
     mean = math.fsum(raw) / len(raw)
     if nominal:
         return Scored(score, mean, draws, accuracy=1 - error, constant_accuracy=1 - constant_error)
@@ -250,26 +316,6 @@ def _explained(error: npt.ArrayLike, of_constant: npt.ArrayLike) -> Floats:
     return np.where(there, 1 - np.asarray(error) / np.where(there, unknown, 1), 0.0)
 
 
-def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """Return the percentile interval of draws, [resamples]."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, (tail, 1 - tail))
-    return float(low), float(high)
-
-
-def spread(draws: Floats, episodes: int) -> Floats:
-    """Return draws with the variance of the mean of independent episodes, which a bootstrap underestimates.
-
-    Args:
-        draws: float64 [resamples].
-        episodes: How many episodes were drawn from.
-    """
-    if episodes < 2:  # noqa: PLR2004  one episode shows no spread
-        return draws
-    middle = draws.mean()
-    return np.asarray(middle + (draws - middle) * math.sqrt(episodes / (episodes - 1)))
-
-
 @dataclass(frozen=True)
 class Difference:
     """How much better ``a`` is than ``b`` on the same rows.
@@ -287,46 +333,21 @@ class Difference:
     p: float
 
     @classmethod
-    def of(cls, value: float, draws: Floats, freedom: float) -> Difference:
-        """Make it from a difference and its draws.
+    def of(cls, value: float, draws: Draws) -> Difference:
+        """Make it from a difference and its draws."""
+        from scipy.special import stdtr
 
-        The percentile interval of a few episodes is too short, by the ratio of Student's quantile to the
-        normal one, and is widened by it.
-
-        Args:
-            value: The difference.
-            draws: It in every draw, as `spread` gives it, float64 [resamples].
-            freedom: Degrees of freedom: the number of episodes less one.
-        """
-        from scipy.special import ndtri, stdtr, stdtrit
-
-        if freedom <= 0:
-            return cls(value, -1.0, 1.0, 1.0)
-        middle, error, tail = draws.mean(), float(draws.std(ddof=1)), (1 - LEVEL) / 2
-        wider = stdtrit(freedom, tail) / ndtri(tail)
-        low, high = (float(middle + (end - middle) * wider) for end in interval(draws))
-        p = float(2 * stdtr(freedom, -abs(value) / error)) if error else float(not value)
-        return cls(value, max(low, -1.0), min(high, 1.0), p)
+        low, high = draws.interval(-1, 1)
+        if draws.freedom <= 0:
+            return cls(value, low, high, 1.0)
+        error = float(draws.values.std(ddof=1))
+        p = float(2 * stdtr(draws.freedom, -abs(value) / error)) if error else float(not value)
+        return cls(value, low, high, p)
 
     @property
     def noise(self) -> bool:
         """Whether zero lies in the interval, so that the rows do not tell the two apart."""
         return self.low <= 0 <= self.high
-
-
-def compare(labels: Labels, a: Labels, b: Labels, bootstrap: Bootstrap) -> Difference:
-    """Compare the weighted F1 of two sets of predictions by a paired bootstrap over episodes.
-
-    Args:
-        labels: uint8 [n].
-        a: Predictions of one, uint8 [n].
-        b: Predictions of the other, uint8 [n].
-        bootstrap: The bootstrap over the same rows.
-    """
-    draws = bootstrap.draws(labels, a).f1() - bootstrap.draws(labels, b).f1()
-    episodes = bootstrap.weights.shape[1]
-    value = weighted_f1(labels, a) - weighted_f1(labels, b)
-    return Difference.of(value, spread(draws, episodes), episodes - 1)
 
 
 def holm(p: Sequence[float], level: float = 1 - LEVEL) -> list[bool]:

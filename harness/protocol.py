@@ -51,6 +51,7 @@ SHOWN: Final = (
 
 _ROW_ORDER = "atariari train rows"
 _DRAW_ORDER = "atariari few rows"
+_INTERVALS = "percentile, widened as Student's distribution is"
 
 
 def settings(probe: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def protocol_digest(label_set: str) -> str:
         "row_order": _ROW_ORDER,
         "draws": (DRAWS, FEW, _DRAW_ORDER),
         "scored": SCORED,
-        "bootstrap": (RESAMPLES, BOOTSTRAP_SEED),
+        "bootstrap": (RESAMPLES, BOOTSTRAP_SEED, _INTERVALS),
     }
     return f"blake3:{blake3(repr(rules).encode()).hexdigest()}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from atariari_data.games import game, game_names
@@ -13,6 +14,20 @@ from harness.results.result import Signed
 LABEL_SET = "anand2019"
 GAMES = tuple(name for name in game_names() if LABEL_SET in game(name).label_sets)
 PROBES = (("linear", "full"), ("linear", "1k"), ("anand2019", "full"))
+
+
+def training(
+    method: str, steps: Mapping[str, int], *, seed: int = 0, version: str = "1.0.0"
+) -> dict[str, Any]:
+    """Return how a method trained the encoders of some games."""
+    return {
+        "method": method,
+        "seed": seed,
+        "batch_size": 64,
+        "settings": {"learning_rate": "0.0003"},
+        "steps": dict(steps),
+        "data": dict.fromkeys(steps, version),
+    }
 
 
 def digest(*parts: object) -> str:
@@ -155,6 +170,7 @@ def fields(
             "output": None,
             "precision": "float32",
             "pretraining_data": "none",
+            "training": None,
             "code": "https://example.org/code",
             "paper": None,
         },

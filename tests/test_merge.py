@@ -92,22 +92,23 @@ def test_an_encoder_of_its_own_for_each_game_is_merged(parts: list[Path], tmp_pa
 
 
 def test_versions_and_steps_may_differ_between_games(tmp_path: Path) -> None:
-    told = "GAME_pretrain {} of each game, {}, {} steps of 8, seed 1"
-
-    def part(game: str, versions: str, method: str, steps: str) -> Path:
+    def part(game: str, version: str, method: str, steps: int) -> Path:
         return _part(
             tmp_path / f"{game}-{method}.json",
             (game,),
             encoder__per_game=True,
             encoder__weights={game: made_results.digest(game)},
-            encoder__pretraining_data=told.format(versions, method, steps),
+            encoder__training=made_results.training(method, {game: steps}, version=version),
         )
 
-    first = part("pong", "1.2.0 and 1.3.0", "vae", "900 to 1000")
-    merged = merge([first, part("breakout", "1.0.0", "vae", "700")]).signed.encoder
-    assert merged.pretraining_data == told.format("1.0.0 and 1.2.0 and 1.3.0", "vae", "700 to 1000")
+    first = part("pong", "1.2.0", "vae", 900)
+    training = merge([first, part("breakout", "1.0.0", "vae", 700)]).signed.encoder.training
+    assert training is not None
+    assert training.described == "vae, 700 to 900 steps of 64"
+    assert training.steps == {"breakout": 700, "pong": 900}
+    assert training.data == {"breakout": "1.0.0", "pong": "1.2.0"}
     with pytest.raises(ResultError, match="it has another encoder"):
-        merge([first, part("breakout", "1.0.0", "dim", "700")])
+        merge([first, part("breakout", "1.0.0", "dim", 700)])
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,7 @@ def test_versions_and_steps_may_differ_between_games(tmp_path: Path) -> None:
     [
         ({"encoder__weights": {"pong": made_results.digest(1)}}, "games of the encoder's weights"),
         ({"encoder__per_game": False}, "weights for each game"),
+        ({"encoder__training": made_results.training("vae", {"pong": 9})}, "games of the encoder's training"),
     ],
 )
 def test_weights_of_other_games_are_refused(change: dict[str, Any], complaint: str, tmp_path: Path) -> None:

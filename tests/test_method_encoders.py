@@ -15,6 +15,7 @@ import harness
 from atariari_data.errors import AtariariError, UnknownNameError, UsageError
 from atariari_data.observations import shrink
 from builders.agents import Actor, load_layers
+from harness.adapters import origin
 from harness.conformance import assert_conforms
 from harness.encoders.frame_spec import FrameSpec, sample_frames
 from harness.encoders.named import NAMED
@@ -149,8 +150,9 @@ def test_an_agent_s_features_are_what_its_actions_are_chosen_from(tmp_path: Path
 def test_a_run_of_an_agent_does_without_its_checkpoint(tmp_path: Path) -> None:
     path = agent_checkpoint(tmp_path / "agent.zip")
     settings = make(Settings, method="pretrained-rl-agent", game="pong", options={"checkpoint": str(path)})
-    config = train(settings, tmp_path / "run", surroundings=Surroundings(progress=False))
-    assert config.described() == "reward, by the agent agent.zip"
+    train(settings, tmp_path / "run", surroundings=Surroundings(progress=False))
+    found = origin(tmp_path / "run", {})
+    assert (found.pretraining_data, found.training) == ("reward, by the agent agent.zip", None)
     frames = sample_frames(AgentEncoder.spec, 2)
     before = harness.load_encoder(str(tmp_path / "run")).embed(frames)
     path.unlink()

@@ -82,7 +82,8 @@ def test_interval_of_dependent_rows_is_wider_than_that_of_independent_ones() -> 
     labels, predictions = np.ones(2000, np.uint8), right.astype(np.uint8)
     widths = []
     for episodes in (np.repeat(np.arange(20), 100), np.arange(2000)):
-        low, high = metrics.interval(metrics.Bootstrap.over(episodes).draws(labels, predictions).accuracy())
+        accuracy = metrics.Bootstrap.over(episodes).draws(labels, predictions).accuracy()
+        low, high = metrics.Draws.of(accuracy, len(np.unique(episodes))).interval(0, 1)
         assert low < right.mean() < high
         widths.append(high - low)
     # Theory: the deviation goes with one over the root of the number of independent draws.
@@ -98,12 +99,12 @@ def test_paired_comparison_sees_what_two_intervals_do_not() -> None:
     worse = np.where(draw < hard, labels, 1 - labels).astype(np.uint8)
     better = np.where(draw < hard + 0.05, labels, 1 - labels).astype(np.uint8)
     bootstrap = metrics.Bootstrap.over(episodes)
-    low = metrics.interval(bootstrap.draws(labels, better).f1())[0]
-    assert low < metrics.weighted_f1(labels, worse)
-    difference = metrics.compare(labels, better, worse, bootstrap)
+    one, other = (metrics.score_f1(labels, each, bootstrap) for each in (better, worse))
+    assert one.draws.interval(0, 1)[0] < other.score
+    difference = metrics.Difference.of(one.score - other.score, one.draws - other.draws)
     assert 0 < difference.low < difference.value < difference.high
     assert not difference.noise
-    assert metrics.compare(labels, worse, worse, bootstrap).noise
+    assert metrics.Difference.of(0.0, other.draws - other.draws).noise
 
 
 @pytest.mark.parametrize("episodes", [2, 5, 12])
@@ -114,7 +115,7 @@ def test_few_episodes_do_not_make_noise_a_difference(episodes: int) -> None:
     for _ in range(1000):
         found = generator.normal(size=episodes) / 20
         draws = generator.multinomial(episodes, [1 / episodes] * episodes, size=400) @ found / episodes
-        difference = metrics.Difference.of(float(found.mean()), metrics.spread(draws, episodes), episodes - 1)
+        difference = metrics.Difference.of(float(found.mean()), metrics.Draws.of(draws, episodes))
         significant += difference.p < 0.05
         excluded += not difference.noise
     assert 25 <= significant <= 75
@@ -122,8 +123,10 @@ def test_few_episodes_do_not_make_noise_a_difference(episodes: int) -> None:
 
 
 def test_one_episode_tells_nothing() -> None:
-    found = metrics.Difference.of(0.3, np.full(100, 0.3), 0)
+    draws = metrics.Draws.of(np.full(100, 0.3), 1)
+    found = metrics.Difference.of(0.3, draws)
     assert (found.low, found.high, found.p, found.noise) == (-1, 1, 1, True)
+    assert draws.interval(0, 1) == (0, 1)
 
 
 def test_means_as_published() -> None:

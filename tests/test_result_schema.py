@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from harness.results.result import SCHEMA_VERSION, Result
+from harness.results.result import SCHEMA_VERSION, Result, Signed
 from harness.results.result_file import read, write
 from harness.results.sign import sign_result
 from harness.results.variables import Table, Variables
 from harness.results.verify import verify
 from harness.signing import keys
-from tests.made_results import make
+from tests import made_results
 from tools import result_schema
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,9 @@ def test_the_table_of_fields_is_fresh_and_whole() -> None:
     document = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
     assert document == result_schema.with_table(document), f"run: {UPDATE}"
     documented = dict(re.findall(r"^\| `([\w.*\[\]]+)` \| ([^|]*) \|", document, re.MULTILINE))
-    assert set(documented) == set(paths(Result(signatures=[], signed=make()))) | {
+    values = made_results.fields()
+    values["encoder"]["training"] = made_results.training("vae", {"pong": 9})
+    assert set(documented) == set(paths(Result(signatures=[], signed=Signed.build(**values)))) | {
         "signatures[].keyid",
         "signatures[].sig",
     }
@@ -69,7 +71,7 @@ def commands() -> str:
 def folder(tmp_path: Path) -> Path:
     public = keys.keygen(tmp_path / "key")
     (tmp_path / "allowed_signers").write_text(f"alice@example.org {public.line}\n", encoding="ascii")
-    result = Result(signatures=[], signed=make(games=("pong",)))
+    result = Result(signatures=[], signed=made_results.make(games=("pong",)))
     write(sign_result(result, tmp_path / "key"), tmp_path / "result.json")
     return tmp_path
 

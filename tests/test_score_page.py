@@ -25,7 +25,8 @@ def put(
 ) -> Signed:
     values = made_results.fields(seed + steps, games=games, encoder=encoder, skill=0.3 + steps / 4000)
     if steps:
-        values["encoder"]["pretraining_data"] = f"GAME_pretrain, {encoder}, {steps} steps of 64, seed {seed}"
+        told = made_results.training(encoder, dict.fromkeys(games, steps), seed=seed)
+        values["encoder"]["training"] = told
     signed = Signed.build(**values)
     write(Result(signatures=[], signed=signed), folder / f"{encoder}-{seed}-{steps}-{len(games)}.json")
     return signed
@@ -103,7 +104,7 @@ def _tau(one: list[list[float]], two: list[list[float]], of: Callable[[list[floa
 
 def test_a_method_whose_games_ended_at_different_steps_is_trained(tmp_path: Path) -> None:
     values = made_results.fields(games=GAMES, encoder="vae")
-    values["encoder"]["pretraining_data"] = "GAME_pretrain, vae, 1000 to 1500 steps of 64, seed 0"
+    values["encoder"]["training"] = made_results.training("vae", dict(zip(GAMES, (1000, 1500), strict=True)))
     write(Result(signatures=[], signed=Signed.build(**values)), tmp_path / "vae.json")
     (row,) = rows_of([tmp_path / "vae.json"])
     assert row.steps == 1500

@@ -63,9 +63,13 @@ def test_every_row_has_a_signed_result_of_all_games(made: Path) -> None:
 def test_one_encoder_for_each_game_is_one_result(made: Path) -> None:
     encoder = read(made / "results" / "vae-1.json").signed.encoder
     assert encoder.per_game
-    assert (
-        encoder.pretraining_data == f"GAME_pretrain {DATASET_VERSION} of each game, vae, 2 steps of 8, seed 1"
-    )
+    assert encoder.described == "GAME_pretrain of each game, vae, 2 steps of 8"
+    training = encoder.training
+    assert training is not None
+    assert (training.seed, training.steps) == (1, {"breakout": 2, "pong": 2})
+    assert training.data == dict.fromkeys(("breakout", "pong"), DATASET_VERSION)
+    assert training.settings["beta"] == "1.0"
+    assert training.settings["size"] == "[84, 84]"
     weights = {}
     for game in ("breakout", "pong"):
         run = made / "runs" / "vae-1" / game
@@ -83,7 +87,7 @@ def test_its_games_are_scored_as_by_their_own_encoders(made: Path) -> None:
     alone = harness.evaluate(run, games=["pong"], probes=["linear"], progress=False).signed
     assert alone.games["pong"] == whole.games["pong"]
     assert not alone.encoder.per_game
-    assert alone.encoder.pretraining_data == f"pong_pretrain {DATASET_VERSION}, vae, 2 steps of 8, seed 0"
+    assert alone.encoder.described == "pong_pretrain, vae, 2 steps of 8"
 
 
 def test_results_of_single_games_become_that_of_the_folder(made: Path, tmp_path: Path) -> None:
@@ -133,14 +137,16 @@ def test_a_result_of_another_training_is_not_taken_for_the_asked_one(
 @pytest.mark.parametrize(
     ("others", "told"),
     [
-        (("--encoder", "impala"), "other parameters"),
-        (("--size", "210x160"), "other parameters"),
-        (("--feature-size", "8"), "other parameters"),
-        (("--batch-size", "9"), "vae, steps of 8, seed 0"),
+        (("--encoder", "impala"), "other encoder"),
+        (("--size", "210x160"), "other size"),
+        (("--feature-size", "8"), "other feature_size"),
+        (("--batch-size", "9"), "other batch_size"),
+        (("--lr", "0.01"), "other learning_rate"),
+        (("--set", "beta=2"), "other beta"),
         (("--steps", "1"), "other steps"),
     ],
 )
-def test_a_result_alone_tells_much_of_its_training(
+def test_a_result_alone_tells_its_training(
     made: Path, tmp_path: Path, others: tuple[str, ...], told: str
 ) -> None:
     nowhere = ("--out", tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import metrics
 from harness.cli.tables import metric_note, print_comparison, print_result
 from harness.probes.probe import ProbeRun
 from harness.results.comparison import Comparison, _rows, _Scored
@@ -104,7 +105,7 @@ def test_a_verdict_never_contradicts_its_interval(
     draws = np.full(1000, 0.1)
     draws[:30] = low
     draws -= draws.mean() - 0.1
-    scored = {"pong": {variable.name: _Scored(0.6, 0.5, draws, freedom=100)}}
+    scored = {"pong": {variable.name: _Scored(0.6, 0.5, metrics.Draws(draws, freedom=100))}}
     rows = tuple(_rows(signed, FULL, scored, suite=False))
     (row,) = (row for row in rows if row.level == "variable")
     assert row.p < 0.05

@@ -189,7 +189,7 @@ def _probes(results: Iterable[Signed], metric: str) -> str:
 def _groups(results: Iterable[Signed]) -> list[Group]:
     found: dict[tuple[str, str], list[Signed]] = {}
     for result in results:
-        found.setdefault((result.encoder.name, result.encoder.trained_on), []).append(result)
+        found.setdefault((result.encoder.name, result.encoder.described), []).append(result)
     groups = [Group(*key, of_it) for key, of_it in found.items()]
     shared = set.intersection(*(g.games for g in groups))
 

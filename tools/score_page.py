@@ -65,7 +65,7 @@ class Row:
     @property
     def steps(self) -> int:
         """Steps for which a method trained it; 0 if none did."""
-        return (self.results[0].signed.encoder.steps or (0, 0))[1]
+        return max(result.signed.encoder.steps for result in self.results)
 
     @property
     def seed(self) -> int:

@@ -17,7 +17,7 @@ from atariari_data.errors import UnknownNameError, UsageError, require
 from atariari_data.games import DEFAULT_LABEL_SET, LABEL_SETS
 from builders.manifest import Manifest, load_manifest
 from builders.spread import LOCAL, Engine
-from harness.adapters import by_game, paper_of, trained_on
+from harness.adapters import by_game, origin
 from harness.cache import Cache, default_dir
 from harness.encoders.encoder import FrameSpec
 from harness.encoders.features import Pool
@@ -48,7 +48,7 @@ from harness.protocol import (
     unranked_reason,
 )
 from harness.results.declared import check_declared
-from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Environment, Isolation, Protocol
+from harness.results.provenance import DRY_RUN, IS_BOUND, Dataset, Environment, Isolation, Protocol, Training
 from harness.results.result import Probe, Result, Signed
 from harness.results.result_file import build_or_keep
 
@@ -196,6 +196,7 @@ class _Done:
 
     games: dict[str, Evaluated]
     own: bool
+    training: Training | None
     started: datetime
     elapsed: float
 
@@ -205,10 +206,11 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, en
     chosen = choose_games(list(own) or None if games is None else games, options.label_set)
     sources = _sources(encoder, own, chosen)
     own = {game: run for game, run in own.items() if game in chosen}
+    known = origin(encoder, own)
     if options.pretraining_data is None:
-        options = replace(options, pretraining_data=trained_on(encoder, own))
+        options = replace(options, pretraining_data=known.pretraining_data)
     if options.paper is None:
-        options = replace(options, paper=paper_of(encoder, own))
+        options = replace(options, paper=known.paper)
     check_declared(
         name=options.loading.name,
         submitter=options.submitter,
@@ -230,7 +232,7 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, en
         if spreads
         else _evaluate_here(sources, manifests, options)
     )
-    done = _Done({g: found[g] for g in chosen}, bool(own), started, time.monotonic() - begin)
+    done = _Done({g: found[g] for g in chosen}, bool(own), known.training, started, time.monotonic() - begin)
     predictions = {g: one.game.predictions for g, one in done.games.items()}
     return Result(signatures=[], signed=_signed(done, options)).with_predictions(predictions)
 
@@ -301,6 +303,7 @@ def _signed(done: _Done, options: Options) -> Signed:
             encoders,
             {
                 "pretraining_data": str(options.pretraining_data),
+                "training": done.training,
                 "code": options.code,
                 "paper": options.paper,
             },

@@ -36,12 +36,12 @@ class Identity:
         return cls(_identity(encoder), encoder.per_game, encoder.sees, encoder.device)
 
 
-def identity(encoders: Mapping[str, Identity], declared: Mapping[str, str | None], *, own: bool) -> Encoder:
+def identity(encoders: Mapping[str, Identity], declared: Mapping[str, Any], *, own: bool) -> Encoder:
     """Return the part ``encoder`` of a result.
 
     Args:
         encoders: The encoder of each game.
-        declared: What the submitter says of it: ``pretraining_data``, ``code``, ``paper``.
+        declared: What is said of it: ``pretraining_data``, ``training``, ``code``, ``paper``.
         own: Whether each game has an encoder of its own.
 
     Raises:

@@ -15,7 +15,7 @@ from atariari_data.errors import UsageError
 from atariari_data.games import game
 from atariari_data.labels import labels as decode
 from builders.manifest import Manifest
-from harness.metrics import Bootstrap, interval, score_f1
+from harness.metrics import Bootstrap, score_f1
 from harness.probes.inputs import Features, Values
 from harness.probes.probe import FEW, MOST_LEFT_OUT, Fit, Metric, ProbeRun, States, TrainRows
 from harness.probes.registry import load_probe
@@ -293,7 +293,7 @@ def _variable(
     fit: Fit | None,
 ) -> VariableScore:
     found = predicted.score(v, metric, target, bootstrap)
-    low, high = interval(found.draws)
+    low, high = found.draws.interval(0, 1)
     constant, constant_accuracy = 0.0, found.constant_accuracy
     if metric == "f1":
         truth = predicted.truth[:, v].astype(np.uint8)

@@ -393,7 +393,7 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
         "date": row.date,
         "parameters": encoder.parameters,
         "feature_size": encoder.feature_size,
-        "pretraining_data": encoder.pretraining_data,
+        "trained_on": encoder.trained_on,
         "result": _raw(row.entry),
         **values,
     }

@@ -141,7 +141,7 @@ def _message(result: Result, path: str) -> str:
         "",
         f"Submitter: {signed.submitter.principal if signed.submitter else ''}",
         f"Protocol: {signed.protocol.name}",
-        f"Pretraining data: {signed.encoder.pretraining_data}",
+        f"Trained on: {signed.encoder.trained_on}",
         *(
             f"{what}: {url}"
             for what, url in (("Code", signed.encoder.code), ("Paper", signed.encoder.paper))

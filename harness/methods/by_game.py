@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from builders.manifest import PRETRAIN
 from harness.encoders.encoder import EncoderError
+from harness.methods import load_method
 from harness.methods.run import CONFIG, Config, Settings, read_config
-from harness.results.provenance import span
+from harness.results.provenance import Training
 
 _OWN = ("game", "checkpoint")
 """Options that may differ between the runs of one encoder."""
@@ -43,19 +46,43 @@ def runs_by_game(folder: Path) -> dict[str, Path]:
     return runs
 
 
-def described(runs: Collection[Config]) -> str:
-    """Return what the encoders of some games were trained on, in words."""
-    first = next(iter(runs))
-    if all(run.described() == "none" for run in runs):
-        return "none"
-    if "checkpoint" in first.settings.options:
-        return "reward, by an agent for each game"
-    steps = span(run.training.steps for run in runs if run.training is not None)
-    versions = " and ".join(sorted({run.data["dataset"] for run in runs}))
-    return (
-        f"GAME{PRETRAIN} {versions} of each game, {first.settings.method}, "
-        f"{steps} steps of {first.settings.batch_size}, seed {first.settings.seed}"
+def training_of(runs: Collection[Config]) -> Training | None:
+    """Return how the encoders of some games were trained, as a result tells it; None if no method did."""
+    first = next(iter(runs)).settings
+    done = {run.settings.game: run.training for run in runs if run.training is not None}
+    if not done or not load_method(first.method).trains:
+        return None
+    return Training(
+        **settings_told(first),
+        steps={game: training.steps for game, training in sorted(done.items())},
+        data={run.settings.game: run.data["dataset"] for run in runs},
     )
+
+
+def settings_told(settings: Settings) -> dict[str, Any]:
+    """Return the fields of `Training` that are the same for all games."""
+    told = settings.model_dump(mode="json", exclude={"method", "seed", "batch_size", "game", "options"})
+    told |= {name: value for name, value in settings.options.items() if name not in _OWN}
+    return {
+        "method": settings.method,
+        "seed": settings.seed,
+        "batch_size": settings.batch_size,
+        "settings": {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in sorted(told.items())
+        },
+    }
+
+
+def pretraining_data(runs: Collection[Config], *, by_game: bool) -> str:
+    """Return what the encoder of a run, or those of some games, were trained on, in words."""
+    first = next(iter(runs)).settings
+    if agent := first.options.get("checkpoint"):
+        name = str(agent).rpartition("/")[2]
+        return "reward, by an agent for each game" if by_game else f"reward, by the agent {name}"
+    if not load_method(first.method).trains:
+        return "none"
+    return f"GAME{PRETRAIN} of each game" if by_game else f"{first.game}{PRETRAIN}"
 
 
 def _shared(settings: Settings) -> Mapping[str, object]:

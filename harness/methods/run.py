@@ -20,7 +20,6 @@ from torch import nn
 
 from atariari_data.errors import UsageError
 from builders.files import new_file, refuse_newer
-from builders.manifest import PRETRAIN
 from harness.encoders.encoder import EncoderError
 from harness.encoders.features import first_line
 from harness.encoders.python_files import seeded
@@ -122,18 +121,6 @@ class Config(_Model):
     """Version of the dataset, and digests of the splits."""
     training: Training | None = None
     """Null until training has ended."""
-
-    def described(self) -> str:
-        """Return what the encoder was trained on, in words."""
-        done, settings = self.training, self.settings
-        if agent := settings.options.get("checkpoint"):
-            return f"reward, by the agent {str(agent).rpartition('/')[2]}"
-        if done is None or done.stopped_by == "untrained":
-            return "none"
-        return (
-            f"{settings.game}{PRETRAIN} {self.data['dataset']}, {settings.method}, "
-            f"{done.steps} steps of {settings.batch_size}, seed {settings.seed}"
-        )
 
 
 @dataclass(frozen=True)

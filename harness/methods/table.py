@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from atariari_data.errors import AtariariError, UsageError
 from harness.encoders.named import NAMED
 from harness.methods import load_method
+from harness.methods.by_game import settings_told
 from harness.methods.run import blank_encoder, complete
 from harness.methods.train import Unit, check_budget
 from harness.probes.probe import ProbeRun
 from harness.protocol import game_rules, protocol_digest
-from harness.results.provenance import Encoder, without_games
+from harness.results.provenance import Encoder
 from harness.results.result import Signed
 from harness.results.result_file import read
 
@@ -134,7 +135,7 @@ class Wanted:
     def check(self, row: Row, path: Path) -> None:
         """Check that an existing file is a result of this table.
 
-        A result does not tell all settings of its training. `check_runs` compares them where the runs are.
+        A result does not tell the budget of its training. `check_runs` compares it where the runs are.
 
         Raises:
             UsageError: It is a result of other rules, games, probes or rows, or of another training.
@@ -162,15 +163,19 @@ def _training(units: Sequence[Unit], encoder: Encoder) -> Iterator[tuple[str, ob
     """Yield what a result tells about its training: what, expected, got."""
     for unit in units[:1]:  # those of the other games are alike
         settings = complete(unit.settings)
-        count = sum(weight.numel() for weight in blank_encoder(settings).parameters())
-        yield "parameters (--encoder, --size, --feature-size)", count, encoder.parameters
         if not load_method(settings.method).trains:
+            count = sum(weight.numel() for weight in blank_encoder(settings).parameters())
+            yield "parameters (--encoder, --size, --feature-size)", count, encoder.parameters
             continue
-        expected = f"{settings.method}, steps of {settings.batch_size}, seed {settings.seed}"
-        told = without_games(encoder.pretraining_data).replace("  ", " ")
-        yield "training", expected, told.partition(", ")[2]
-        most = max(encoder.steps or (0,))
-        yield "steps", min(most, unit.budget.steps or most), most
+        for name, value in _flat(settings_told(settings)).items():
+            yield name, value, None if encoder.training is None else _flat(vars(encoder.training)).get(name)
+        most = unit.budget.steps or encoder.steps
+        yield "steps", min(encoder.steps, most), encoder.steps
+
+
+def _flat(training: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return how encoders were trained, without what depends on the game."""
+    return {**{name: training[name] for name in ("method", "seed", "batch_size")}, **training["settings"]}
 
 
 def summary(signed: Signed) -> str:

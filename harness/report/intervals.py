@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-import numpy as np
-
 from atariari_data.games import CATEGORIES
-from harness.metrics import SEED, Bootstrap, Floats, interval
+from harness.metrics import SEED, Bootstrap, Draws
 from harness.probes.probe import ProbeRun
 from harness.results.means import APART
 from harness.results.predictions import Predicted, Predictions
@@ -33,31 +31,31 @@ def mean_intervals(signed: Signed, predictions: Mapping[str, Predictions]) -> In
             name: [draws for category, draws in of_game.items() if category not in APART]
             for name, of_game in games.items()
         }
-        means = {name: np.mean(draws, axis=0) for name, draws in counted.items() if draws}
+        means = {name: Draws.mean(draws) for name, draws in counted.items() if draws}
         for name, mean in means.items():
-            found[name, run, None] = interval(mean)
+            found[name, run, None] = mean.interval(0, 1)
         for name, of_game in games.items():
-            found |= {(name, run, c): interval(draws) for c, draws in of_game.items()}
+            found |= {(name, run, c): draws.interval(0, 1) for c, draws in of_game.items()}
 
         if signed.suite[at].means.score is None or len(means) < len(signed.dataset.suite_games):
             continue
-        found[None, run, None] = interval(np.mean(list(means.values()), axis=0))
+        found[None, run, None] = Draws.over_games(list(means.values())).interval(0, 1)
         for category in (*CATEGORIES, *APART):
             if members := [draws[category] for draws in games.values() if category in draws]:
-                found[None, run, category] = interval(np.mean(members, axis=0))
+                found[None, run, category] = Draws.over_games(members).interval(0, 1)
     return found
 
 
-def _draws(signed: Signed, found: Predicted, game: str, at: int) -> dict[str, Floats]:
+def _draws(signed: Signed, found: Predicted, game: str, at: int) -> dict[str, Draws]:
     """Return the score in every bootstrap draw, by category."""
     bootstrap = Bootstrap.over(found.episode)
     if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
         return {}
-    order = np.random.default_rng([SEED, *game.encode()]).permutation(len(bootstrap.weights))
-    members: dict[str, list[Floats]] = {}
+    members: dict[str, list[Draws]] = {}
     for v, variable in enumerate(signed.games[game].scores[at].variables):
         if variable.categories:
-            draws = found.score(v, signed.probes[at].metric, variable.target, bootstrap).draws[order]
+            scored = found.score(v, signed.probes[at].metric, variable.target, bootstrap)
+            draws = scored.draws.shuffled(SEED, *game.encode())
             for category in variable.categories:
                 members.setdefault(category, []).append(draws)
-    return {category: np.mean(draws, axis=0) for category, draws in members.items()}
+    return {category: Draws.mean(draws) for category, draws in members.items()}

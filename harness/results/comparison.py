@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES
-from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Floats, holm, spread
+from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Draws, holm
 from harness.probes.probe import ProbeRun, States
 from harness.results import predictions_file
 from harness.results.means import APART
@@ -106,37 +106,26 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Scored:
-    """The score of both sides, and the difference in every bootstrap draw, with its degrees of freedom."""
+    """The score of both sides, and the draws of their difference."""
 
     a: float
     b: float
-    draws: Floats
-    freedom: float
+    draws: Draws
 
     @classmethod
-    def mean(cls, items: Sequence[_Scored]) -> _Scored:
-        """Return the mean over variables or categories of a game."""
+    def mean(
+        cls, items: Sequence[_Scored], draws: Callable[[Sequence[Draws]], Draws] = Draws.mean
+    ) -> _Scored:
+        """Return the mean over variables or categories of a game; or over games, with `Draws.over_games`."""
         return cls(
             float(np.mean([i.a for i in items])),
             float(np.mean([i.b for i in items])),
-            np.mean([i.draws for i in items], axis=0),
-            max(i.freedom for i in items),
+            draws([i.draws for i in items]),
         )
-
-    @classmethod
-    def over_games(cls, items: Sequence[_Scored]) -> _Scored:
-        """Return the mean over games, which are independent.
-
-        Its degrees of freedom are those of Welch and Satterthwaite.
-        """
-        known = [(float(i.draws.var(ddof=1)), i.freedom) for i in items if i.freedom > 0]
-        total = sum(variance for variance, _ in known)
-        freedom = total**2 / sum(v**2 / f for v, f in known) if total else max(i.freedom for i in items)
-        return replace(cls.mean(items), freedom=freedom)
 
     @property
     def difference(self) -> Difference:
-        return Difference.of(self.a - self.b, self.draws, self.freedom)
+        return Difference.of(self.a - self.b, self.draws)
 
 
 def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[str]) -> Comparison:
@@ -265,16 +254,14 @@ def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
     bootstrap = Bootstrap.over(sides[0].episode)
     if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
         raise UsageError(f"All test rows of {name} are from one episode, so noise cannot be estimated.")
-    # Games are independent, so their draws are shuffled before they are averaged.
-    order = np.random.default_rng([SEED, *name.encode()]).permutation(len(bootstrap.weights))
     found = {}
     at = _at(a.signed, run)
     metric, variables = a.signed.probes[at].metric, a.signed.games[name].scores[at].variables
     for v, variable in enumerate(variables):
         one, other = (side.score(v, metric, variable.target, bootstrap) for side in sides)
-        episodes = len(np.unique(bootstrap.group[~np.isnan(sides[0].truth[:, v])]))
-        draws = spread((one.draws - other.draws)[order], episodes)
-        found[variable.name] = _Scored(one.score, other.score, draws, episodes - 1)
+        # Games are independent, so their draws are shuffled before they are averaged.
+        draws = (one.draws - other.draws).shuffled(SEED, *name.encode())
+        found[variable.name] = _Scored(one.score, other.score, draws)
     return found
 
 
@@ -297,7 +284,7 @@ def _rows(
     found = list(_items(signed, run, scored))
     games = [item for _, level, _, item in found if level == "game"]
     if suite and len(games) > 1:
-        found.append((None, "suite", "suite", _Scored.over_games(games)))
+        found.append((None, "suite", "suite", _Scored.mean(games, Draws.over_games)))
     differences = [item.difference for *_, item in found]
     sure: dict[int, bool] = {}
     for wanted in dict.fromkeys(level for _, level, *_ in found):

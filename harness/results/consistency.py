@@ -111,6 +111,14 @@ def _check_weights(signed: Signed) -> None:
     if isinstance(weights, dict):
         expect("games of the encoder's weights", list(signed.games), list(weights))
         expect("encoder.per_game with weights for each game", True, signed.encoder.per_game)
+    training = signed.encoder.training
+    if training is not None:
+        games = signed.games if isinstance(weights, dict) else training.steps
+        expect(
+            "games of the encoder's training",
+            [sorted(games)] * 2,
+            [sorted(training.steps), sorted(training.data)],
+        )
 
 
 def _check_times(signed: Signed) -> None:

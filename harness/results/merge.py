@@ -13,7 +13,7 @@ from harness.protocol import DATASET, suite_of, suites
 from harness.results import predictions_file
 from harness.results.canonical import ResultError
 from harness.results.consistency import check
-from harness.results.provenance import Encoder, Isolation, trained_on_all, without_games
+from harness.results.provenance import Encoder, Isolation
 from harness.results.result import Result, Signed
 from harness.results.result_file import read
 from harness.results.verify import check_signatures
@@ -129,8 +129,22 @@ def _shared(encoder: Encoder) -> Encoder:
     """Return what must be the same in all parts: all but the weights of single games and their steps."""
     if not isinstance(encoder.weights, dict):
         return encoder
-    told = without_games(encoder.pretraining_data)
-    return encoder.model_copy(update={"weights": {}, "pretraining_data": told})
+    training = encoder.training and encoder.training.without_games
+    return encoder.model_copy(update={"weights": {}, "training": training})
+
+
+def _encoder(by_game: Mapping[str, Signed]) -> dict[str, Any]:
+    """Return the encoder of all games, from those of the parts."""
+    encoders = {game: signed.plain["encoder"] for game, signed in by_game.items()}
+    games = sorted(encoders)
+    whole: dict[str, Any] = dict(encoders[games[0]])
+    if isinstance(whole["weights"], dict):
+        whole["weights"] = {game: encoders[game]["weights"][game] for game in games}
+        if whole["training"] is not None:
+            known = {game: encoders[game]["training"] for game in games}
+            by = {name: {g: known[g][name][g] for g in games} for name in ("steps", "data")}
+            whole["training"] = {**whole["training"], **by}
+    return whole
 
 
 def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
@@ -145,7 +159,6 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
         for game, signed in by_game.items()
     }
     spread = len(set(machines.values())) > 1 or any(part.environment.machines for part in parts)
-    own = isinstance(first.encoder.weights, dict)
     fields = {name: getattr(first, name) for name in type(first).model_fields}
     for name in ("schema_version", "suite"):
         del fields[name]
@@ -165,11 +178,7 @@ def _joined(parts: Sequence[Signed], by_game: Mapping[str, Signed]) -> Signed:
                 "rules": {game: by_game[game].dataset.rules[game] for game in games},
                 "splits": {game: by_game[game].plain["dataset"]["splits"][game] for game in games},
             },
-            "encoder": {
-                **first.plain["encoder"],
-                **({"weights": {g: by_game[g].encoder.weights_for(g) for g in games}} if own else {}),
-                "pretraining_data": trained_on_all([part.encoder for part in parts]),
-            },
+            "encoder": _encoder(by_game),
             "environment": {
                 **first.plain["environment"],
                 **({"machines": dict(sorted(machines.items()))} if spread else {}),

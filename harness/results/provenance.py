@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
@@ -110,10 +108,6 @@ class Harness(Model):
     """Whether that is the released source; null if unknown."""
 
 
-_SEED = re.compile(r", seed ([0-9]{1,19})$")
-_VERSIONS = re.compile(r" \d+\.\d+\.\d+(?: and \d+\.\d+\.\d+)*")
-_STEPS = re.compile(r"(?<=, )([0-9]{1,12})(?: to ([0-9]{1,12}))?(?= steps\b)")
-
 DRY_RUN: Final = "dry run: {} rows of each split"
 """Why a dry run is not ranked."""
 IS_BOUND: Final = "features are the RAM, which holds the answers: a bound, not an encoder"
@@ -133,6 +127,35 @@ class Frames(Model):
     """Range of the values: ``unit`` (0 to 1) or ``byte`` (0 to 255)."""
     size: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=2, max_length=2)]
     """Height and width in pixels."""
+
+
+class Training(Model):
+    """How a method of this package trained an encoder, or one for each game."""
+
+    method: Name
+    """The method's name, as `harness train` takes it."""
+    seed: Count
+    """Seed of initial weights, sample order and noise."""
+    batch_size: Annotated[int, Field(ge=1, le=10_000_000)]
+    """Samples per step."""
+    settings: Annotated[dict[Identifier, Text], Field(max_length=200)]
+    """All other settings that determine the weights, options of the method among them, by name."""
+    steps: Annotated[dict[Identifier, Count], Field(min_length=1, max_length=200)]
+    """Steps, by the game whose rows it learned from."""
+    data: Annotated[dict[Identifier, Name], Field(min_length=1, max_length=200)]
+    """Version of the dataset that has these rows, by game."""
+
+    @property
+    def described(self) -> str:
+        """Method and budget, in words."""
+        low, high = min(self.steps.values()), max(self.steps.values())
+        steps = f"{low}" if low == high else f"{low} to {high}"
+        return f"{self.method}, {steps} steps of {self.batch_size}"
+
+    @property
+    def without_games(self) -> Self:
+        """It without what may differ between games, for a comparison; not a valid part of a result."""
+        return self.model_copy(update={"steps": {}, "data": {}})
 
 
 class Encoder(Model):
@@ -167,6 +190,8 @@ class Encoder(Model):
     """Floating-point precision: ``float32``, or the type autocast used."""
     pretraining_data: Text
     """What it was trained on, in the submitter's words; ``none`` if untrained."""
+    training: Training | None
+    """How a method of this package trained it; null for any other encoder."""
     code: Url | None
     """Where its code is."""
     paper: Url | None
@@ -177,45 +202,25 @@ class Encoder(Model):
         return self.weights.get(game) if isinstance(self.weights, dict) else self.weights
 
     @property
-    def trained_on(self) -> str:
-        """What it was trained on, without the seed, and without versions, which depend on the games."""
-        return _VERSIONS.sub("", _SEED.sub("", self.pretraining_data))
+    def described(self) -> str:
+        """What it was trained on, and how if that is known, without the seed."""
+        how = [] if self.training is None else [self.training.described]
+        return ", ".join([self.pretraining_data, *how])
 
     @property
-    def steps(self) -> tuple[int, int] | None:
-        """The fewest and the most steps of its training over the games, if `pretraining_data` says so."""
-        found = _STEPS.search(self.pretraining_data)
-        return None if found is None else (int(found[1]), int(found[2] or found[1]))
+    def trained_on(self) -> str:
+        """The same with the seed."""
+        return self.described + ("" if self.seed is None else f", seed {self.seed}")
 
     @property
     def seed(self) -> int | None:
-        """The seed of its training, if `pretraining_data` ends with one."""
-        found = _SEED.search(self.pretraining_data)
-        return None if found is None else int(found[1])
+        """The seed of its training, if a method of this package trained it."""
+        return None if self.training is None else self.training.seed
 
-
-def without_games(text: str) -> str:
-    """Return what an encoder was trained on without what may differ between games: versions and steps."""
-    return _VERSIONS.sub("", _STEPS.sub("", text))
-
-
-def trained_on_all(parts: Sequence[Encoder]) -> str:
-    """Return what encoders of single games were trained on, which say the same but for `without_games`."""
-    texts = [part.pretraining_data for part in parts]
-    if len(set(texts)) == 1:
-        return texts[0]
-    versions = {
-        v for text in texts for found in _VERSIONS.findall(text) for v in found.strip().split(" and ")
-    }
-    steps = [number for part in parts for number in part.steps or ()]
-    told = _VERSIONS.sub(" " + " and ".join(sorted(versions)), texts[0])
-    return _STEPS.sub(span(steps), told) if steps else told
-
-
-def span(numbers: Iterable[int]) -> str:
-    """Return numbers as text: the only one, or ``LOW to HIGH``."""
-    low, *_, high = sorted(numbers) * 2
-    return f"{low}" if low == high else f"{low} to {high}"
+    @property
+    def steps(self) -> int:
+        """The most steps of its training over the games; 0 if no method of this package trained it."""
+        return 0 if self.training is None else max(self.training.steps.values())
 
 
 class Submitter(Model):
