@@ -27,7 +27,7 @@ def harness() -> None:
 
 def data() -> None:
     """Run the command ``atariari-data``."""
-    _run("builders.cli", "builders")
+    _run("builders.cli.main", "builders")
 
 
 def check_ours(package: str) -> None:

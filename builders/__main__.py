@@ -1,5 +1,5 @@
 """``python -m builders`` is the command ``atariari-data``."""
 
-from builders.cli import main
+from builders.cli.main import main
 
 main()

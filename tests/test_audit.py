@@ -31,7 +31,7 @@ from builders.audit.features import features
 from builders.audit.information import best_lag, coverage, same_bytes, unknown_given
 from builders.audit.play import Play
 from builders.audit.verdict import OF_CONCERN, VERDICTS, verdict
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.digest import bytes_digest
 from builders.emulator import FIRE, NOOP
 from builders.episode import episode_of
@@ -488,7 +488,7 @@ def test_planted_faults_in_breakout_are_named() -> None:
 
 
 def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
-    code = "from builders.cli import main; main()"
+    code = "from builders.cli.main import main; main()"
     arguments = ["audit", "Pong", "--rows", "400", "--states", "4", "--search", "100"]
     run = [sys.executable, "-c", code, *arguments, "--out", "audits", "--json"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
@@ -502,7 +502,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
 
 def test_a_broken_annotation_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pong.toml").write_text('title = "Pong"\n[v1.a]\naddress = 300\n', encoding="utf-8")
-    code = "from builders.cli import main; main()"
+    code = "from builders.cli.main import main; main()"
     run = [sys.executable, "-c", code, "audit", "--annotations", "pong.toml"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1

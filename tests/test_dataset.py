@@ -333,7 +333,7 @@ def test_frames_on_disk_are_lossless_pngs(built: str) -> None:
 def _cli(*arguments: str, cache: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({"HF_DATASETS_CACHE": cache} if cache else {})}
     return subprocess.run(
-        [sys.executable, "-c", "from builders.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from builders.cli.main import main; main()", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from atariari_data import get_episodes, load_dataset
 from atariari_data.errors import DataError, UnknownNameError, UsageError
 from builders.audit.branches import Branches
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.deep import episodes, record_deep
 from builders.freeze import LEARN_SEED, TEST_SEED, record_deep_game, replayed_content
 from builders.manifest import frozen_config, load_manifest, load_recording

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from builders.cli import cli as data_cli
+from builders.cli.main import cli as data_cli
 from harness.cli.main import cli as harness_cli
 
 ROOT = Path(__file__).parents[1]

@@ -37,7 +37,12 @@ def _install(site: Path, project: str, files: dict[str, str]) -> None:
 def site(tmp_path: Path) -> Path:
     files = {f"atariari_data/{p.name}": p.read_text() for p in (ROOT / "atariari_data").glob("*.py")}
     ours = "def main():\n    print('ours runs')\n"
-    files |= {"builders/__init__.py": "", "harness/__init__.py": "# ours\n", "builders/cli.py": ours}
+    files |= {
+        "builders/__init__.py": "",
+        "harness/__init__.py": "# ours\n",
+        "builders/cli/__init__.py": "",
+        "builders/cli/main.py": ours,
+    }
     files |= {"harness/cli/__init__.py": "", "harness/cli/main.py": ours}
     _install(tmp_path, "atariari", files)
     return tmp_path

@@ -13,7 +13,7 @@ from PIL import Image
 from atariari_data.errors import UsageError
 from atariari_data.games import game
 from builders import find as finding
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.find import Found, find, rom_of
 from builders.sheet import draw
 

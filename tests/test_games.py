@@ -18,7 +18,8 @@ from atariari_data import game, game_names, labels, suites
 from atariari_data.errors import UnknownNameError
 from atariari_data.games import ATARI_100K, games_named
 from builders.card import _HEAD
-from builders.cli import _chosen, cli
+from builders.cli.main import cli
+from builders.cli.options import chosen_configs
 
 ROOT = Path(__file__).parents[1]
 DATASET = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
@@ -77,7 +78,7 @@ def test_a_suite_stands_for_its_games(monkeypatch: pytest.MonkeyPatch) -> None:
     assert games_named(["skiing", "atari100k", "ALE/Pong-v5"], suites()) == ["skiing", *atari100k]
     with pytest.raises(UnknownNameError, match=r"game or suite: 'atari-100k'[\s\S]+Did you mean 'atari100k'"):
         games_named(["atari-100k"], suites())
-    chosen = _chosen(("pong_pretrain", "atari100k_deep", "pong_deep", "all"), everything=False)
+    chosen = chosen_configs(("pong_pretrain", "atari100k_deep", "pong_deep", "all"), everything=False)
     assert chosen == ("pong_pretrain", *(f"{name}_deep" for name in atari100k), *everything)
 
 

@@ -17,7 +17,7 @@ from builders.verify import verify
 # The first line undoes what a shell does to what it starts in the background: interrupts are ignored there.
 CODE = """
 import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
-from builders.cli import main; main()
+from builders.cli.main import main; main()
 """
 
 

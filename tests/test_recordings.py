@@ -16,7 +16,7 @@ import atariari_data
 from atariari_data.errors import AtariariError, DataError, DriftError, UsageError
 from atariari_data.games import game_names
 from builders import emulator, replay
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.deep import MOST_STEPS, ROWS
 from builders.digest import NULL_ACTION
 from builders.freeze import LEARN_SEED, TEST_SEED, record_game, replayed_content

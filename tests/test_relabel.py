@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from atariari_data.errors import DataError, DriftError, UsageError
 from builders.card import _game
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.freeze import relabel
 from builders.manifest import DATASET_VERSION, Manifest, Split, load_manifest
 from builders.show import show

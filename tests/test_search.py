@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from atariari_data.errors import DataError, MissingExtraError
 from builders import explore as exploring
 from builders.audit.branches import Branches
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.digest import frame_digest
 from builders.emulator import FRAME_SKIP
 from builders.explore import explore
@@ -169,7 +169,7 @@ def test_a_search_that_is_killed_loses_a_tenth_at_most(
 def test_searches_side_by_side_are_kept_when_they_are_stopped(number: signal.Signals, tmp_path: Path) -> None:
     # A job in the background of a shell inherits that Ctrl-C is ignored.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from builders.cli import main; main()"
+    code += "from builders.cli.main import main; main()"
     arguments = ["--steps", "1000000", "--out", str(tmp_path / "out"), "--jobs", "2", "--quiet"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "explore", "pong", "breakout", *arguments],

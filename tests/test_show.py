@@ -46,7 +46,7 @@ def test_the_picture(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    code = "from builders.cli import main; main()"
+    code = "from builders.cli.main import main; main()"
     run = [sys.executable, "-c", code, "show", "Breakout", "--label-set", "anand2019"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from joblib.externals.loky import get_reusable_executor
 
 from atariari_data.errors import UsageError
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.spread import ClusterError, Engine, Outcome, Task, spread
 
 ROOT = Path(__file__).parents[1]

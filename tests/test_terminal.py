@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from atariari_data.games import game_names
 from builders import progress
-from builders.cli import cli as data
+from builders.cli.main import cli as data
 from builders.console import print_table
 from harness.cli.main import cli
 from harness.evaluation.progress import Progress

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from atariari_data import labels, load_dataset
 from atariari_data.errors import MissingExtraError, UsageError
-from builders.cli import cli
+from builders.cli.main import cli
 from builders.manifest import frozen_config
 from builders.trajectories import export_trajectories
 from tests.conftest import change_a_label
