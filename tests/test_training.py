@@ -23,11 +23,11 @@ from builders.spread import Engine
 from harness.encoders.encoder import EncoderError
 from harness.encoders.frame_spec import sample_frames
 from harness.encoders.named import NAMED
-from harness.methods import METHODS
+from harness.methods import METHODS, load_method
 from harness.methods.contrastive import DeepInfoMax, SpatioTemporalDIM
 from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, TrainingError, _has_bfloat16, read_batches
-from harness.methods.method import Batch, Loss
+from harness.methods.method import Batch, Loss, Network, parse_options
 from harness.methods.rows import Rows
 from harness.methods.run import Budget, Settings, complete, load_run, make, read_config, write_config
 from harness.methods.sampling import draw_epoch
@@ -412,6 +412,36 @@ def test_mixed_precision_learns_the_same_but_for_rounding(tmp_path: Path, dots: 
         found.append(config.training.validation_loss)
     assert found[0] != found[1]
     assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["infonce-stdim", "global-local-infonce-stdim", "dim", "cpc"])
+def test_half_precision_keeps_the_gradient_of_frames_that_hardly_differ(method: str) -> None:
+    """As those of a game do: something small moves over a screen that stays."""
+    kind = load_method(method)
+    options = parse_options(kind, {})
+    torch.manual_seed(0)
+    learner = kind(kind.make_encoder(Network(size=SMALL), options), options)
+    samples = 32 // learner.frames_per_sample + 2
+    frames = torch.rand(SMALL).repeat(samples, learner.frames_per_sample, 1, 1)
+    for sample in frames:
+        y, x = torch.randint(40, (2,))
+        for i, frame in enumerate(sample):
+            at = int(y + i) % 80
+            frame[at : at + 3, x : x + 3] = 1
+    batch = Batch(
+        frames, torch.zeros(samples, dtype=torch.int64), torch.zeros((samples, 128), dtype=torch.uint8)
+    )
+
+    def gradient(mixed: bool) -> torch.Tensor:
+        learner.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = learner.loss(batch, torch.Generator().manual_seed(0))
+        loss.total.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        return torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None])
+
+    full, half = gradient(mixed=False), gradient(mixed=True)
+    assert torch.cosine_similarity(full, half, dim=0) > 0.95
+    assert float(half.norm()) == pytest.approx(float(full.norm()), rel=0.1)
 
 
 @pytest.mark.parametrize(

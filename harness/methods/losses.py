@@ -19,7 +19,11 @@ def info_nce(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Returns:
         The mean negative log-probability of the positive pair, a scalar, in nats.
     """
-    scores = predicted @ targets.transpose(-1, -2)
+    predicted, targets = _widened(predicted, targets)
+    # Features of a game's frames hardly differ, and gradients are their differences, which products in half
+    # precision lose: with bfloat16 the loss of ST-DIM rises on Pong.
+    with torch.autocast(predicted.device.type, enabled=False):
+        scores = predicted @ targets.transpose(-1, -2)
     n = scores.shape[-1]
     scores = scores.reshape(-1, n)
     right = torch.arange(n, device=scores.device).repeat(len(scores) // n)
