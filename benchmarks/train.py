@@ -2,8 +2,9 @@
 
 Both use the same batch of 64 samples (128 full-size frames), alternate in one run, and are timed in CPU
 seconds. The bare pass starts from floats in the layout of the step (channels last). The step also reads
-uint8 from a memory-mapped file and includes the loss, its backward pass and the optimiser. A third variant
-is a step as it is often written: frames in a list of tensors, the default layout, and a small product for
+uint8 from a memory-mapped file and includes the loss, its backward pass and the optimiser. It is also timed
+in mixed precision, which pays on processors that multiply bfloat16. A last variant is a step as it is often
+written: frames in a list of tensors, the default layout, and a small product for
 each of the 88 positions.
 
 python benchmarks/train.py [--rounds 9] [--profile]
@@ -59,6 +60,16 @@ def endless(rows: Rows) -> Iterator[Batch]:
         epoch += 1
 
 
+def stepping(settings: Settings, batches: Iterator[Batch]) -> Callable[[], object]:
+    """Make a step of ST-DIM, as `harness train` takes it."""
+    learner = Learner(SpatioTemporalDIM(NatureCNN()), settings, CPU)
+
+    def step() -> None:
+        float(learner.learn(next(batches)).total)
+
+    return step
+
+
 def by_loops(rows: Rows) -> Callable[[], object]:
     """Make a step with loops and lists."""
     method = SpatioTemporalDIM(NatureCNN())
@@ -94,12 +105,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = made_rows(folder)
         settings = Settings(method="infonce-stdim", game="pong")
-        learner = Learner(SpatioTemporalDIM(NatureCNN()), settings, CPU)
         batches = endless(rows)
 
-        def step() -> None:
-            float(learner.learn(next(batches)).total)
-
+        step = stepping(settings, batches)
+        mixed_step = stepping(settings.model_copy(update={"mixed_precision": True}), batches)
         encoder = NatureCNN().to(memory_format=torch.channels_last)
         plain = NatureCNN()
         ready = next(endless(rows)).frames.reshape(2 * SAMPLES, 1, 210, 160)
@@ -113,6 +122,7 @@ def main() -> None:
 
         works = {
             "step of ST-DIM, loading included": step,
+            "the step in mixed precision": mixed_step,
             "bare forward and backward, channels last": bare(encoder),
             "bare forward and backward, default layout": bare(plain),
             "the step by loops and lists, default layout": by_loops(rows),
@@ -127,10 +137,11 @@ def main() -> None:
         for name, found in times.items():
             best = min(found)
             print(f"{name:45} {1000 * best:7.0f} ms {SAMPLES / best:6.0f} samples a CPU second")
-        whole, alone, default, loops = (min(found) for found in times.values())
+        whole, mixed, alone, default, loops = (min(found) for found in times.values())
         print(f"step / bare, channels last   {whole / alone:.2f}")
         print(f"step / bare, default layout  {whole / default:.2f}")
         print(f"step by loops / step         {loops / whole:.2f}")
+        print(f"step / in mixed precision    {whole / mixed:.2f}")
         if arguments.profile:
             with torch.profiler.profile() as profile:
                 for _ in range(3):
