@@ -179,11 +179,11 @@ def order(
                 str(run),
                 f"{np.mean(halves):.2f} ({low:.2f})",
                 f"{np.mean(single):.2f}",
-                f"{_tau(*sides):.2f}" if sides else "",
+                *([f"{_tau(*sides):.2f}"] if sides else []),
             ]
         )
     head = ["score", "two halves of the games: mean (lowest 5 %)", "two games"]
-    return table([*head, f"labels of 2019, {len(shared)} games"], lines)
+    return table([*head, *([f"labels of 2019, {len(shared)} games"] if pairs else [])], lines)
 
 
 def _means(rows: Iterable[Row], games: Sequence[str], run: ProbeRun) -> Floats:
