@@ -687,7 +687,7 @@ class Net(torch.nn.Module):
     with IsolatedEncoder(str(path), hidden_folders(None), Limits(60, None), asked) as encoder:
         assert (encoder.output, encoder.weights_part) == ("half", "net.")
         assert encoder.embed(frames()).shape == (8, 2)
-        declared = {"pretraining_data": "none", "code": None, "paper": None}
+        declared = {"pretraining_data": "none", "training": None, "code": None, "paper": None}
         said = identity({"pong": Identity.of(encoder)}, declared, own=False)
     assert (said.output, said.weights_part) == ("half", "net.")
 
