@@ -4,8 +4,7 @@ Both use the same batch of 64 samples (128 full-size frames), alternate in one r
 seconds. The bare pass starts from floats in the layout of the step (channels last). The step also reads
 uint8 from a memory-mapped file and includes the loss, its backward pass and the optimiser. It is also timed
 in mixed precision, which pays on processors that multiply bfloat16. A last variant is a step as it is often
-written: frames in a list of tensors, the default layout, and a small product for
-each of the 88 positions.
+written: frames in a list of tensors, the default layout, and a small product for each of the 88 positions.
 
 python benchmarks/train.py [--rounds 9] [--profile]
 """

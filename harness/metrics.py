@@ -188,9 +188,9 @@ class Draws:
         """Return the difference of two scores of the same episodes."""
         return Draws(self.values - other.values, min(self.freedom, other.freedom))
 
-    def shuffled(self, *seed: int) -> Draws:
-        """Return them in another order, independent of that of another game."""
-        order = np.random.default_rng(seed).permutation(len(self.values))
+    def of_game(self, game: str) -> Draws:
+        """Return them in a game's own order: games are independent, though episodes are drawn alike."""
+        order = np.random.default_rng([SEED, *game.encode()]).permutation(len(self.values))
         return replace(self, values=self.values[order])
 
     def interval(self, least: float, most: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import click
 
 from atariari_data.errors import UsageError, require
 from atariari_data.games import game, game_names, games_named, suites
-from builders.cli.options import SEED, jobs_option
+from builders.cli.options import jobs_option, seed_option
 from builders.console import cluster_option, json_option, label_set_option, print_json, print_table, say
 from builders.files import check_new
 from builders.spread import Engine, Task
@@ -27,7 +27,7 @@ from builders.spread import Engine, Task
 @click.option(
     "--states", type=click.IntRange(min=2), default=12, show_default=True, help="States to write bytes into."
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Random seed.")
+@seed_option
 @click.option(
     "--at", type=(int, int), metavar="X Y", help="Only what moves the thing at this column and row..."
 )
@@ -104,7 +104,7 @@ def find(
 @click.option(
     "--search", type=click.IntRange(min=100), default=20000, show_default=True, help="Search steps."
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Random seed.")
+@seed_option
 @jobs_option
 @cluster_option
 @json_option

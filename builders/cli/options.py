@@ -39,7 +39,13 @@ memory_option = click.option(
     show_default=True,
     help="Gigabytes for the emulator states of a search.",
 )
-SEED = click.IntRange(0, 2**31 - 1)  # what the emulator takes
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),  # what the emulator takes
+    default=0,
+    show_default=True,
+    help="Random seed.",
+)
 all_option = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
 
 

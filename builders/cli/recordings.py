@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from atariari_data.games import game, games_named, suites
-from builders.cli.options import SEED, jobs_option, memory_option, print_rows, processes_option, to_option
+from builders.cli.options import (
+    jobs_option,
+    memory_option,
+    print_rows,
+    processes_option,
+    seed_option,
+    to_option,
+)
 from builders.console import cluster_option, json_option, say
 from builders.spread import Engine, Task
 
@@ -18,7 +25,7 @@ from builders.spread import Engine, Task
 @click.option(
     "--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Agent steps of each."
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Random seed.")
+@seed_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -61,12 +61,11 @@ def training_of(runs: Collection[Config]) -> Training | None:
 
 def settings_told(settings: Settings) -> dict[str, Any]:
     """Return the fields of `Training` that are the same for all games."""
-    told = settings.model_dump(mode="json", exclude={"method", "seed", "batch_size", "game", "options"})
-    told |= {name: value for name, value in settings.options.items() if name not in _OWN}
+    told = dict(_shared(settings))
+    fields = {name: told.pop(name) for name in ("method", "seed", "batch_size")}
+    told |= told.pop("options")
     return {
-        "method": settings.method,
-        "seed": settings.seed,
-        "batch_size": settings.batch_size,
+        **fields,
         "settings": {
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in sorted(told.items())
@@ -85,6 +84,7 @@ def pretraining_data(runs: Collection[Config], *, by_game: bool) -> str:
     return f"GAME{PRETRAIN} of each game" if by_game else f"{first.game}{PRETRAIN}"
 
 
-def _shared(settings: Settings) -> Mapping[str, object]:
+def _shared(settings: Settings) -> Mapping[str, Any]:
+    """Return what is the same in all runs of one encoder."""
     shown = settings.model_dump(exclude={"game"})
     return {**shown, "options": {k: v for k, v in settings.options.items() if k not in _OWN}}

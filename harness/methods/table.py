@@ -167,8 +167,9 @@ def _training(units: Sequence[Unit], encoder: Encoder) -> Iterator[tuple[str, ob
             count = sum(weight.numel() for weight in blank_encoder(settings).parameters())
             yield "parameters (--encoder, --size, --feature-size)", count, encoder.parameters
             continue
+        told = {} if encoder.training is None else _flat(vars(encoder.training))
         for name, value in _flat(settings_told(settings)).items():
-            yield name, value, None if encoder.training is None else _flat(vars(encoder.training)).get(name)
+            yield name, value, told.get(name)
         most = unit.budget.steps or encoder.steps
         yield "steps", min(encoder.steps, most), encoder.steps
 

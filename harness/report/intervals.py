@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from atariari_data.games import CATEGORIES
-from harness.metrics import SEED, Bootstrap, Draws
+from harness.metrics import Bootstrap, Draws
 from harness.probes.probe import ProbeRun
 from harness.results.means import APART
 from harness.results.predictions import Predicted, Predictions
@@ -55,7 +55,7 @@ def _draws(signed: Signed, found: Predicted, game: str, at: int) -> dict[str, Dr
     for v, variable in enumerate(signed.games[game].scores[at].variables):
         if variable.categories:
             scored = found.score(v, signed.probes[at].metric, variable.target, bootstrap)
-            draws = scored.draws.shuffled(SEED, *game.encode())
+            draws = scored.draws.of_game(game)
             for category in variable.categories:
                 members.setdefault(category, []).append(draws)
     return {category: Draws.mean(draws) for category, draws in members.items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES
-from harness.metrics import LEVEL, SEED, Bootstrap, Difference, Draws, holm
+from harness.metrics import LEVEL, Bootstrap, Difference, Draws, holm
 from harness.probes.probe import ProbeRun, States
 from harness.results import predictions_file
 from harness.results.means import APART
@@ -259,9 +259,7 @@ def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
     metric, variables = a.signed.probes[at].metric, a.signed.games[name].scores[at].variables
     for v, variable in enumerate(variables):
         one, other = (side.score(v, metric, variable.target, bootstrap) for side in sides)
-        # Games are independent, so their draws are shuffled before they are averaged.
-        draws = (one.draws - other.draws).shuffled(SEED, *name.encode())
-        found[variable.name] = _Scored(one.score, other.score, draws)
+        found[variable.name] = _Scored(one.score, other.score, (one.draws - other.draws).of_game(name))
     return found
 
 
