@@ -10,9 +10,10 @@ import numpy as np
 
 from atariari_data.games import game as game_of
 from atariari_data.labels import labels as decode
+from builders.archive import Archive
+from builders.cells import Cells
 from builders.content import Content
 from builders.recording import PROBE_SPLITS
-from builders.search import Archive, Cells
 from builders.statistics import entropy
 
 

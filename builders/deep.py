@@ -1,7 +1,7 @@
 """Deep recordings: what two searches of a game reached, as episodes that begin where random play ends.
 
 A config ``GAME_deep`` has its train and validation rows from one search and its test rows from another, so
-that no path is shared between them. From an archive (`builders.search`) come the paths that together cover
+that no path is shared between them. From an archive (`builders.archive`) come the paths that together cover
 most of it: every room, every amount of reward, every number of lives. An episode is the part of a path that
 no earlier episode has, followed by random play over lost lives, up to the end of the game; what comes before
 is played and not recorded. Each path is played from a reset in a new emulator, and is dropped if RAM or
@@ -19,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from atariari_data.errors import UsageError
+from builders.archive import Archive, opening
+from builders.cells import Cells
 from builders.content import Content
 from builders.digest import NULL_ACTION, Row, frame_digest
 from builders.emulator import FRAME_SKIP, RESET, SETTINGS, Emulator, rom
 from builders.record import Tape, freeze
 from builders.recording import FORMAT, PROBE_SPLITS, Header, Recording
-from builders.search import HOLD_ON, Archive, Cells, opening
+from builders.search import HOLD_ON
 
 ROWS: Final[Mapping[str, int]] = {"train": 20_000, "validation": 4_000, "test": 10_000}
 MOST_STEPS: Final = 150_000

@@ -10,9 +10,11 @@ import numpy as np
 
 from atariari_data.errors import UsageError, require
 from atariari_data.games import game as game_of
+from builders.archive import Archive, load, save
 from builders.audit.branches import Branches
+from builders.cells import Cells
 from builders.files import new_file
-from builders.search import GIGABYTES, Archive, Cells, Reached, Search, load, save
+from builders.search import GIGABYTES, Reached, Search
 
 POINTS = 100
 """Rows of the table."""

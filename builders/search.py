@@ -1,45 +1,28 @@
 """Archive search: states of a game that random play does not reach.
 
 The first phase of Go-Explore with domain knowledge (arXiv 1901.10995). The archive keeps one emulator state
-for each *cell*: the agent's place in steps of 8 values, small objects in steps of 32, the room, level,
-inventory and lives, oxygen and fuel, and the reward so far. Again and again the search returns to a cell and
-goes on from it with random actions, most of them held for several steps, until a life is lost. What is the
-same but for the places of agent and objects is one *stage*: a room, with an amount of reward. A quarter of
-the returns each go to any cell, to the 200 cells with the most reward and rooms, to the 20 stages with the
-most, and to a room that was returned to seldom. Cells that were returned to often, or in vain, are chosen
-less.
-
-The cells come from the package's label set v1. An error in it makes the search worse, but not its findings
-wrong: every cell has the actions that lead to it from a reset.
+for each cell (`builders.cells`) and amount of reward. Again and again the search returns to a cell and goes
+on from it with random actions, most of them held for several steps, until a life is lost. What is the same
+but for the places of agent and objects is one *stage*: a room, with an amount of reward. A quarter of the
+returns each go to any cell, to the 200 cells with the most reward and rooms, to the 20 stages with the most,
+and to a room that was returned to seldom. Cells that were returned to often, or in vain, are chosen less.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from atariari_data.errors import DataError
-from atariari_data.games import Variable
-from atariari_data.games import game as game_of
-from atariari_data.labels import decoder
-from atariari_data.positions import AXIS
+from builders.archive import Archive, opening
 from builders.audit.branches import Branches
+from builders.cells import Cells, Seen
 from builders.digest import frame_digest
-from builders.emulator import FIRE, FRAME_SKIP, NOOP
-from builders.files import new_file, refuse_newer
+from builders.emulator import FRAME_SKIP, NOOP
 
-FORMAT: Final = 1
 STATE_BYTES: Final = 9_000
 """Memory of a kept state, about."""
 GIGABYTES: Final = 2.0
@@ -48,120 +31,7 @@ HOLD_ON: Final = 0.8
 
 _STEPS_A_RETURN = 40
 _MORE_STEPS = {"bowling": 160}  # a ball rolls and pins are set up for longer than 40 steps
-_MOST_NOOPS = 30
 _BEST, _BEST_STAGES = 200, 20
-_KEY = b"atariari"
-_NO_STATE = (SystemError, RuntimeError)  # what ale-py 0.12 and 0.11 raise on bytes that are no state
-_COLUMNS = ("parent", "actions", "ram", "frame", "reward", "found", "taken", "barren", "state")
-_AGENT, _SMALL, _ANYTHING = 8, 32, 32  # values to a cell
-_EXACT = re.compile(r"(^|_)(room|level|inventory|scene|wave|stage|lives|frame_number|pin_existence)($|_)")
-_ROOM = re.compile(r"(^|_)(room|room_number|level|level_number|scene|wave|stage|frame_number_display)$")
-_SLOT = re.compile(r"(^|_)slot$")
-_LIVES = re.compile(r"(^|_)lives($|_)")
-_STOCK = re.compile(
-    r"^(oxygen_meter_value|fuel_meter_high|divers_collected_count|igloo_blocks_count|dynamite_count)$"
-)
-_STOCK_BANDS = 8
-# What also tells cells apart, where the game goes on around an idle agent.
-_ALSO = {"gopher": re.compile(r"^gopher_[xy]$|^(hole|tunnel|carrot)_")}
-_ROOM_BYTES = {"pitfall": (1,)}  # the scene, from which the game draws the room; not labelled
-
-
-@dataclass(frozen=True)
-class Cells:
-    """How the states of a game are told apart.
-
-    Attributes:
-        sizes: How many neighbouring values count as one, by variable.
-        rooms: The variables that say which room, level or wave is on the screen; may be none.
-        stock: The variables that say what the agent has left to go on with; may be none.
-        lives: The variables that say how many lives are left; may be none.
-        room_bytes: Addresses of bytes that say which room is on the screen and are not labelled.
-        slot: The variable that says which of several things the agent is; None where it is always the same.
-        slots: The column and row of each of these things, NAME_x_0, NAME_y_0 and so on; empty without a slot.
-    """
-
-    game: str
-    sizes: dict[str, int]
-    rooms: tuple[str, ...]
-    stock: tuple[str, ...]
-    lives: tuple[str, ...]
-    room_bytes: tuple[int, ...]
-    slot: str | None = None
-    slots: tuple[tuple[str, ...], ...] = ()
-
-    @classmethod
-    def of(cls, game: str) -> Cells:
-        """Choose them from the label set v1."""
-        variables = game_of(game).variables()
-        sizes = {v.name: size for v in variables if (size := _size(v))}
-        if (also := _ALSO.get(game)) is not None:
-            sizes |= {
-                v.name: _ANYTHING if AXIS.search(v.name) else 1 for v in variables if also.search(v.name)
-            }
-        slot = next((v for v in variables if _SLOT.search(v.name)), None)
-        if slot is None and not any(v.categories == ("agent_localization",) for v in variables):
-            # An agent that stays in the middle, as a tank seen from inside.
-            sizes |= {v.name: _ANYTHING for v in variables if v.ordered and AXIS.search(v.name)}
-        rooms, stock, lives = (
-            tuple(name for name in sizes if pattern.search(name)) for pattern in (_ROOM, _STOCK, _LIVES)
-        )
-        numbers = range(slot.values[1] + 1 if slot else 0)
-        slots = tuple(
-            tuple(v.name for v in variables if v.name.endswith((f"_x_{n}", f"_y_{n}"))) for n in numbers
-        )
-        room_bytes = _ROOM_BYTES.get(game, ())
-        return cls(game, sizes, rooms, stock, lives, room_bytes, slot.name if slot else None, slots)
-
-    @property
-    def has_rooms(self) -> bool:
-        """Whether the game has more than one room, level or wave that can be told apart."""
-        return bool(self.rooms or self.room_bytes)
-
-    def reader(self) -> Callable[[bytes], Seen]:
-        """Return the function that tells what 128 bytes of RAM mean to the search."""
-        scalars, sizes, room_bytes = decoder(self.game).scalars, self.sizes, self.room_bytes
-        rooms, stock, lives, slot, slots = self.rooms, self.stock, self.lives, self.slot, self.slots
-
-        def read(ram: bytes) -> Seen:
-            values = scalars(ram)
-            coarse = {name: values[name] // size for name, size in sizes.items()}
-            room = (*(values[name] for name in rooms), *(ram[address] for address in room_bytes))
-            places = slots[values[slot]] if slot and values[slot] < len(slots) else ()
-            agent = (values[name] // _AGENT for name in places)
-            return Seen(
-                (*coarse.values(), *agent, *room),
-                room,
-                tuple(coarse[name] for name in stock),
-                tuple(values[name] for name in lives),
-            )
-
-        return read
-
-
-class Seen(NamedTuple):
-    """What a RAM means to the search.
-
-    Attributes:
-        cell: All that tells cells apart, but for the reward.
-        room: Which room, level or wave is on the screen.
-        stock: What the agent has left to go on with.
-        lives: How many lives are left.
-    """
-
-    cell: tuple[int, ...]
-    room: tuple[int, ...]
-    stock: tuple[int, ...]
-    lives: tuple[int, ...]
-
-
-def _size(variable: Variable) -> int:
-    if _EXACT.search(variable.name):
-        return 1
-    if _STOCK.search(variable.name):
-        low, high = variable.values
-        return -(-(high - low + 1) // _STOCK_BANDS)
-    return {"agent_localization": _AGENT, "small_object_localization": _SMALL}.get(variable.categories[0], 0)
 
 
 @dataclass(frozen=True)
@@ -181,91 +51,6 @@ class Reached:
     reward: float
     rooms: int
     longest: int
-
-
-class Archive:
-    """The cells of a search, in the order of discovery.
-
-    Attributes:
-        game: The game's name.
-        seed: The seed of the emulator and of the search.
-        steps: Agent steps so far.
-        generator: Draws what is random, and goes on where it was when a search is resumed.
-        parent: For each cell, the one that the search had returned to; -1 for the first.
-        actions: ALE's action numbers from the parent on, each held for four frames.
-        ram: The RAM, 128 bytes.
-        frame: The digest of the pixels (`builders.digest.frame_digest`).
-        reward: The sum of rewards since the reset.
-        depth: Steps since the reset.
-        found: Steps of the search when it was found.
-        states: Emulator states; None where memory was full and the state was let go.
-        taken: How often the search returned to the cell.
-        barren: How often in a row it found no cell from there.
-    """
-
-    def __init__(self, game: str, seed: int) -> None:
-        """Start an empty archive."""
-        self.game, self.seed, self.steps = game, seed, 0
-        self.generator = np.random.default_rng(seed)
-        self.parent: list[int] = []
-        self.actions: list[bytes] = []
-        self.ram: list[bytes] = []
-        self.frame: list[bytes] = []
-        self.reward: list[float] = []
-        self.depth: list[int] = []
-        self.found: list[int] = []
-        self.states: list[Any] = []
-        self.taken: list[int] = []
-        self.barren: list[int] = []
-
-    def __len__(self) -> int:
-        """Return the number of cells."""
-        return len(self.parent)
-
-    def add(self, parent: int, actions: bytes, ram: bytes, frame: bytes, reward: float, state: Any) -> None:
-        """Add a cell."""
-        self.parent.append(parent)
-        self.actions.append(actions)
-        self.ram.append(ram)
-        self.frame.append(frame)
-        self.reward.append(reward)
-        self.depth.append(len(actions) + (self.depth[parent] if parent >= 0 else 0))
-        self.found.append(self.steps)
-        self.states.append(state)
-        self.taken.append(0)
-        self.barren.append(0)
-
-    def before(self) -> list[int]:
-        """Return for each cell the last one before it on its path; -1 for the first."""
-        found = []
-        for cell, parent in enumerate(self.parent):
-            latest = cell - 1  # of the same return, unless this cell was the first that it found
-            same = latest > 0 and self.parent[latest] == parent
-            same = same and self.actions[cell].startswith(self.actions[latest])
-            found.append(latest if same else parent)
-        return found
-
-    def path(self, cell: int) -> bytes:
-        """Return the actions that lead to a cell from the end of the `opening`, each held for four frames."""
-        parts = []
-        while cell >= 0:
-            parts.append(self.actions[cell])
-            cell = self.parent[cell]
-        return b"".join(reversed(parts))
-
-
-def opening(seed: int, minimal_actions: Sequence[int]) -> list[tuple[int, int]]:
-    """Return what is done after the reset and before the first cell.
-
-    Args:
-        seed: The seed of the search, which gives the number of no-ops, 1 to 30.
-        minimal_actions: The game's minimal action set, as ALE's numbers.
-
-    Returns:
-        Actions, and the frames for which each is held: no-ops, then FIRE where the game has it.
-    """
-    noops = int(np.random.default_rng((seed, 0)).integers(1, _MOST_NOOPS + 1))
-    return [(NOOP, noops), *([(FIRE, FRAME_SKIP)] if FIRE in minimal_actions else [])]
 
 
 class _Stages:
@@ -463,79 +248,3 @@ def search(game: str, console: Branches, steps: int, seed: int) -> Archive:
     while found.archive.steps < steps:
         found.go(steps)
     return found.archive
-
-
-def save(archive: Archive, path: Path) -> None:
-    """Write an archive as Parquet, one row per cell, replacing an existing file.
-
-    Raises:
-        DataError: It cannot be written.
-    """
-    about = {
-        "format": FORMAT,
-        "game": archive.game,
-        "seed": archive.seed,
-        "steps": archive.steps,
-        "generator": archive.generator.bit_generator.state,
-        "ale_py": version("ale-py"),
-    }
-    table = pa.table(
-        {
-            "parent": pa.array(archive.parent, pa.int32()),
-            "actions": pa.array(archive.actions, pa.binary()),
-            "ram": pa.array(archive.ram, pa.binary(128)),
-            "frame": pa.array(archive.frame, pa.binary(16)),
-            "reward": pa.array(archive.reward, pa.float64()),
-            "found": pa.array(archive.found, pa.int64()),
-            "taken": pa.array(archive.taken, pa.int32()),
-            "barren": pa.array(archive.barren, pa.int32()),
-            "state": pa.array([s and _stored(s) for s in archive.states], pa.large_binary()),
-        }
-    ).replace_schema_metadata({_KEY: json.dumps(about)})
-    with new_file(path, replace=True) as part:
-        pq.write_table(table, part, compression="zstd", row_group_size=4096)
-
-
-def _stored(state: Any) -> bytes:
-    """Return the bytes of an emulator state; ale-py 0.11 gives a tuple, and fails in `serialize`."""
-    content = state.__getstate__()
-    stored: bytes = content[0] if isinstance(content, tuple) else content
-    return stored
-
-
-def load(path: Path) -> Archive:
-    """Read an archive that `save` wrote.
-
-    Raises:
-        DataError: It is not one, of a newer format, or of another ale-py, whose states may differ.
-    """
-    import ale_py
-
-    try:
-        with pq.ParquetFile(path) as file:
-            about = json.loads((file.schema_arrow.metadata or {})[_KEY])
-            refuse_newer(f"archive {path}", about["format"], FORMAT)
-            _check_emulator(path, about["ale_py"])
-            columns = file.read().to_pydict()
-        archive = Archive(about["game"], about["seed"])
-        archive.steps = about["steps"]
-        archive.generator.bit_generator.state = about["generator"]
-        for parent, actions, ram, frame, reward, found, taken, barren, state in zip(
-            *(columns[name] for name in _COLUMNS), strict=True
-        ):
-            kept = None if state is None else ale_py.ALEState(state)
-            archive.add(parent, actions, ram, frame, reward, kept)
-            archive.found[-1], archive.taken[-1], archive.barren[-1] = found, taken, barren
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, *_NO_STATE) as error:
-        raise DataError(f"{path} is not an archive of `atariari-data explore`: {error}") from error
-    return archive
-
-
-def _check_emulator(path: Path, found: str) -> None:
-    if found != version("ale-py"):
-        raise DataError(
-            f"{path} was made with another ale-py, whose emulator states may differ.",
-            expected=version("ale-py"),
-            got=found,
-            cure=f"pip install 'ale-py=={found}', or start another search.",
-        )

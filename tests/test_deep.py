@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from atariari_data import get_episodes, load_dataset
 from atariari_data.errors import DataError, UnknownNameError, UsageError
+from builders.archive import Archive
 from builders.audit.branches import Branches
 from builders.cli.main import cli
 from builders.deep import episodes, record_deep
@@ -22,7 +23,7 @@ from builders.freeze import LEARN_SEED, TEST_SEED, record_deep_game, replayed_co
 from builders.manifest import frozen_config, load_manifest, load_recording
 from builders.recording import PROBE_SPLITS
 from builders.replay import replay
-from builders.search import Archive, search
+from builders.search import search
 from builders.verify import verify
 from tests.conftest import DEEP_ROWS
 from tools import deep_page

@@ -21,12 +21,14 @@ from click.testing import CliRunner, Result
 
 from atariari_data.errors import DataError, MissingExtraError
 from builders import explore as exploring
+from builders.archive import Archive, _stored, load, opening, save
 from builders.audit.branches import Branches
+from builders.cells import Cells
 from builders.cli.main import cli
 from builders.digest import frame_digest
 from builders.emulator import FRAME_SKIP
 from builders.explore import explore
-from builders.search import STATE_BYTES, Archive, Cells, Search, _stored, load, opening, save, search
+from builders.search import STATE_BYTES, Search, search
 
 
 def _is_same(a: Archive, b: Archive) -> bool:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from builders.audit.branches import Branches
 from builders.audit.cause import Cause
 from builders.audit.play import walk
+from builders.cells import Cells
 from builders.manifest import DEEP, load_recording, recorded_configs
 from builders.recording import Recording
-from builders.search import Cells, search
+from builders.search import search
 
 Truth = npt.NDArray[np.bool_]
 
