@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -122,11 +123,13 @@ class Origin(NamedTuple):
         pretraining_data: What it was trained on, in words.
         training: How a method of this package trained it.
         paper: The address of the paper that describes the method.
+        code: The address of the encoder's code.
     """
 
     pretraining_data: str
     training: Training | None = None
     paper: str | None = None
+    code: str | None = None
 
 
 def origin(source: object, runs: Mapping[str, Path]) -> Origin:
@@ -137,7 +140,7 @@ def origin(source: object, runs: Mapping[str, Path]) -> Origin:
         runs: What `by_game` returns.
     """
     if isinstance(source, str) and source in NAMED:
-        return Origin(NAMED[source].trained_on)
+        return Origin(NAMED[source].trained_on, code=_own_code())
     configs = _configs_of(source, runs)
     if not configs:
         return Origin("not declared")
@@ -148,7 +151,14 @@ def origin(source: object, runs: Mapping[str, Path]) -> Origin:
         pretraining_data(configs, by_game=bool(runs)),
         training_of(configs),
         PAPERS.get(configs[0].settings.method),
+        _own_code(),
     )
+
+
+def _own_code() -> str | None:
+    """Return the address of this package's code."""
+    links = (link.partition(", ") for link in metadata("atariari").get_all("Project-URL") or ())
+    return next((url for name, _, url in links if name == "Source"), None)
 
 
 def _configs_of(source: object, runs: Mapping[str, Path]) -> list[Config]:

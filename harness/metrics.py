@@ -145,33 +145,37 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Draws:
-    """A score, or the difference of two, in every draw of a bootstrap over episodes.
+    """A score, or the difference of two, and what it is in every draw of a bootstrap over episodes.
 
     Attributes:
+        value: That of all episodes.
         values: float64 [resamples], with the variance of the mean of independent episodes.
         freedom: Degrees of freedom: the number of episodes less one.
     """
 
+    value: float
     values: Floats
     freedom: float
 
     @classmethod
-    def of(cls, values: Floats, episodes: int) -> Draws:
+    def of(cls, value: float, values: Floats, episodes: int) -> Draws:
         """Spread the values of a bootstrap over few episodes, which underestimates their variance.
 
         Args:
+            value: That of all episodes.
             values: float64 [resamples].
             episodes: How many episodes there are to draw from.
         """
         if episodes > 1:  # one episode shows no spread
             middle = values.mean()
             values = np.asarray(middle + (values - middle) * math.sqrt(episodes / (episodes - 1)))
-        return cls(values, episodes - 1)
+        return cls(value, values, episodes - 1)
 
     @classmethod
     def mean(cls, items: Sequence[Draws]) -> Draws:
         """Return the mean over variables or categories of a game, which were drawn together."""
-        return cls(np.mean([i.values for i in items], axis=0), max(i.freedom for i in items))
+        value = math.fsum(i.value for i in items) / len(items)
+        return cls(value, np.mean([i.values for i in items], axis=0), max(i.freedom for i in items))
 
     @classmethod
     def over_games(cls, items: Sequence[Draws]) -> Draws:
@@ -186,7 +190,8 @@ class Draws:
 
     def __sub__(self, other: Draws) -> Draws:
         """Return the difference of two scores of the same episodes."""
-        return Draws(self.values - other.values, min(self.freedom, other.freedom))
+        freedom = min(self.freedom, other.freedom)
+        return Draws(self.value - other.value, self.values - other.values, freedom)
 
     def of_game(self, game: str) -> Draws:
         """Return them in a game's own order: games are independent, though episodes are drawn alike."""
@@ -196,16 +201,18 @@ class Draws:
     def interval(self, least: float, most: float) -> tuple[float, float]:
         """Return the 95 % interval, cut off at the bounds of the score; all between them if nothing is known.
 
-        The percentile interval of a few episodes is too short, by the ratio of Student's quantile to the
-        normal one, and is widened by it.
+        The percentile interval, moved by as much as the mean of the draws is off: scores that are cut off at
+        0 are higher on average in few episodes than in all. That of a few episodes is too short, by the ratio
+        of Student's quantile to the normal one, and is widened by it.
         """
         from scipy.special import ndtri, stdtrit
 
         if self.freedom <= 0:
             return least, most
-        middle, tail = self.values.mean(), (1 - LEVEL) / 2
+        tail = (1 - LEVEL) / 2
         wider = stdtrit(self.freedom, tail) / ndtri(tail)
-        low, high = (float(middle + (q - middle) * wider) for q in np.quantile(self.values, (tail, 1 - tail)))
+        apart = np.quantile(self.values, (tail, 1 - tail)) - self.values.mean()
+        low, high = (float(each) for each in self.value + wider * apart)
         return max(low, least), min(high, most)
 
 
@@ -236,7 +243,7 @@ def score_f1(truth: Labels, predictions: Labels, bootstrap: Bootstrap) -> Scored
     """Score classes, uint8 [n], by weighted F1."""
     counts = Counts.of(truth, predictions)
     f1 = float(counts.f1()[0])
-    draws = Draws.of(bootstrap.draws(truth, predictions).f1(), bootstrap.weights.shape[1])
+    draws = Draws.of(f1, bootstrap.draws(truth, predictions).f1(), bootstrap.weights.shape[1])
     error = float(counts.absolute_error()[0])
     return Scored(f1, f1, draws, accuracy=float(counts.accuracy()[0]), error=error)
 
@@ -281,18 +288,19 @@ def score_explained(
         sums, simple_sums = (
             np.bincount(group, weights=each**2, minlength=episodes) for each in (apart, simple)
         )
-        raw.append(float(_explained(sums.sum(), simple_sums.sum())))
-        resampled.append(_explained(bootstrap.weights @ sums, bootstrap.weights @ simple_sums).clip(0, 1))
+        raw.append(float(_explained(sums.sum(), simple_sums.sum(), 0.0)))
+        draws = _explained(bootstrap.weights @ sums, bootstrap.weights @ simple_sums, raw[-1])
+        resampled.append(draws.clip(0, 1))
         errors.append(float(apart.mean()))
         of_constant.append(float(simple.mean()))
     known = errors or [0.0]
     error, constant_error = math.fsum(known) / len(known), math.fsum(of_constant or [0.0]) / len(known)
     score = math.fsum(min(1.0, max(0.0, each)) for each in raw) / len(raw)
-    draws = Draws.of(np.mean(resampled, axis=0), len(np.unique(group)))
+    spread = Draws.of(score, np.mean(resampled, axis=0), len(np.unique(group)))
     mean = math.fsum(raw) / len(raw)
     if nominal:
-        return Scored(score, mean, draws, accuracy=1 - error, constant_accuracy=1 - constant_error)
-    return Scored(score, mean, draws, error=error, constant_error=constant_error)
+        return Scored(score, mean, spread, accuracy=1 - error, constant_accuracy=1 - constant_error)
+    return Scored(score, mean, spread, error=error, constant_error=constant_error)
 
 
 def most_frequent(values: Floats | Labels) -> float:
@@ -309,11 +317,14 @@ def _distance(apart: Floats, *, nominal: bool, period: float | None) -> Floats:
     return np.abs(apart)
 
 
-def _explained(error: npt.ArrayLike, of_constant: npt.ArrayLike) -> Floats:
-    """Return 1 - error / error of the constant; 0 where the constant has none."""
+def _explained(error: npt.ArrayLike, of_constant: npt.ArrayLike, otherwise: float) -> Floats:
+    """Return 1 - error / error of the constant; ``otherwise`` where the constant has none.
+
+    A draw without an episode in which the variable occurs says nothing of its score.
+    """
     unknown = np.asarray(of_constant, np.float64)
     there = unknown > 0
-    return np.where(there, 1 - np.asarray(error) / np.where(there, unknown, 1), 0.0)
+    return np.where(there, 1 - np.asarray(error) / np.where(there, unknown, 1), otherwise)
 
 
 @dataclass(frozen=True)

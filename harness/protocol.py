@@ -51,7 +51,7 @@ SHOWN: Final = (
 
 _ROW_ORDER = "atariari train rows"
 _DRAW_ORDER = "atariari few rows"
-_INTERVALS = "percentile, widened as Student's distribution is"
+_INTERVALS = "percentile, centred on the score and widened as Student's distribution is"
 
 
 def settings(probe: str) -> dict[str, Any]:

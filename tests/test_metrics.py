@@ -83,7 +83,7 @@ def test_interval_of_dependent_rows_is_wider_than_that_of_independent_ones() -> 
     widths = []
     for episodes in (np.repeat(np.arange(20), 100), np.arange(2000)):
         accuracy = metrics.Bootstrap.over(episodes).draws(labels, predictions).accuracy()
-        low, high = metrics.Draws.of(accuracy, len(np.unique(episodes))).interval(0, 1)
+        low, high = metrics.Draws.of(right.mean(), accuracy, len(np.unique(episodes))).interval(0, 1)
         assert low < right.mean() < high
         widths.append(high - low)
     # Theory: the deviation goes with one over the root of the number of independent draws.
@@ -115,15 +115,40 @@ def test_few_episodes_do_not_make_noise_a_difference(episodes: int) -> None:
     for _ in range(1000):
         found = generator.normal(size=episodes) / 20
         draws = generator.multinomial(episodes, [1 / episodes] * episodes, size=400) @ found / episodes
-        difference = metrics.Difference.of(float(found.mean()), metrics.Draws.of(draws, episodes))
+        value = float(found.mean())
+        difference = metrics.Difference.of(value, metrics.Draws.of(value, draws, episodes))
         significant += difference.p < 0.05
         excluded += not difference.noise
     assert 25 <= significant <= 75
     assert 25 <= excluded <= 100
 
 
+def test_the_interval_is_centred_on_the_score_where_the_draws_are_not() -> None:
+    """Of 20 episodes one is far off, so that the score of a variable is cut off at 0 in most draws."""
+    episodes = np.repeat(np.arange(20), 5)
+    truth = np.random.default_rng(0).normal(size=100)
+    guessed = truth * 0.1
+    guessed[:5] = 12
+    scored = metrics.score_explained(truth, guessed[None], np.zeros(1), metrics.Bootstrap.over(episodes))
+    assert scored.score == 0 < scored.draws.values.mean()
+    low, high = scored.draws.interval(-1, 1)
+    assert low < scored.score < high
+    difference = metrics.Difference.of(0.0, scored.draws)
+    assert difference.noise
+    assert difference.p == 1
+
+
+def test_draws_without_the_variable_say_nothing_of_its_score() -> None:
+    episodes = np.repeat(np.arange(6), 20)
+    truth = np.where(episodes < 2, np.random.default_rng(0).normal(size=120), np.nan)
+    guessed = truth + 0.01
+    scored = metrics.score_explained(truth, guessed[None], np.zeros(1), metrics.Bootstrap.over(episodes))
+    assert scored.score > 0.99
+    assert scored.draws.values.min() > 0.99
+
+
 def test_one_episode_tells_nothing() -> None:
-    draws = metrics.Draws.of(np.full(100, 0.3), 1)
+    draws = metrics.Draws.of(0.3, np.full(100, 0.3), 1)
     found = metrics.Difference.of(0.3, draws)
     assert (found.low, found.high, found.p, found.noise) == (-1, 1, 1, True)
     assert draws.interval(0, 1) == (0, 1)

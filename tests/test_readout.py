@@ -220,16 +220,53 @@ def test_the_order_of_the_rows_does_not_change_the_score() -> None:
     assert _scores(one, truth) == pytest.approx(_scores(other, truth), abs=1e-3)
 
 
+def _with_noise(features: Features, columns: int, deviation: float) -> Features:
+    noise = deviation * np.random.default_rng(len(features)).standard_normal((len(features), columns))
+    return np.concatenate([features, noise.astype(np.float32)], axis=1)
+
+
 @pytest.mark.parametrize("few", [False, True])
-def test_a_few_huge_features_do_not_drown_the_others(few: bool) -> None:
+@pytest.mark.parametrize("deviation", [1e2, 1e3])
+def test_a_few_huge_features_do_not_drown_the_others(few: bool, deviation: float) -> None:
     rows = 100 if few else 1500
+    before = _fit(rows, few=few)[1]
+    after = _fit(rows, change=lambda x: _with_noise(x, 3, deviation), few=few)[1]
+    assert after == pytest.approx(before, abs=0.05)
 
-    def blow_up(features: Features) -> Features:
-        noise = np.random.default_rng(len(features)).standard_normal((len(features), 3)) * 1e4
-        return np.concatenate([features, noise.astype(np.float32)], axis=1)
 
-    before, after = _fit(rows, few=few)[1], _fit(rows, change=blow_up, few=few)[1]
-    assert after[:2] == pytest.approx(before[:2], abs=0.05)
+def test_many_noisy_features_do_not_drown_the_others_where_there_are_rows() -> None:
+    before, after = _fit(12_000)[1], _fit(12_000, change=lambda x: _with_noise(x, 500, 0.3))[1]
+    assert after == pytest.approx(before, abs=0.1)
+
+
+def test_targets_are_known_on_validation_rows_of_their_own() -> None:
+    """Two targets that are known on the same training rows may be absent on different validation rows."""
+    train, (held, held_values), (test, truth) = (_data(n, seed=s) for s, n in enumerate((1500, 400, 1000)))
+    columns = [0, 0, 4, 4]
+    targets = [TARGETS[c] for c in columns]
+    values = held_values[:, columns]
+    values[:350, [1, 3]] = np.nan
+    values[350:, [0, 2]] = np.nan
+    for order in ([0, 1, 2, 3], [1, 0, 3, 2]):
+        together = fit_readout(
+            train[0],
+            train[1][:, columns],
+            [test],
+            [targets[t] for t in order],
+            validation=(held, values[:, order]),
+        )
+        for t, fit in zip(order, together, strict=True):
+            there = ~np.isnan(values[:, t])
+            (alone,) = fit_readout(
+                train[0],
+                train[1][:, [columns[t]]],
+                [test],
+                [targets[t]],
+                validation=(held[there], values[there][:, [t]]),
+            )
+            assert fit.strength == alone.strength
+            assert fit.predictions[0] == pytest.approx(alone.predictions[0], abs=1e-6)
+    assert min(_scores(together, truth[:, columns], targets)) > 0.7
 
 
 def test_perfect_features_give_1_and_shuffled_labels_give_0() -> None:
@@ -284,9 +321,10 @@ def test_several_test_splits_are_predicted_by_one_fit() -> None:
         assert np.array_equal(fit.predictions[0][:20], fit.predictions[1])
 
 
-def test_few_rows_use_one_strength_for_nominal_targets() -> None:
-    fits, _ = _fit(100, few=True)
-    assert fits[4].strength == FIRST_NOMINAL_STRENGTH
+def test_few_rows_use_a_weaker_strength_only_where_huge_features_need_it() -> None:
+    assert [fit.strength for fit in _fit(100, few=True)[0][4:]] == [FIRST_NOMINAL_STRENGTH] * 2
+    huge, _ = _fit(100, change=lambda x: _with_noise(x, 3, 1e3), few=True)
+    assert max(fit.strength or 1 for fit in huge[4:]) < FIRST_NOMINAL_STRENGTH / 100
 
 
 @pytest.mark.parametrize("split", [0, 1, 2])

@@ -84,7 +84,7 @@ def test_a_dry_run_shows_its_rows_and_no_empty_columns(capsys: pytest.CaptureFix
 def test_a_score_below_the_trivial_encoders_is_not_a_number_without_scale(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = made(games__pong__scores__0__variables__0__pixels_pca=0.95)
+    result = made(games__pong__scores__0__variables__0__pixels_pca=0.85)
     (variable, *_) = result.signed.games["pong"].scores[0].variables
     assert variable.normalised is not None
     assert variable.normalised < 0
@@ -105,7 +105,7 @@ def test_a_verdict_never_contradicts_its_interval(
     draws = np.full(1000, 0.1)
     draws[:30] = low
     draws -= draws.mean() - 0.1
-    scored = {"pong": {variable.name: _Scored(0.6, 0.5, metrics.Draws(draws, freedom=100))}}
+    scored = {"pong": {variable.name: _Scored(0.6, 0.5, metrics.Draws(0.1, draws, freedom=100))}}
     rows = tuple(_rows(signed, FULL, scored, suite=False))
     (row,) = (row for row in rows if row.level == "variable")
     assert row.p < 0.05

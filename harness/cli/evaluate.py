@@ -63,7 +63,11 @@ _output = click.option(
     help="What the encoder was trained on; 'none' if it is untrained.  [default: known for runs and named "
     "encoders, else not declared]",
 )
-@click.option("--code", help="The https address of the encoder's code, for a leaderboard.")
+@click.option(
+    "--code",
+    help="The https address of the encoder's code, for a leaderboard.  [default: known for built-in encoders "
+    "and runs of a method]",
+)
 @click.option(
     "--paper", help="The https address of the paper that describes it.  [default: known for runs of a method]"
 )

@@ -113,7 +113,8 @@ def evaluate(
             leaderboard.
         pretraining_data: What the encoder was trained on, in words; ``none`` for an untrained one. By default
             what is known of a run or a built-in encoder, else ``not declared``.
-        code: The https address of the encoder's code, which a leaderboard links to.
+        code: The https address of the encoder's code, which a leaderboard links to. By default that of this
+            package for its own encoders and the runs of its methods.
         paper: The https address of the paper that describes it. By default that of the method of a run.
         submitter: The ``principal`` and ``name`` of the person who submits the result.
         cache_dir: Where the dataset is built, as in ``load_dataset``.
@@ -211,6 +212,8 @@ def _evaluate(encoder: object, games: Sequence[str] | None, options: Options, en
         options = replace(options, pretraining_data=known.pretraining_data)
     if options.paper is None:
         options = replace(options, paper=known.paper)
+    if options.code is None:
+        options = replace(options, code=known.code)
     check_declared(
         name=options.loading.name,
         submitter=options.submitter,

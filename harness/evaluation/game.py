@@ -122,6 +122,9 @@ def evaluate_game(
         data = ProbeData(
             manifest, options.label_set, rows, features, encoder.device, dry=options.limit is not None
         )
+        embeddings = f"blake3:{digest.hexdigest()}"
+        # Scores of other features, as of a GPU that never gives the same bits, are not put beside these.
+        done = {run: kept if kept and kept.embeddings == embeddings else None for run, kept in done.items()}
         groups = fits([run for run, kept in done.items() if kept is None])
         progress.skip(manifest.game, "probing", len(fits(options.runs)) - len(groups))
         progress.begin(manifest.game, "probing")
@@ -129,7 +132,6 @@ def evaluate_game(
             scored_runs = score(data, runs, lambda _: progress.advance(0))
             progress.advance()
             for run, (scores, predicted) in zip(runs, scored_runs, strict=True):
-                embeddings = f"blake3:{digest.hexdigest()}"
                 done[run] = new = Scored(embeddings, scores, predicted, environment.machine())
                 _keep(encoder, key, manifest, run, options, new)
     scored = {run: kept for run, kept in done.items() if kept is not None}

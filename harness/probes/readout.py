@@ -29,11 +29,14 @@ STRENGTHS: Final = tuple(10.0**power for power in range(1, -11, -1))
 LEAST_ROWS: Final = 3
 """With fewer rows a target is predicted by its mean."""
 
-NOMINAL_STRENGTHS: Final = tuple(10.0**power for power in range(0, -9, -1))
+NOMINAL_STRENGTHS: Final = tuple(10.0**power for power in range(0, -11, -1))
 """The fixed grid of L2 strengths of the logistic regression, strongest first; features of variance 1."""
 
 FIRST_NOMINAL_STRENGTH: Final = 1e-4
-"""The first strength tried, and the only one where the training rows alone have to choose."""
+"""The first strength tried, and the strongest where the training rows alone have to choose."""
+
+NOMINAL_SHARE: Final = 0.01
+"""What they have to choose: this share of the strength that ridge regression to the classes needs."""
 
 
 def fit_readout(
@@ -54,8 +57,8 @@ def fit_readout(
         tests: The features of each test split, float32 [m, d].
         targets: What the columns are.
         validation: Features and values of the rows that select the strengths. None if the training rows have
-            to select them: by leave-one-out for ridge regression; logistic regression then has the strength
-            `FIRST_NOMINAL_STRENGTH`.
+            to select them: by leave-one-out for ridge regression; see `_by_leave_one_out` for logistic
+            regression.
         device: A torch device.
         progress: Called with the name of each target when it is done.
 
@@ -141,9 +144,10 @@ def _classifications(
     progress: Callable[[str], object] | None,
 ) -> dict[int, Fit]:
     """Fit the nominal targets; those that are known on the same rows together."""
-    groups: dict[bytes, list[int]] = {}
+    groups: dict[tuple[bytes, ...], list[int]] = {}
     for t in codes:
-        groups.setdefault(np.isnan(values[:, t]).tobytes(), []).append(t)
+        columns = [values[:, t]] + ([] if validation is None else [validation[1][:, t]])
+        groups.setdefault(tuple(np.isnan(column).tobytes() for column in columns), []).append(t)
     stacked = np.concatenate(tests)
     ends = np.cumsum([len(test) for test in tests])[:-1]
     found: dict[int, Fit] = {}
@@ -154,13 +158,16 @@ def _classifications(
             found |= {t: Fit(nothing, math.nan) for t in members}
             continue
         train = Split(features[known], values[known][:, members].astype(np.uint8))
+        held = None if validation is None else _known(validation, members)
+        fixed = [FIRST_NOMINAL_STRENGTH] * len(members) if validation else _by_leave_one_out(train, device)
         fits = fit_linear(
             train,
-            train if validation is None else _known(validation, members, train),
+            held or train,
             stacked,
             names=[targets[t].name for t in members],
-            strengths=NOMINAL_STRENGTHS if validation else (FIRST_NOMINAL_STRENGTH,),
+            strengths=NOMINAL_STRENGTHS,
             first=FIRST_NOMINAL_STRENGTH,
+            fixed=None if held else fixed,
             common_scale=True,
             device=device,
             progress=progress,
@@ -176,13 +183,30 @@ def _classifications(
     return found
 
 
-def _known(validation: tuple[Features, Values], members: Sequence[int], train: Split) -> Split:
-    """Return the validation rows that have the targets; the training rows if none has."""
+def _known(validation: tuple[Features, Values], members: Sequence[int]) -> Split | None:
+    """Return the validation rows that have the targets; None if none has."""
     features, values = validation
     known = ~np.isnan(values[:, members[0]])
     if not known.any():
-        return train
+        return None
     return Split(features[known], values[known][:, list(members)].astype(np.uint8))
+
+
+def _by_leave_one_out(train: Split, device: str) -> list[float]:
+    """Return the strength of each logistic regression that few rows choose.
+
+    A hundred rows make too few errors to choose by. The squared errors of ridge regression to the indicators
+    of the classes, each row left out in turn, do tell where the features need a weaker penalty than
+    `FIRST_NOMINAL_STRENGTH`: where a few huge ones leave little of the others on the common scale.
+    """
+    from harness.probes.ridge import fit_ridge
+
+    indicators = [(column[:, None] == np.unique(column)).astype(np.float64) for column in train.labels.T]
+    fits = fit_ridge(
+        train.features, indicators, None, strengths=STRENGTHS, least_rows=LEAST_ROWS, device=device
+    )
+    needed = (math.inf if fit.strength is None else NOMINAL_SHARE * fit.strength for fit in fits)
+    return [min(FIRST_NOMINAL_STRENGTH, strength) for strength in needed]
 
 
 def _coded(values: Values, target: Target) -> Values:
@@ -212,7 +236,8 @@ PROBE: Final = Probe(
         "constant": "mean of the training rows; nominal: the most frequent value of the scored rows",
         "first_nominal_strength_log10": math.log10(FIRST_NOMINAL_STRENGTH),
         "least_rows": LEAST_ROWS,
-        "nominal_selected_by": f"validation weighted F1, a step has to gain {GAIN}; on {FEW} rows the first",
+        "nominal_selected_by": f"validation weighted F1, a step has to gain {GAIN} once anything was gained; "
+        f"up to {MOST_LEFT_OUT} rows, the first or {NOMINAL_SHARE} of that of ridge to the classes",
         "nominal_strengths_log10": [math.log10(strength) for strength in NOMINAL_STRENGTHS],
         "selected_by": f"least squared validation error; up to {MOST_LEFT_OUT} rows, leave-one-out error",
         "strengths_log10": [math.log10(strength) for strength in STRENGTHS],

@@ -221,16 +221,18 @@ def _validated(rows: _Rows, y: Values, weights: Tensor, intercepts: Tensor) -> T
 
     Args:
         rows: The validation rows.
-        y: float64 [n, t], NaN for rows that do not count.
+        y: float64 [n, t], NaN where a row does not have the target.
         weights: float64 [s, d, t].
         intercepts: float64 [s, t].
     """
-    known = np.flatnonzero(~np.isnan(y[:, 0]))
+    known = np.flatnonzero(~np.isnan(y).all(axis=1))
     errors = torch.zeros_like(intercepts)
     flat = weights.permute(1, 0, 2).reshape(weights.shape[1], -1)
     for part, block in rows.blocks(known):
         found = (block @ flat).view(len(block), *intercepts.shape) + intercepts
-        errors += (found - torch.from_numpy(y[known[part]]).to(rows.device)[:, None]).square().sum(0)
+        right = torch.from_numpy(y[known[part]]).to(rows.device)[:, None]
+        # A strength whose matrix is singular has weights that are NaN, and its errors have to stay so.
+        errors += torch.where(right.isnan(), 0, (found - right).square()).sum(0)
     return errors
 
 

@@ -29,7 +29,7 @@ APART = ("motion",)
 ONE = 10_000
 """A score of 1, in ten-thousandths."""
 
-LEAST_ROOM = 100
+LEAST_ROOM = 500
 """Smallest distance of trivial encoder and ceiling for a normalised score, in ten-thousandths."""
 
 AVERAGED = (*METRICS, *BOUNDS)
@@ -65,13 +65,14 @@ def _best(constant: Number, *scores: Number) -> Number:
 def normalised(score: Number, trivial: Number, ceiling: Number) -> Number:
     """Return the score rescaled so that the best trivial encoder is 0 and the ceiling is 1.
 
-    It is negative below the trivial encoder, and None if one of the three is unknown or the ceiling is less
-    than 0.01 above the trivial encoder, which leaves no room to tell encoders apart.
+    It is negative below the trivial encoder, down to -1: as far below it as the ceiling is above, or farther.
+    None if one of the three is unknown or the ceiling is less than 0.05 above the trivial encoder, which
+    leaves no room to tell encoders apart.
     """
     if score is None or trivial is None or ceiling is None:
         return None
     above, room = round((score - trivial) * ONE), round((ceiling - trivial) * ONE)
-    return _divided(above * ONE, room) if room >= LEAST_ROOM else None
+    return max(-1, _divided(above * ONE, room)) if room >= LEAST_ROOM else None
 
 
 def mean(values: Sequence[Number]) -> Number:

@@ -43,7 +43,8 @@ class Scores(Model):
     ceiling: Share | None
     """Best score of any function of a single frame; identical frames can have different labels."""
     normalised: Decimal4 | None
-    """Score rescaled so that `trivial` is 0 and `ceiling` is 1; null if they are less than 0.01 apart."""
+    """Score rescaled so that `trivial` is 0 and `ceiling` is 1, at least -1; null if these are less than 0.05
+    apart."""
 
 
 class Variable(Model):
