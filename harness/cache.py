@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import zipfile
 import zlib
@@ -27,6 +28,10 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_GIGABYTES: Final = 20.0
 _SCORES, _FILES = "scores", "files"
+_FOLDERS: Final = ("frames", "runs", "verified")
+"""Folders in which others keep something."""
+_OWN: Final = re.compile(r"\.?[0-9a-f]{32}")
+"""How all names begin that are kept: with a digest. The folder may hold files of others."""
 _DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 """What reading a file raises that was cut by a power failure, or is gone from a shared disk."""
 _LONGER: Final = 30 * 86_400.0
@@ -118,28 +123,38 @@ class Cache:
         self._write(key, ".npz", lambda file: np.savez_compressed(file, **arrays))
 
     def clear(self) -> int:
-        """Remove everything and return the number of bytes that were freed."""
+        """Remove everything that was kept, but no file of others, and return the bytes that were freed."""
         total = self.size()
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self._kept():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
         return total
 
     def size(self) -> int:
         """Return the number of bytes in use, including the decoded frames of the methods."""
-        if self.folder is None or not self.folder.is_dir():
-            return 0
         total = 0
         with contextlib.suppress(OSError):  # another process makes room
-            for path in self.folder.rglob("*"):
-                total += path.stat().st_size if path.is_file() else 0
+            for kept in self._kept():
+                for path in (kept, *kept.rglob("*")):
+                    total += path.stat().st_size if path.is_file() else 0
         return total
 
-    def _files(self) -> list[tuple[float, int, Path]]:
-        if self.folder is None or not self.folder.is_dir():
+    def _kept(self) -> list[Path]:
+        """Return what is kept by this class and by others, and what a killed process left."""
+        if self.folder is None:
             return []
+        places = (self.folder, *(self.folder / name for name in _FOLDERS))
+        return [
+            path for place in places if place.is_dir() for path in place.iterdir() if _OWN.match(path.name)
+        ]
+
+    def _files(self) -> list[tuple[float, int, Path]]:
         found = []
-        places = (*self.folder.iterdir(), *self.folder.glob(".*/*"))  # and what a killed process left
-        for path in (path for path in places if path.is_file()):
+        mine = [path for path in self._kept() if path.parent == self.folder]
+        for path in (p for kept in mine for p in (kept, *kept.glob("*")) if p.is_file()):
             with contextlib.suppress(OSError):
                 status = path.stat()
                 used = status.st_mtime + (_LONGER if path.suffix == ".npz" else 0)

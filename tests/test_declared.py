@@ -66,10 +66,11 @@ def test_an_encoder_s_own_name_becomes_one_that_can_be_signed(text: str, name: s
     assert printable_name("ram", sees_ram=True) == "ram"
 
 
-def test_scores_that_make_no_result_are_kept() -> None:
+@pytest.mark.parametrize(("field", "wrong"), [("note", "\u200b"), ("raw", float("nan")), ("raw", object())])
+def test_scores_that_make_no_result_are_kept(field: str, wrong: object) -> None:
     values = fields(games=("pong",))
-    values["games"]["pong"]["scores"][0]["variables"][0]["note"] = "\u200b"
-    with pytest.raises(ResultError, match="note") as caught:
+    values["games"]["pong"]["scores"][0]["variables"][0][field] = wrong
+    with pytest.raises(ResultError) as caught:
         build_or_keep(**values)
     assert caught.value.cure is not None
     kept = Path(caught.value.cure.removeprefix("The scores are in ").removesuffix("."))

@@ -353,47 +353,69 @@ def test_a_game_that_was_finished_is_not_computed_again(
     assert len(list(tmp_path.glob("*.npy"))) == 6, "features of each split of both games, and nothing else"
 
 
+def _key(number: int) -> str:
+    """Return the name of something in the cache: a digest."""
+    return f"{number:064x}"
+
+
 def test_the_cache_forgets_what_was_longest_unused(tmp_path: Path) -> None:
     def holds(files: Mapping[str, str]) -> bool:
         return not files
 
     cache = Cache(tmp_path, gigabytes=100_000 / 1e9)
     for i in range(4):
-        cache.keep_features(f"k{i}", np.zeros((100, 100), np.float32), {})
-        os.utime(tmp_path / f"k{i}.npy", (i, i))
-    cache.keep_scored("s", {"a": 1}, {"values": np.ones((2, 3), np.uint8)}, {})
+        cache.keep_features(_key(i), np.zeros((100, 100), np.float32), {})
+        os.utime(tmp_path / f"{_key(i)}.npy", (i, i))
+    cache.keep_scored(_key(9), {"a": 1}, {"values": np.ones((2, 3), np.uint8)}, {})
     assert cache.size() <= 100_000
-    assert cache.features("k0", holds) is None
-    assert cache.features("k3", holds) is not None
-    scored = cache.scored("s", holds)
+    assert cache.features(_key(0), holds) is None
+    assert cache.features(_key(3), holds) is not None
+    scored = cache.scored(_key(9), holds)
     assert scored is not None
     assert scored[0] == {"a": 1}
     assert np.array_equal(scored[1]["values"], np.ones((2, 3)))
-    for key in ("k4", "k5", "k6"):
+    for key in (_key(4), _key(5), _key(6)):
         cache.keep_features(key, np.zeros((100, 100), np.float32), {})
-    assert cache.scored("s", holds) is not None, "scores outlive features"
-    cache.keep_features("large", np.zeros((1000, 100), np.float32), {})
-    assert cache.features("large", holds) is None
-    assert cache.features("k6", holds) is not None, "what does not fit removes nothing"
+    assert cache.scored(_key(9), holds) is not None, "scores outlive features"
+    cache.keep_features(_key(7), np.zeros((1000, 100), np.float32), {})
+    assert cache.features(_key(7), holds) is None
+    assert cache.features(_key(6), holds) is not None, "what does not fit removes nothing"
     assert cache.clear() > 0
     assert cache.size() == 0
+
+
+def test_the_cache_leaves_files_of_others_alone(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("thesis.tex", ".ssh/id", "photos/one.jpg", "frames/two.png")]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(b"x" * 100_000)
+    cache = Cache(tmp_path, gigabytes=50_000 / 1e9)
+    for i in range(4):
+        cache.keep_features(_key(i), np.zeros((100, 100), np.float32), {})
+    ours = tmp_path / "frames" / f"{_key(4)}.npy"
+    ours.write_bytes(b"x" * 1000)
+    assert 41_000 < cache.size() <= 51_000
+    assert cache.clear() > 41_000
+    assert all(other.is_file() for other in others)
+    assert not ours.exists()
+    assert not list(tmp_path.glob("*.npy"))
 
 
 @pytest.mark.parametrize("left", [0, 5, 200])
 def test_a_damaged_file_of_the_cache_counts_as_missing(tmp_path: Path, left: int) -> None:
     cache = Cache(tmp_path)
-    cache.keep_features("k", np.zeros((100, 100), np.float32), {"a": "b"})
-    cache.keep_scored("k", {"a": 1}, {"values": np.arange(1000)}, {})
-    for file in tmp_path.glob("k.*"):
+    cache.keep_features(_key(0), np.zeros((100, 100), np.float32), {"a": "b"})
+    cache.keep_scored(_key(0), {"a": 1}, {"values": np.arange(1000)}, {})
+    for file in tmp_path.glob(f"{_key(0)}.*"):
         os.truncate(file, left)
-    assert cache.features("k", lambda _: True) is None
-    assert cache.scored("k", lambda _: True) is None
+    assert cache.features(_key(0), lambda _: True) is None
+    assert cache.scored(_key(0), lambda _: True) is None
 
 
 def test_the_size_of_the_cache_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ATARIARI_CACHE_GB", "1e-4")
     cache = Cache(tmp_path)
-    for key in ("a", "b", "c"):
+    for key in (_key(1), _key(2), _key(3)):
         cache.keep_features(key, np.zeros((100, 100), np.float32), {})
     assert 0 < cache.size() <= 100_000
     for wrong in ("much", "0", "nan"):

@@ -147,8 +147,8 @@ def test_a_game_from_elsewhere_is_kept_as_it_was(tmp_path: Path, monkeypatch: py
         "random-projection", ["pong"], probes=["linear"], limit=40, progress=False, isolate=False
     )
     cache = Cache(tmp_path)
-    units._keep(cache, "key", found[0])
-    kept = units._read(cache, "key")
+    units._keep(cache, f"{1:064x}", found[0])
+    kept = units._read(cache, f"{1:064x}")
     assert kept is not None
     assert (kept.encoder, kept.guards, kept.environment) == (
         found[0].encoder,

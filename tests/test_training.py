@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 import harness
 from atariari_data.errors import AtariariError, DataError, MissingExtraError, UnknownNameError, UsageError
@@ -29,7 +31,7 @@ from harness.methods.encoders import NatureCNN
 from harness.methods.learner import Learner, TrainingError, _has_bfloat16, read_batches
 from harness.methods.method import Batch, Loss, Network, parse_options
 from harness.methods.rows import Rows
-from harness.methods.run import Budget, Settings, complete, load_run, make, read_config, write_config
+from harness.methods.run import LOCK, Budget, Settings, complete, load_run, make, read_config, write_config
 from harness.methods.sampling import draw_epoch
 from harness.methods.trackers import TRACKERS
 from harness.methods.train import Surroundings, Unit, _claim, _train_there, train, train_spread
@@ -150,8 +152,33 @@ def test_a_line_of_the_log_is_the_mean_of_its_steps(
 def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
     train(_settings(), tmp_path, Budget(steps=2), QUIET, rows=dots)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    train(_settings(), tmp_path, Budget(steps=9), QUIET, rows=dots)
+    train(_settings(), tmp_path, Budget(steps=2), QUIET, rows=dots)
+    with pytest.raises(UsageError, match=r"(?s)finished run with another budget.*steps=2.*steps=9"):
+        train(_settings(), tmp_path, Budget(steps=9), QUIET, rows=dots)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_run_on_older_rows_is_not_taken_for_one_on_these(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:
+    config = train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+    write_config(tmp_path, config.model_copy(update={"data": {**config.data, "train": "blake3:00"}}))
+    with pytest.raises(UsageError, match="a run on other rows"):
+        train(_settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+
+
+def test_a_process_waits_for_the_one_that_trains_the_same_run(
+    tmp_path: Path, dots: tuple[Rows, Rows], caplog: pytest.LogCaptureFixture
+) -> None:
+    held = FileLock(tmp_path / LOCK)
+    with ThreadPoolExecutor() as pool:
+        with held:
+            waiting = pool.submit(train, _settings(), tmp_path, Budget(steps=1), QUIET, rows=dots)
+            deadline = time.monotonic() + 60
+            while "another process trains this run" not in caplog.text:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+        assert waiting.result(60).training is not None
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_a_checkpoint_is_what_a_shorter_run_ends_with(tmp_path: Path, dots: tuple[Rows, Rows]) -> None:

@@ -289,7 +289,7 @@ def trivial(
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Delete everything in it.")
+@click.option("--clear", is_flag=True, help="Delete all that is kept in it.")
 def cache(clear: bool) -> None:
     """Show the size of the cache of features and finished games, or clear it.
 

@@ -32,6 +32,7 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 METRICS: Final = "metrics.jsonl"
 STATE: Final = "state.pt"
+LOCK: Final = ".lock"
 CHECKPOINTS: Final = "checkpoints"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 import shutil
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import torch
 from blake3 import blake3
+from filelock import FileLock, Timeout
 from tqdm.std import tqdm
 
 from atariari_data.errors import AtariariError, UnknownNameError, UsageError
@@ -32,6 +34,7 @@ from harness.methods.rows import GIGA, Rows, open_rows
 from harness.methods.run import (
     CHECKPOINTS,
     CONFIG,
+    LOCK,
     METRICS,
     STATE,
     WEIGHTS,
@@ -89,12 +92,13 @@ def train(
     """Train a method, or resume the run in ``out``; a finished run is left as it is.
 
     On the CPU, a run that was killed and resumed ends with exactly the weights of an uninterrupted run,
-    unless ``max_minutes`` ends it or torch uses another number of threads.
+    unless ``max_minutes`` ends it or torch uses another number of threads. If another process trains in
+    ``out``, this one waits for it.
 
     Args:
         settings: Everything but the budget that determines the weights.
         out: Folder of the run.
-        budget: When to stop; it may change when a run is resumed.
+        budget: When to stop; it may change when a run is resumed, but not once it is finished.
         surroundings: Options that do not affect the weights.
         rows: Training and validation rows to use instead of the game's pretraining split.
 
@@ -103,8 +107,8 @@ def train(
 
     Raises:
         UnknownNameError: No such method, game, encoder, option or tracker.
-        UsageError: ``out`` is not a run, or is a run with other settings or on other rows; or a checkpoint is
-            past the budget.
+        UsageError: ``out`` is not a run, is a run with other settings or on other rows, or is a finished run
+            with another budget; or a checkpoint is past the budget.
         DataError: As `atariari_data.load_dataset`, or the disk is too full, or there are too few frames.
         TrainingError: Training diverges.
     """
@@ -120,6 +124,20 @@ def train(
             expected=f"a step from 1 to {budget.steps}" if budget.steps else "a step from 1 on",
             got=beyond[0],
         )
+    if (there := _there(out, settings)) is not None:
+        _check_budget(out, there, budget)
+    with _alone(out):
+        return _train(settings, out, budget, around, device, rows)
+
+
+def _train(
+    settings: Settings,
+    out: Path,
+    budget: Budget,
+    around: Surroundings,
+    device: torch.device,
+    rows: tuple[Rows, Rows] | None,
+) -> Config:
     config = _claim(out, settings, budget)
     if config.training is not None:
         _log.info("%s: already finished", out)
@@ -234,14 +252,19 @@ def check_budget(unit: Unit) -> None:
         UsageError: It was; or its folder is not a run, or is a run with other settings.
     """
     there = _there(unit.out, complete(unit.settings))
-    if there is None or there.training is None or not there.training.steps:  # not finished, or no training
+    if there is not None:
+        _check_budget(unit.out, there, unit.budget)
+
+
+def _check_budget(out: Path, there: Config, budget: Budget) -> None:
+    if there.training is None or not there.training.steps:  # not finished, or no training
         return
-    if there.budget != unit.budget:
+    if there.budget != budget:
         raise UsageError(
-            f"{unit.out} is a finished run with another budget.",
+            f"{out} is a finished run with another budget.",
             expected=str(there.budget),
-            got=str(unit.budget),
-            cure="Choose other folders with --out and --results, or use the budget of the run.",
+            got=str(budget),
+            cure="Choose another folder, or use the budget of the run.",
         )
 
 
@@ -406,24 +429,49 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
     """Make the folder of a new run, or open the run to resume.
 
     Raises:
-        UsageError: The folder is not a run, or is a run with other settings or on other rows.
+        UsageError: The folder is not a run, is a run with other settings or on other rows, or is a finished
+            run with another budget.
     """
     there = _there(out, settings)
-    if there is not None and there.training is not None:
-        return there
+    if there is not None:
+        _check_budget(out, there, budget)
     manifest = load_manifest(settings.game)
     splits = manifest.configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
-    if there is not None and _has_progress(out) and not digests.items() <= there.data.items():
+    is_trained = there is not None and there.training is not None and there.training.steps
+    if there is not None and (is_trained or _has_progress(out)) and not digests.items() <= there.data.items():
         raise UsageError(
             f"{out} is a run on other rows of {settings.game}.",
             expected=str(there.data),
             got=str({"dataset": manifest.dataset_version, **digests}),
             cure="Choose another folder with --out, or use the dataset of the run.",
         )
+    if there is not None and there.training is not None:
+        return there
     config = Config(settings=settings, budget=budget, data={"dataset": manifest.dataset_version, **digests})
     write_config(out, config)
     return config
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes out of the folder of a run, where it has locks, and wait for one that is in it."""
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / LOCK)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _log.warning("%s: another process trains this run. Waiting for it to end.", out)
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:  # read-only, or a file system without locks
+        _log.debug("%s is not locked: %s", out, error)
+    try:
+        yield
+        with contextlib.suppress(OSError):
+            (out / LOCK).unlink()  # the run is finished: whoever waits for it leaves it as it is
+    finally:
+        lock.release()
 
 
 def _there(out: Path, settings: Settings) -> Config | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 from builders.files import new_file, refuse_newer
-from harness.results.canonical import MAX_BYTES, ResultError, parse, parse_strictly, to_plain
+from harness.results.canonical import MAX_BYTES, ResultError, parse, parse_strictly
 from harness.results.result import SCHEMA_VERSION, Result, RunFields, Signed, explain
 
 
@@ -101,7 +102,10 @@ def build_or_keep(**fields: Unpack[RunFields]) -> Signed:
         return Signed.build(**fields)
     except ResultError as error:
         path = Path(tempfile.mkdtemp(prefix="atariari-"), "scores.json")
-        text = json.dumps(to_plain(fields), default=str, indent=1)
+        # Without a check of any kind: what could not be written may be why this is here, such as a NaN.
+        text = json.dumps(
+            to_jsonable_python(fields, serialize_unknown=True, inf_nan_mode="constants"), indent=1
+        )
         path.write_text(text + "\n", encoding="utf-8")
         raise ResultError(
             error.what, expected=error.expected, got=error.got, cure=f"The scores are in {path}."
