@@ -144,8 +144,9 @@ class _Kept:
 
 
 def _check_memory(rows: int, width: int) -> None:
-    """Refuse features that do not fit into memory, before hours are spent on them."""
-    needed, free = 4 * rows * width, free_memory()
+    """Refuse features that do not fit into memory with their probes, before hours are spent on them."""
+    products = 8 * min(rows, width) ** 2  # of features, or of rows; three such matrices are held at a time
+    needed, free = 4 * rows * width + 3 * products, free_memory()
     if needed > free:
         raise UsageError(
             f"There is not enough memory for the features: {rows:,} rows of {width:,}.",

@@ -119,9 +119,8 @@ def evaluate_game(
         digest = blake3()
         for s in rows:
             digest.update(np.ascontiguousarray(features[s]).view(np.uint8).data)
-        data = ProbeData(
-            manifest, options.label_set, rows, features, encoder.device, dry=options.limit is not None
-        )
+        device = "cpu" if encoder.device.startswith("mps") else encoder.device  # which has no float64
+        data = ProbeData(manifest, options.label_set, rows, features, device, dry=options.limit is not None)
         embeddings = f"blake3:{digest.hexdigest()}"
         # Scores of other features, as of a GPU that never gives the same bits, are not put beside these.
         done = {run: kept if kept and kept.embeddings == embeddings else None for run, kept in done.items()}

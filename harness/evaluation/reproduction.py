@@ -12,12 +12,23 @@ from harness.encoders.frame_spec import FrameSpec
 from harness.evaluation.evaluate import evaluate
 from harness.probes.probe import ProbeRun, Tolerance
 from harness.probes.registry import load_probe
-from harness.protocol import choose_runs, game_rules, protocol_digest
+from harness.protocol import choose_runs, game_rules, possible_runs, protocol_digest
 from harness.results.consistency import check
 from harness.results.frame import rows_of
 from harness.results.result import ProbeScores, Result, Signed
+from harness.results.variables import Table
 
 _HALF = ("float16", "bfloat16")
+_DECIDING = {
+    "score": 1,
+    "lower end of the interval": 2,
+    "upper end of the interval": 2,
+    "error": 5,
+}
+"""What is compared of each variable, and how many times a score's tolerance it may be apart.
+
+An accuracy goes with the score (`harness.results.consistency`).
+"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ def _as_it_was(signed: Signed) -> dict[str, Any]:
     return {
         "games": list(signed.games),
         "probes": probes,
-        "train_sizes": None if choose_runs(probes, None) == runs else sizes,
+        "train_sizes": None if possible_runs(choose_runs(probes, None), signed.games) == runs else sizes,
         "label_set": signed.dataset.label_set,
         "limit": signed.dry_run_rows,
         "fresh_seed": signed.dataset.fresh_seed,
@@ -140,8 +151,9 @@ def _compare(theirs: Signed, ours: Signed) -> Iterator[Compared]:
         for split, known in theirs.dataset.splits[name].items():
             yield _same(f"{name}, rows of {split}", known, ours.dataset.splits[name][split], "digest")
         yield _same(f"{name}, embeddings", game, again, "embeddings", decides=False)
-        for one, other in zip(game.scores, again.scores, strict=True):
-            run = one.run
+        by_run = {scores.run: scores for scores in again.scores}
+        for one in game.scores:
+            run, other = one.run, by_run[one.run]
             yield _same(f"{name}, predictions of {run}", one, other, "predictions", decides=False)
             tolerance = load_probe(run.probe).tolerance(_train_rows(theirs, name, run))
             yield from _scores(f"{name}, {run}", one, other, tolerance)
@@ -162,15 +174,18 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
     if names[0] != names[1]:
         yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
         return
-    f1 = theirs.variables.column("score"), ours.variables.column("score")
-    apart = {name: _apart(a, b) for name, a, b in zip(names[0], *f1, strict=True)}
-    worst = max(apart, key=lambda name: apart[name])
-    yield Compared(
-        f"{where}: score of the variable furthest apart",
-        "",
-        f"{worst} by {apart[worst]:.4f}, at most {tolerance.variable}",
-        apart[worst] <= tolerance.variable,
-    )
+    for what, times in _DECIDING.items():
+        pairs = zip(
+            names[0], *(_on_scale_of_score(each.variables, what) for each in (theirs, ours)), strict=True
+        )
+        apart = {name: _apart(a, b) for name, a, b in pairs}
+        worst, most = max(apart, key=lambda name: apart[name]), round(times * tolerance.variable, 4)
+        yield Compared(
+            f"{where}: {what} of the variable furthest apart",
+            "",
+            f"{worst} by {apart[worst]:.4f}, at most {most}",
+            apart[worst] <= most,
+        )
     mean = _apart(theirs.means.score, ours.means.score)
     yield Compared(
         f"{where}: mean score",
@@ -180,10 +195,22 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
     )
 
 
+def _on_scale_of_score(variables: Table, what: str) -> list[float | None]:
+    """Return numbers from about 0 to 1: as they are, and errors as a share of that of the constant."""
+    if what.endswith("of the interval"):
+        end = 0 if what.startswith("lower") else 1
+        return [interval and interval[end] for interval in variables.column("interval")]
+    if what == "error":
+        pairs = zip(variables.column("error"), variables.column("constant_error"), strict=True)
+        return [error if error is None or not constant else error / constant for error, constant in pairs]
+    return variables.column(what)
+
+
 def _apart(a: float | None, b: float | None) -> float:
+    """Return how far two numbers are apart; of those above 1, such as huge errors, as a share."""
     if a is None or b is None:
         return 0.0 if a is b else 1.0
-    return round(abs(a - b), 4)
+    return round(abs(a - b) / max(1.0, abs(a), abs(b)), 4)
 
 
 def _shown(value: float | None) -> str:

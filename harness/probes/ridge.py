@@ -136,7 +136,7 @@ class _Rows:
         return total / len(rows)
 
     def gram_of(self, rows: Indices) -> Tensor:
-        """Return the products of features summed over some rows, float64 [d, d]."""
+        """Return the products of features summed over some rows, float64 [d, d], in memory of its own."""
         n = len(self.features)
         if 2 * len(rows) <= n:
             return self._gram(rows)
@@ -165,7 +165,7 @@ def _solve(rows: _Rows, known: Indices, y: Values, strengths: Sequence[float]) -
     products = torch.zeros(d, y.shape[1], dtype=torch.float64, device=rows.device)
     for part, block in rows.blocks(known):
         products.addmm_(block.T, targets[part])
-    gram = rows.gram_of(known) - n * torch.outer(average, average)
+    gram = rows.gram_of(known).addr_(average, average, alpha=-n)
     return torch.stack(list(_shrunk(gram, products, strengths)))
 
 

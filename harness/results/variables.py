@@ -78,8 +78,8 @@ class VariableScores(Scores, _Fit, Variable):
 
     Null for F1, which is not cut off."""
     interval: Annotated[list[Share], Field(min_length=2, max_length=2)] | None
-    """95 % interval of the score from a bootstrap over episodes, which allows for few of them, widened to
-    include the score."""
+    """95 % interval of the score from a bootstrap over episodes, which allows for few of them, centred on
+    the score."""
     pixels_pca: Share | None
     """Score of a PCA of the pixels, with the same probe and rows."""
     random_projection: Share | None
