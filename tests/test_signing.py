@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -144,8 +145,21 @@ def test_passphrases(home: Path) -> None:
     assert asked == [f"Passphrase for {home / 'key'}"]
     with pytest.raises(SignatureError, match="Wrong passphrase"):
         keys.sign(MESSAGE, NAMESPACE, home / "key", ask=lambda _: "wrong")
-    with pytest.raises(SignatureError, match="ssh-add"):
-        keys.sign(MESSAGE, NAMESPACE, home / "key")
+    for none_given in (None, lambda _: ""):
+        with pytest.raises(SignatureError, match="ssh-add"):
+            keys.sign(MESSAGE, NAMESPACE, home / "key", ask=none_given)
+
+
+def test_a_security_key_without_its_public_half(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.keygen(home / "key")
+    (home / "key.pub").unlink()
+
+    def unsupported(*_: object) -> None:
+        raise UnsupportedAlgorithm("sk-ssh-ed25519@openssh.com")
+
+    monkeypatch.setattr(keys, "_load", unsupported)
+    with pytest.raises(SignatureError, match="ssh-keygen -y -f"):
+        keys.public_key(home / "key")
 
 
 @pytest.fixture

@@ -142,7 +142,10 @@ def evaluate(
         ClusterError: The cluster cannot be reached, or loses its workers again and again.
     """
     _need_extra()
-    engine = Engine(jobs or (len(device.split(",")) if device and "," in device else None), cluster)
+    device = device and str(device)  # a torch.device will do
+    if jobs is None and device and "," in device:
+        jobs = len(device.split(","))
+    engine = Engine(jobs, cluster)
     if label_set not in LABEL_SETS:
         raise UnknownNameError("label set", label_set, LABEL_SETS)
     if fresh_of is not None and fresh_seed is None:

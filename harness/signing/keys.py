@@ -106,6 +106,11 @@ def public_key(path: str | os.PathLike[str] | None = None) -> PublicKey:
         return _public_of(_load(data, None))
     except TypeError:  # raised by cryptography if the key has a passphrase
         raise _locked(path) from None
+    except UnsupportedAlgorithm:  # a security key
+        raise SignatureError(
+            f"The public key of {path} cannot be told without {public_path.name}.",
+            cure=f"ssh-keygen -y -f {path} > {public_path}",
+        ) from None
 
 
 def check(key: str | os.PathLike[str], *, can_ask: bool) -> None:
@@ -205,7 +210,9 @@ def _in_no_file(key: str | os.PathLike[str]) -> SignatureError:
 def _unlock(path: Path, data: bytes, ask: AskPassphrase | None) -> Ed25519PrivateKey | rsa.RSAPrivateKey:
     if ask is None:
         raise _locked(path)
-    return _load(data, ask(f"Passphrase for {path}").encode())
+    if not (passphrase := ask(f"Passphrase for {path}")):
+        raise _locked(path)
+    return _load(data, passphrase.encode())
 
 
 def _with_file(message: bytes, namespace: str, path: Path, ask: AskPassphrase | None) -> str:
