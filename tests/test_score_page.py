@@ -10,12 +10,14 @@ import pytest
 
 from atariari_data.errors import UsageError
 from harness.leaderboard.published import published
+from harness.pages.words import game_title
 from harness.probes.probe import ProbeRun
+from harness.results.comparison import Compared
 from harness.results.result import Result, Signed
 from harness.results.result_file import write
 from tests import made_results
 from tools import score_page
-from tools.score_page import rows_of, tables
+from tools.score_page import Row, pairs, rows_of, tables
 
 GAMES = ("breakout", "pong")
 
@@ -87,6 +89,33 @@ def test_methods_stand_beside_what_the_paper_has(tmp_path: Path) -> None:
     assert of_means[2] == f"{_tau(theirs, ours, sum):.2f}"
     single = [_tau(theirs, ours, lambda row, at=at: row[at]) for at in range(2)]  # type: ignore[misc]
     assert of_games[2] == f"{sum(single) / 2:.2f}"
+
+
+def test_a_side_is_told_only_where_a_comparison_finds_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("vae", "cpc"):
+        put(tmp_path, name, steps=400)
+    vae, cpc = sorted(rows_of(tmp_path.glob("*.json")), key=lambda row: row.name == "cpc")
+    run = vae.runs[0]
+
+    def against(one: Row, _: Row) -> dict[tuple[str, ProbeRun], Compared]:
+        sign = 1 if one.name == "vae" else -1
+        found = ((game, sign * difference, verdict) for game, difference, verdict in differences)
+        return {
+            (game, run): Compared(*run, game, "game", game, 0, 0, difference, 0, 0, 0, verdict)
+            for game, difference, verdict in found
+        }
+
+    monkeypatch.setattr(Row, "against", against)
+    monkeypatch.setattr("tools.score_page._shared", lambda _: list(GAMES))
+    differences = [(GAMES[0], 0.2, "differs"), (GAMES[1], -0.1, "unclear")]
+    *_, last = pairs([vae, cpc], run).strip().splitlines()
+    pair, above, below = (cell.strip() for cell in last.strip("|").split("|"))
+    sides = [above, below] if pair == "`vae` against `cpc`" else [below, above]
+    assert sides == [game_title(GAMES[0]), ""]
+    differences = [(game, 0.2, "differs") for game in GAMES]
+    assert "| all 2 |" in pairs([vae, cpc], run)
 
 
 def _mean(signed: Signed, game: str, run: ProbeRun) -> float:

@@ -33,7 +33,7 @@ from tools.marks import between, table
 from tools.results_page import PUBLISHED_AS
 
 PAGE: Final = Path("docs/score.md")
-TABLES: Final = ("separation", "games", "order", "methods", "seeds", "checkpoints")
+TABLES: Final = ("separation", "games", "order", "methods", "pairs", "seeds", "checkpoints")
 _BOUNDS: Final = (RAM, "majority")
 """Encoders that are above or below all others by definition."""
 
@@ -126,6 +126,12 @@ def units(row: Compared) -> float:
     return row.difference / half if half else 0.0
 
 
+def _sides(rows: Iterable[Compared]) -> tuple[list[Compared], list[Compared]]:
+    """Return the rows on which the first encoder is above the second, and those on which it is below."""
+    differ = [row for row in rows if row.verdict == "differs"]
+    return [row for row in differ if row.difference > 0], [row for row in differ if row.difference < 0]
+
+
 def separation(found: Mapping[str, Apart], runs: Sequence[ProbeRun]) -> str:
     """Return on how many games each trained encoder is above or below the trivial ones, by run."""
     rows = []
@@ -133,8 +139,9 @@ def separation(found: Mapping[str, Apart], runs: Sequence[ProbeRun]) -> str:
         cells = []
         for of_encoder in found.values():
             mine = [row for (_, its_run), (_, row) in of_encoder.items() if its_run == run]
-            above, below = sum(row.low > 0 for row in mine), sum(row.high < 0 for row in mine)
-            cells.append(f"{above} above, {below} below of {len(mine)}; {median(map(units, mine)):+.1f}")
+            above, below = _sides(mine)
+            counts = f"{len(above)} above, {len(below)} below of {len(mine)}"
+            cells.append(f"{counts}; {median(map(units, mine)):+.1f}")
         rows.append([str(run), *cells])
     return table(["score", *(f"`{name}`" for name in found)], rows)
 
@@ -250,6 +257,23 @@ def methods(rows: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
     return table(["encoder", f"paper, {len(games)} games", *map(str, runs)], lines)
 
 
+def pairs(rows: Sequence[Row], run: ProbeRun) -> str:
+    """Return on which games each method is above and below each other one, the best by its mean first."""
+    games = _shared(rows)
+    ordered = sorted(rows, key=lambda row: -_means([row], games, run).mean())
+    lines = []
+    for one, two in itertools.combinations(ordered, 2):
+        found = one.against(two)
+        sides = _sides(found[game, run] for game in games)
+        titles = (", ".join(game_title(str(row.game)) for row in side) for side in sides)
+        cells = (
+            f"all {len(games)}" if len(side) == len(games) else text
+            for side, text in zip(sides, titles, strict=True)
+        )
+        lines.append([f"`{one.name}` against `{two.name}`", *cells])
+    return table([str(run), "above on", "below on"], lines)
+
+
 def checkpoints(stages: Sequence[Row], trivial: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
     """Return the scores along a run of an encoder, from few steps to many."""
     games = _shared(stages)
@@ -304,6 +328,7 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         "games": lambda: by_game(compared(), _shared(everyone), runs),
         "order": lambda: order(everyone, relabelled, _shared(everyone), runs),
         "methods": lambda: methods(everyone, runs),
+        "pairs": lambda: pairs([row for row in everyone if row.name in PUBLISHED_AS], runs[0]),
         "seeds": seeds_,
         "checkpoints": checkpoints_,
     }
