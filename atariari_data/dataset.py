@@ -9,12 +9,17 @@ passes every other name through.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
+
+from atariari_data.errors import UnknownNameError, UsageError, nearest
+from atariari_data.games import base_of, game, game_names
 
 if TYPE_CHECKING:
     import datasets
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 NAME = "atariari"
 _BUILDER = "builders.atariari"
 _FACTORY = "dataset_module_factory"
+_CONFIG = re.compile(r"(?P<game>.+?)(?P<suffix>_pretrain|_deep)?")
 
 
 def load_dataset(path: str = NAME, name: str | None = None, **kwargs: Any) -> datasets.DatasetDict | Any:
@@ -39,13 +45,34 @@ def load_dataset(path: str = NAME, name: str | None = None, **kwargs: Any) -> da
         A ``DatasetDict``, or a ``Dataset`` if ``split=`` is given (iterable versions when streaming).
 
     Raises:
+        UsageError: ``path`` is a game, or nearly one: that is the second argument.
         UnknownNameError: No such game. The message lists the known games and suggests the nearest.
         DataError: A recording, a manifest, the built copy or the ROM is damaged, or the disk is full.
         DriftError: The emulator does not reproduce the recording. The message names episode and step.
     """
     import datasets
 
+    if (config := _meant(path)) is not None:
+        raise UsageError(
+            f"{path!r} is not a dataset: the first argument is {NAME!r}, the second the game.",
+            got=f"load_dataset({path!r}{'' if name is None else f', {name!r}'})",
+            cure=f"load_dataset({NAME!r}, {config!r})",
+        )
     return datasets.load_dataset(path, name, **kwargs)
+
+
+def _meant(path: object) -> str | None:
+    """Return the config that was probably meant by ``path``; None if it may be a dataset of others."""
+    if not isinstance(path, str) or path == NAME or Path(path).exists():
+        return None
+    if (found := _CONFIG.fullmatch(path)) is None:
+        return None
+    base = base_of(found["game"])
+    try:
+        known: str | None = game(base).name
+    except UnknownNameError:
+        known = None if "/" in base else nearest(base, game_names())  # ORG/NAME is a dataset of the Hub
+    return None if known is None else known + (found["suffix"] or "")
 
 
 def announce() -> None:

@@ -65,6 +65,16 @@ class UsageError(AtariariError):
     exit_code = 2
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a wrong one probably means, or None."""
+    known, given = list(known), name.lower()
+    # 0.7 matches "pnog" with "pong", but not "tetris" with "tennis". In a name of three letters, two that are
+    # swapped are too much for it.
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.7)
+    near = near or [one for one in known if sorted(one) == sorted(given)]
+    return near[0] if near else None
+
+
 class UnknownNameError(UsageError, LookupError):
     """An unknown name. The message lists the known names, up to 60 of them, and suggests a similar one."""
 
@@ -75,17 +85,13 @@ class UnknownNameError(UsageError, LookupError):
     ) -> None:
         """Build the message from the known names; ``listed`` is what shows all of many."""
         known = list(known)
-        given = str(name).lower()
-        # 0.7 matches "pnog" with "pong", but not "tetris" with "tennis". In a name of three letters, two that
-        # are swapped are too much for it.
-        near = difflib.get_close_matches(given, known, n=1, cutoff=0.7)
-        near = near or [one for one in known if sorted(one) == sorted(given)]
+        near = nearest(str(name), known)
         super().__init__(
             f"Unknown {kind}: {name!r}.",
             expected="one of " + ", ".join(known)
             if len(known) <= self._MOST
             else f"one of {len(known)} names, such as {', '.join(known[:3])} ({listed})",
-            cure=f"Did you mean {near[0]!r}?" if near else None,
+            cure=f"Did you mean {near!r}?" if near else None,
         )
 
 

@@ -216,8 +216,8 @@ def game(name: str) -> Game:
     """Return a game by its name or by an environment id.
 
     Args:
-        name: ``ms_pacman``, ``Ms. Pac-Man``, ``ALE/MsPacman-v5``, ``MsPacmanNoFrameskip-v4``; docs/wrapper.md
-            lists all forms.
+        name: ``ms_pacman``, ``Ms. Pac-Man``, ``ALE/MsPacman-v5``, ``MsPacmanNoFrameskip-v4``. All forms:
+            https://atariari.github.io/atariari/wrapper.html#names-of-games
 
     Raises:
         UnknownNameError: No such game. The message lists the known games and suggests a similar name.

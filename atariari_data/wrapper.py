@@ -15,7 +15,7 @@ from gymnasium.core import ActType, ObsType
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
-from atariari_data.errors import UsageError
+from atariari_data.errors import UnknownNameError, UsageError
 from atariari_data.games import DEFAULT_LABEL_SET
 from atariari_data.games import game as game_of
 from atariari_data.labels import RAM_BYTES, decoder
@@ -68,8 +68,8 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
             present: Whether to add ``info["present"]``.
 
         Raises:
-            UsageError: ``env`` is not a single ale-py environment.
-            UnknownNameError: No annotations for this game, or no such label set.
+            UsageError: ``env`` is not a single ale-py environment, or its game has no annotations.
+            UnknownNameError: No such ``game`` or label set.
 
         Warns:
             UserWarning: The environment runs a mode or difficulty in which the labels were not checked.
@@ -77,7 +77,7 @@ class AtariARIWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], Rec
         _check_atari(env)
         RecordConstructorArgs.__init__(self, label_set=label_set, game=game, present=present)
         gymnasium.Wrapper.__init__(self, env)
-        self._decoder = decoder(game or _rom_name(env), label_set)
+        self._decoder = decoder(game or _annotated_game(env), label_set)
         self._add_present = present
         self._atari = env.unwrapped
         self._ram = np.empty(RAM_BYTES, np.uint8)
@@ -185,6 +185,20 @@ def _check_mode(atari: Any, game_name: str) -> None:
             f"environment runs {' and '.join(others)}. {game_of(game_name).modes}".rstrip(),
             stacklevel=3,
         )
+
+
+def _annotated_game(env: gymnasium.Env[Any, Any]) -> str:
+    name = _rom_name(env)
+    try:
+        return game_of(name).name
+    except UnknownNameError as error:
+        raise UsageError(
+            f"The game {name} has no annotations: nobody has said yet what its RAM means.",
+            expected=error.expected,
+            got=name,
+            cure="Take one of these games, or annotate this one: "
+            "https://atariari.github.io/atariari/howto/add_a_game.html",
+        ) from error
 
 
 def _rom_name(env: gymnasium.Env[Any, Any]) -> str:

@@ -106,14 +106,13 @@ def load_agent(policy: str | Path | Callable[..., Any]) -> tuple[Policy, str]:
     """
     if callable(policy):
         return Agent(_Called(policy)), uuid.uuid4().hex
+    expected = f"{', '.join(POLICIES)}, the file of a checkpoint, {HUB}ORG/REPO/FILE, or a callable"
     if not isinstance(policy, str | Path):
-        raise UsageError(
-            "Not a policy.",
-            expected="a callable, a path, hf:ORG/REPO/FILE, or one of " + ", ".join(POLICIES),
-            got=repr(policy)[:200],
-        )
+        raise UsageError("Not a policy.", expected=expected, got=repr(policy)[:200])
     if policy in POLICIES:
         return load_policy(str(policy))
+    if policy == Path(policy).stem and not Path(policy).exists():  # a name, as that of a file has an ending
+        raise UsageError(f"No such policy: {policy!r}.", expected=expected, got=repr(policy)[:200])
     layers, digest = load_layers(policy)
     return Agent(Actor(layers, str(policy))), digest
 

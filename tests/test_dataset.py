@@ -202,6 +202,34 @@ def test_an_unknown_game_says_which_are_known_and_the_nearest() -> None:
         load_dataset("atariari")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("pong",), "pong"),
+        (("pong", "train"), "pong"),
+        (("pogn",), "pong"),
+        (("pong_pretrain",), "pong_pretrain"),
+        (("ALE/Breakout-v5",), "breakout"),
+        (("ALE/Braekout-v5_deep",), "breakout_deep"),
+    ],
+)
+def test_a_game_in_place_of_the_dataset_s_name(arguments: tuple[str, ...], meant: str) -> None:
+    with pytest.raises(UsageError, match="the second the game") as raised:
+        load_dataset(*arguments)
+    assert raised.value.cure == f"load_dataset('atariari', '{meant}')"
+
+
+def test_no_name_of_others_is_taken_for_a_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, name: asked.append((path, name)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "breakout").mkdir()
+    others = (*datasets.packaged_modules._PACKAGED_DATASETS_MODULES, "imdb", "me/breakout", "breakout")
+    for path in others:
+        load_dataset(path)
+    assert asked == [(path, None) for path in others]
+
+
 def test_a_config_that_is_not_built_is_not_verified(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not built") as raised:
         verify("pong", cache_dir=str(tmp_path))
@@ -368,6 +396,8 @@ def test_the_command_s_errors(tmp_path: Path) -> None:
     done = _cli("verify", "pong", "--json", cache=str(tmp_path))
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"] == "DataError"
+    done = _cli("verify", "pong", "--copy", "nowhere", cache=str(tmp_path))
+    assert (done.returncode, "'nowhere' does not exist" in done.stderr) == (2, True)
     assert _cli("build").returncode == 2
     assert _cli("nonsense").returncode == 2
 

@@ -494,6 +494,12 @@ def test_bad_arguments(arguments: dict[str, Any], match: str, folder: str) -> No
         get_episodes("pong", **arguments, cache_dir=folder)
 
 
+def test_an_unknown_policy_says_which_are_known(folder: str) -> None:
+    with pytest.raises(UsageError, match="No such policy: 'random'") as raised:
+        load_dataset("atariari", "pong", seed=1, policy="random", cache_dir=folder)
+    assert str(raised.value.expected).startswith("random_agent, the file of a checkpoint")
+
+
 def test_an_unknown_game(folder: str) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
         get_episodes("PogNoFrameskip-v4", cache_dir=folder)

@@ -365,10 +365,13 @@ def test_a_vector_environment_as_a_whole_is_refused(mode: str) -> None:
         envs.close()
 
 
-def test_a_game_without_annotations_names_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="Unknown game: 'adventure'") as error:
-        AtariARIWrapper(gymnasium.make("ALE/Adventure-v5"))
-    assert "venture" in str(error.value.cure)
+def test_a_game_without_annotations_says_so() -> None:
+    with pytest.raises(UsageError, match="The game gravitar has no annotations") as error:
+        AtariARIWrapper(gymnasium.make("ALE/Gravitar-v5"))
+    assert "howto/add_a_game.html" in str(error.value.cure)
+    with pytest.raises(UnknownNameError, match="Did you mean 'pong'"):
+        AtariARIWrapper(gymnasium.make("ALE/Gravitar-v5"), game="pogn")
+    assert AtariARIWrapper(gymnasium.make("ALE/Gravitar-v5"), game="pong").game == "pong"
 
 
 def test_an_unknown_label_set_is_refused_at_once() -> None:
