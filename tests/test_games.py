@@ -90,6 +90,13 @@ def test_info_tells_that_a_game_lacks_a_label_set(monkeypatch: pytest.MonkeyPatc
         assert "Unknown label set of alien: 'anand2019'" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["info"], ["record", "--to", "new"], ["relabel", "--to", "new"]])
+def test_the_pretraining_rows_are_no_game(command: list[str]) -> None:
+    done = CliRunner().invoke(cli, [*command, "Pong_pretrain"])
+    assert done.exit_code == 2
+    assert "expected: pong or pong_deep\n  got: Pong_pretrain\n" in done.stderr
+
+
 @pytest.mark.parametrize("name", game_names())
 def test_a_game_is_known_by_its_title(name: str) -> None:
     assert game(game(name).title).name == name

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from atariari_data.errors import MissingExtraError, UnknownNameError, UsageError
+from builders.cli.main import cli
 from builders.episode import episode_of
 from builders.manifest import load_manifest
 from builders.show import FRAMES, show
@@ -24,6 +26,19 @@ def test_the_episode_is_the_longest_of_test_or_the_one_asked_for() -> None:
     assert len(episode.lane_ram) >= len(episode.rows)
     with pytest.raises(UnknownNameError, match="Unknown episode of pong: '9999'"):
         episode_of("pong", 9999)
+
+
+@pytest.mark.parametrize("number", [-1, 9999])
+def test_the_command_says_which_episodes_there_are(number: int, tmp_path: Path) -> None:
+    splits = load_manifest("pong").configs["pong"].splits
+    numbers = [e.number for split in splits.values() for e in split.episodes]
+    out = tmp_path / "pong.png"
+    done = CliRunner().invoke(cli, ["show", "pong", "--episode", str(number), "--out", str(out)])
+    assert done.exit_code == 2
+    assert (
+        f"pong has no episode {number}.\n  expected: a number from {min(numbers)} to {max(numbers)}"
+        in done.stderr
+    )
 
 
 def test_the_picture(tmp_path: Path) -> None:

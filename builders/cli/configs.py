@@ -79,7 +79,7 @@ def build(
 @cache_dir_option
 @click.option(
     "--copy",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Check a copy that `export` wrote to this folder, instead of the cache.",
 )
 @json_option

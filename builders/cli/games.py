@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from atariari_data.errors import UsageError
 from atariari_data.games import DEFAULT_LABEL_SET, game
-from builders.cli.options import print_rows
+from builders.cli.options import game_or_deep, print_rows
 from builders.console import json_option, label_set_option, print_table
 
 
@@ -53,10 +54,10 @@ def info(name: str, label_set: str, as_json: bool) -> None:
     The statistics are those of random play, or of the deep states.
     """
     from atariari_data.evidence import evidence
-    from builders.manifest import DEEP, load_manifest, recorded_games
+    from builders.manifest import game_of_config, load_manifest, recorded_games
 
-    known = game(name.removesuffix(DEEP))
-    config = known.name + (DEEP if name.endswith(DEEP) else "")
+    config = game_or_deep(name)
+    known = game(game_of_config(config))
     found = evidence(known.name) if label_set == DEFAULT_LABEL_SET else None
     variables, rows = known.variables(label_set), []
     frozen = load_manifest(config).label_sets.get(label_set, {}) if known.name in recorded_games() else {}
@@ -94,7 +95,29 @@ def show(name: str, out: Path | None, label_set: str, episode: int | None, as_js
     from builders.show import show as show_game
 
     known = config_of_name(name)
+    if episode is not None:
+        _check_episode(known, episode)
     file = out or Path(f"{known}.png")
     shown = show_game(known, file, label_set=label_set, episode=episode)
     row = (str(file), file.stat().st_size, shown.split, shown.number, len(shown.rows))
     print_rows(("file", "bytes", "split", "episode", "rows"), [row], as_json=as_json)
+
+
+def _check_episode(config: str, episode: int) -> None:
+    """Check that a config has an episode of this number.
+
+    Raises:
+        UsageError: It has none.
+    """
+    from builders.manifest import frozen_config
+
+    known = {e.number for split in frozen_config(config).splits.values() for e in split.episodes}
+    if episode not in known:
+        lost = max(known) - min(known) + 1 - len(known)
+        raise UsageError(
+            f"{config} has no episode {episode}.",
+            expected=f"a number from {min(known)} to {max(known)}"
+            + (f" ({lost} of these are not in it)" if lost else ""),
+            got=episode,
+            cure="Leave --episode out to see the longest one of the last split.",
+        )

@@ -10,7 +10,7 @@ import click
 
 from atariari_data.checks import positive
 from atariari_data.errors import UsageError
-from atariari_data.games import game_names, suites
+from atariari_data.games import game, game_names, suites
 from builders.console import print_json, print_table
 
 processes_option = click.option(
@@ -47,6 +47,26 @@ seed_option = click.option(
     help="Random seed.",
 )
 all_option = click.option("--all", "everything", is_flag=True, help="All configs of all games.")
+
+
+def game_or_deep(name: str) -> str:
+    """Return the config that ``GAME`` or ``GAME_deep`` means.
+
+    Raises:
+        UsageError: It is ``GAME_pretrain``.
+        UnknownNameError: No such game.
+    """
+    from builders.manifest import DEEP, PRETRAIN
+
+    if name.endswith(PRETRAIN):
+        known = game(name.removesuffix(PRETRAIN)).name
+        raise UsageError(
+            "This command takes a game or its deep states.",
+            expected=f"{known} or {known}{DEEP}",
+            got=name,
+            cure=f"{known} covers {name}, too.",
+        )
+    return game(name.removesuffix(DEEP)).name + (DEEP if name.endswith(DEEP) else "")
 
 
 def chosen_configs(configs: tuple[str, ...], everything: bool) -> tuple[str, ...]:

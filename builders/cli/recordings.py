@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from atariari_data.games import game, games_named, suites
+from atariari_data.games import games_named, suites
 from builders.cli.options import (
+    game_or_deep,
     jobs_option,
     memory_option,
     print_rows,
@@ -148,10 +149,11 @@ def record(name: str, jobs: int, to: Path, steps: int, memory: float, as_json: b
     of the dataset. Nothing is overwritten. The searches for GAME_deep are kept if they are interrupted.
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders.freeze import record_deep_game, record_game
-    from builders.manifest import DEEP
+    from builders.manifest import DEEP, game_of_config
 
-    known = game(name.removesuffix(DEEP)).name
-    if name.endswith(DEEP):
+    known = game_or_deep(name)
+    if known.endswith(DEEP):
+        known = game_of_config(known)
         files = record_deep_game(known, to, steps=steps, num_proc=jobs, gigabytes=memory)
     else:
         try:
@@ -173,8 +175,6 @@ def relabel(name: str, jobs: int, to: Path, as_json: bool) -> None:
     With GAME_deep also coverage/GAME.json, the table of what its rows show beside random play.
     """
     from builders.freeze import relabel as relabel_config
-    from builders.manifest import DEEP
 
-    suffix = DEEP if name.endswith(DEEP) else ""
-    files = relabel_config(game(name.removesuffix(DEEP)).name + suffix, to, num_proc=jobs)
+    files = relabel_config(game_or_deep(name), to, num_proc=jobs)
     print_rows(("file", "bytes"), [(str(f), f.stat().st_size) for f in files], as_json=as_json)
