@@ -31,7 +31,8 @@ cluster_option = click.option(
     "--cluster",
     default=LOCAL,
     show_default=True,
-    help="Where to work: local, dask://HOST:PORT, ray or ray://HOST:PORT (docs/scaling.md).",
+    help="Where to work: local, dask://HOST:PORT, ray or ray://HOST:PORT "
+    "(https://atariari.github.io/atariari/scaling.html).",
 )
 label_set_option = click.option(
     "--label-set",

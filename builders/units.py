@@ -97,7 +97,8 @@ def audit(name: str, label_set: str, budget: Any, annotations: bytes | None) -> 
 
     known = game(name)
     if annotations is not None:
-        known = parse(known.name, annotations, cure="Compare it with docs/annotations.md.")
+        page = "https://atariari.github.io/atariari/annotations.html"
+        known = parse(known.name, annotations, cure=f"Compare it with {page}")
     return audit_game(known, label_set, budget)
 
 

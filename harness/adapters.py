@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from atariari_data.errors import AtariariError, MissingExtraError, UsageError
+from atariari_data.errors import AtariariError, MissingExtraError, UsageError, nearest
 from harness.encoders.digests import file_digest, files_digest
 from harness.encoders.encoder import EncoderError, FrameSpec, LoadedEncoder, Pool, sample_frames
 from harness.encoders.features import NoEncoderError
@@ -93,6 +93,29 @@ def load(source: object, request: Request) -> LoadedEncoder:
     if isinstance(source, str | Path):
         return _from_text(str(source), request)
     return adapt(source, request)
+
+
+def check_there(source: str) -> None:
+    """Check that a text names an encoder, without loading it.
+
+    Args:
+        source: What `load_encoder` takes, if it is text.
+
+    Raises:
+        NoEncoderError: It is neither a file, a folder, a built-in encoder nor a model of a library.
+    """
+    library, _, model = source.partition(":")
+    path = Path(source).expanduser()
+    if (library in LIBRARIES and model) or source in NAMED or path.exists():
+        return
+    near = nearest(source, NAMED)
+    new = source if path.suffix == ".py" else "my_encoder.py"
+    raise NoEncoderError(
+        f"No such encoder file or name: {source!r}.",
+        expected=f"a Python file, a TorchScript, .pt2 or .onnx program, the folder of a trained method, "
+        f"{', '.join(f'{name}:MODEL' for name in LIBRARIES)}, or one of {', '.join(NAMED)}",
+        cure=f"Did you mean {near!r}?" if near else f"harness init {new} writes an encoder to start from.",
+    )
 
 
 def model_folder(source: str) -> Path | None:
@@ -184,12 +207,7 @@ def _from_text(source: str, request: Request) -> LoadedEncoder:
             f"{path.name} is a pickle: reading it would run code from it.",
             cure="Load it in a Python file with `load_encoder()`.",
         )
-    if not path.is_file():
-        raise NoEncoderError(
-            f"No such encoder file: {source!r}.",
-            expected="a Python file such as examples/my_encoder.py, the folder of a trained method, or "
-            + " or ".join(NAMED),
-        )
+    check_there(source)
     if path.suffix == ".py":
         return _from_python(path.resolve(), request)
     if path.suffix in PROGRAM_SUFFIXES:

@@ -241,6 +241,24 @@ def test_what_is_not_there_or_no_encoder_file(tmp_path: Path) -> None:
             load_encoder(source)
 
 
+@pytest.mark.parametrize(
+    ("source", "cure"),
+    [
+        ("majorit", "Did you mean 'majority'?"),
+        ("arm", "Did you mean 'ram'?"),
+        ("nowhere/net.py", "harness init nowhere/net.py writes an encoder to start from."),
+        ("resnet18", "harness init my_encoder.py writes an encoder to start from."),
+        ("timm:", "harness init my_encoder.py writes an encoder to start from."),
+    ],
+)
+def test_an_encoder_that_is_not_there_says_what_may_be_meant(source: str, cure: str) -> None:
+    with pytest.raises(UsageError, match="No such encoder") as error:
+        load_encoder(source)
+    assert error.value.cure == cure
+    for known in ("Python file", ".onnx", "timm:MODEL", "hf:MODEL", "pixels-pca-16"):
+        assert known in str(error.value.expected)
+
+
 def test_a_module_without_a_file_is_no_neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where `_ghost.py` would be, if it were a file
     file = tmp_path / "my_encoder.py"

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from atariari_data.games import suites
 from builders.cli.main import cli as data_cli
 from harness.cli.main import cli as harness_cli
 
 ROOT = Path(__file__).parents[1]
+SITE = "https://atariari.github.io/atariari/"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -51,11 +55,46 @@ def test_every_command_and_option_has_help(group: click.Group) -> None:
                 assert parameter.help, f"{name} {parameter.name}"
 
 
+def _helps(command: click.Command) -> Iterator[str]:
+    yield command.help or ""
+    yield from (p.help or "" for p in command.params if isinstance(p, click.Option))
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from _helps(inner)
+
+
+@pytest.mark.parametrize("group", [data_cli, harness_cli], ids=["atariari-data", "harness"])
+def test_help_names_no_file_that_only_a_checkout_has(group: click.Group) -> None:
+    texts = list(_helps(group))
+    assert any(SITE in text for text in texts)
+    assert not [text for text in texts if "docs/" in text or "examples/" in text]
+
+
+def test_addresses_in_the_code_are_pages_of_the_site() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Documentation"] == SITE
+    found = set()
+    for package in ("atariari_data", "builders", "harness"):
+        for file in (ROOT / package).rglob("*.py"):
+            found |= set(re.findall(rf"{SITE}([\w/.]+)\.html", file.read_text(encoding="utf-8")))
+    assert {"encoders", "howto/add_a_game", "scaling", "wrapper"} <= found
+    for page in found:
+        assert (ROOT / "docs" / f"{page}.md").is_file(), page
+
+
+@pytest.mark.parametrize(("command", "option"), [("evaluate", "games"), ("run", "game_names")])
+def test_options_that_take_games_name_the_suites(command: str, option: str) -> None:
+    (found,) = (p for p in harness_cli.commands[command].params if p.name == option)
+    assert isinstance(found, click.Option)
+    for suite in suites():
+        assert suite in str(found.help)
+
+
 def test_the_readme_is_short_and_reads_anywhere() -> None:
     """Links are absolute, since the package index shows it alone; what they name is in this repository."""
     assert README.count("\n") < 120
     places = {
-        "https://atariari.github.io/atariari/": ROOT / "docs",
+        SITE: ROOT / "docs",
         "https://github.com/atariari/atariari/blob/main/": ROOT,
         "https://raw.githubusercontent.com/atariari/atariari/main/": ROOT,
     }

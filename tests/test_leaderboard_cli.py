@@ -87,6 +87,19 @@ def test_a_maintainers_and_a_submitters_day(tmp_path: Path) -> None:
     assert run(cli, ["leaderboard", "verify", str(tmp_path)]).exit_code == 1
 
 
+def test_a_folder_that_is_missing_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    missing, result = str(tmp_path / "nowhere"), str(tmp_path / "result.json")
+    for command in (
+        ["leaderboard", "verify", missing],
+        ["leaderboard", "build", missing],
+        ["leaderboard", "admit", "me@example.org", result, "--to", missing],
+        ["submit", result, "--to", missing],
+    ):
+        done = CliRunner().invoke(cli, command)
+        assert (done.exit_code, "nowhere' does not exist" in done.stderr) == (2, True), done.stderr
+
+
 def test_a_leaderboard_begins_with_results_that_are_there(tmp_path: Path) -> None:
     run = CliRunner().invoke
     (tmp_path / "keys").mkdir()

@@ -127,8 +127,9 @@ def audit(
     atariari-data audit pong
     atariari-data audit breakout --annotations breakout.toml
 
-    The evidence comes from play, a search, and writing to the RAM (docs/audit.md). Takes about a minute per
-    game. GAME is also the name of a suite: all (the default), paper, atari100k.
+    The evidence comes from play, a search, and writing to the RAM. Takes about a minute per game. GAME is
+    also the name of a suite: all (the default), paper, atari100k. What the verdicts mean:
+    https://atariari.github.io/atariari/audit.html
     """  # noqa: D301  click's mark for lines to leave as they are
     from builders import units
     from builders.audit.audit import Budget, summary

@@ -53,7 +53,7 @@ _output = click.option(
 )
 @click.option(
     "--fresh-of",
-    type=click.Path(path_type=Path),
+    type=options.ResultFile(),
     help="With --fresh-seed: the result that this tests, for the tier `fresh-seed` of a leaderboard.",
 )
 @label_set_option
@@ -118,10 +118,11 @@ def evaluate(
     ENCODER is one of:
 
     \b
-    - a Python file that defines an encoder (start from examples/my_encoder.py)
+    - a Python file that defines an encoder (`harness init` writes one to start from)
     - a folder that harness train or harness run wrote
     - a built-in: majority, random-cnn, pixels-pca (-16, -64), random-projection or ram
-    - a TorchScript, torch.export or ONNX program, or a timm or Hugging Face model: see docs/encoders.md
+    - a TorchScript, torch.export or ONNX program, or a model by name (timm:NAME, hf:NAME):
+      https://atariari.github.io/atariari/encoders.html
 
     \b
     harness evaluate my_encoder.py --games pong,breakout

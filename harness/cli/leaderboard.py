@@ -11,15 +11,15 @@ import click
 
 from atariari_data.errors import UsageError
 from builders.console import json_option
+from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.leaderboard.gate import Verdict
     from harness.leaderboard.submit import Submitted
 
-_board = click.argument("board", type=click.Path(path_type=Path), default=".")
-_to = click.option(
-    "--to", "board", required=True, type=click.Path(path_type=Path), help="Clone of the leaderboard."
-)
+_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+_board = click.argument("board", type=_folder, default=".")
+_to = click.option("--to", "board", required=True, type=_folder, help="Clone of the leaderboard.")
 
 
 @click.group()
@@ -143,7 +143,7 @@ def admit(name: str, key: Path, board: Path, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("result", type=options.ResultFile())
 @_to
 @json_option
 def submit(result: Path, board: Path, *, as_json: bool) -> None:

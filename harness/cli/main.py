@@ -56,8 +56,8 @@ class _Harness(Commands):
 def cli(context: click.Context) -> None:
     """Measure how much of a game's state an encoder of Atari frames captures.
 
-    Exit codes: 0 success, 1 failed or not verified, 2 wrong usage (an unknown name, a missing file), 130
-    interrupted.
+    Exit codes: 0 success, 1 failed or not verified, 2 wrong usage (an unknown name, a missing encoder or
+    result), 130 interrupted.
     """
     log = logging.getLogger("harness")
     narrator = _Narrator()

@@ -5,10 +5,38 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from harness.probes.registry import PROBES
+
+
+class ResultFile(click.Path):
+    """A result file: it exists, and does not begin as no result does."""
+
+    def __init__(self) -> None:
+        """Take existing files only."""
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path.
+
+        Raises:
+            ResultError: It is some other file.
+        """
+        path = Path(str(super().convert(value, param, ctx)))
+        with path.open("rb") as file:
+            begin = file.read(40)
+        if (found := begin.removeprefix(b"\xef\xbb\xbf").lstrip()) and not found.startswith(b"{"):
+            from harness.results.canonical import ResultError
+
+            raise ResultError(
+                f"{path} is not a result file.",
+                expected='a file that `harness evaluate` wrote, which begins with "{"',
+                got=ascii(begin.decode(errors="replace")),
+            )
+        return path
 
 
 def _silence(context: click.Context, _: click.Parameter, quiet: bool) -> bool:

@@ -10,14 +10,13 @@ import click
 
 from atariari_data.errors import UsageError
 from builders.console import json_option, print_json
+from harness.cli import options
 
 TRACKERS = ("tensorboard", "trackio", "wandb")  # as in harness.methods.trackers, which needs the extra
 
 
 @click.command()
-@click.argument(
-    "results", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
+@click.argument("results", nargs=-1, required=True, type=options.ResultFile())
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -12,7 +12,7 @@ from harness.cli import options
 
 
 @click.command()
-@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("result", type=options.ResultFile())
 @click.argument("encoder")
 @options.weights
 @click.option("--device", help="Torch device of encoder and probes.  [default: cpu]")
@@ -28,19 +28,28 @@ def reproduce(
     """Run RESULT again with ENCODER and compare.
 
     Source and weights must be the same. On the same kind of machine, features are bit for bit the same. On
-    others, the score of every variable and the means of every game must agree within the tolerances in
-    docs/result.md.
+    others, the score of every variable and the means of every game must agree within the tolerances of
+    https://atariari.github.io/atariari/result.html#running-it-again
 
     Exit code 0 if the result is reproduced, 1 if it is not, 2 for wrong usage.
     """
-    from atariari_data.errors import AtariariError
+    from atariari_data.errors import AtariariError, UsageError
+    from harness.adapters import check_there
     from harness.cli.output import ask_passphrase, check_key
     from harness.cli.tables import print_reproduction
+    from harness.encoders.named import RAM
     from harness.evaluation.reproduction import reproduce as run
     from harness.results.result_file import read, write
     from harness.results.sign import sign_result
 
     claimed = read(result)
+    check_there(encoder)
+    if claimed.signed.encoder.name == RAM != encoder:
+        raise UsageError(
+            f"{result} is a result of the built-in encoder {RAM!r}.",
+            expected=f"harness reproduce {result} {RAM}",
+            got=f"harness reproduce {result} {encoder}",
+        )
     check_key(key)
     found = run(claimed, encoder, progress=not quiet, **chosen)
 

@@ -19,8 +19,8 @@ _allowed_signers = click.option(
 
 
 @click.command()
-@click.argument("a", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("b", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("a", type=options.ResultFile())
+@click.argument("b", type=options.ResultFile())
 @json_option
 def compare(a: Path, b: Path, *, as_json: bool) -> None:
     """Compare the results A and B: which variables differ, by how much, and what is noise.
@@ -40,7 +40,7 @@ def compare(a: Path, b: Path, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("result", type=options.ResultFile())
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="Format to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: standard output]")
 @click.option("--replace", is_flag=True, help="Overwrite an existing file.")
@@ -98,7 +98,7 @@ def export(
 
 
 @click.command()
-@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("result", type=options.ResultFile())
 @_allowed_signers
 @json_option
 def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None:
@@ -135,13 +135,7 @@ def verify(result: Path, allowed_signers: Path | None, *, as_json: bool) -> None
 
 
 @click.command()
-@click.argument(
-    "results",
-    metavar="RESULT...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=options.ResultFile())
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File of the merged result.")
 @options.key
 @json_option
@@ -174,7 +168,7 @@ def merge(results: tuple[Path, ...], out: Path, key: str | None, *, as_json: boo
 
 
 @click.command()
-@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("result", type=options.ResultFile())
 @options.key_to_sign_with
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of adding to RESULT.")
 @json_option

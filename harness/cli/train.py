@@ -31,7 +31,7 @@ _games = click.option(
     "--env-name",
     "game_names",
     required=True,
-    help="Comma-separated game names or Gymnasium ids, or all.",
+    help="Comma-separated names of games or suites (all, paper, atari100k), or Gymnasium ids.",
 )
 _seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 _seeds = click.option(
