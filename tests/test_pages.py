@@ -84,10 +84,7 @@ def test_the_readme_s_check_without_our_code(shell: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     (made,) = (b for b in blocks if "harness keygen" in b)
     (block,) = (b for b in blocks if "ssh-keygen -Y verify" in b)
-    code = "def encoder(x):\n    return x[:, 0, ::30, ::30].reshape(len(x), -1)\n"
-    (shell / "examples").mkdir()
-    (shell / "examples" / "my_encoder.py").write_text(code, encoding="utf-8")
-    path = shell / "result.json"
+    path, signers = shell / "result.json", shell / "allowed_signers"
 
     def typed(commands: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -97,8 +94,18 @@ def test_the_readme_s_check_without_our_code(shell: Path) -> None:
     done = typed(made)
     assert done.returncode == 0, done.stderr
     assert "result.json: verified" in done.stdout
+    line = signers.read_text(encoding="utf-8")
+    (keygen,) = (command for command in made.splitlines() if "harness keygen" in command)
+    assert typed(keygen).returncode == 2  # typed again, it spoils nothing
+    assert signers.read_text(encoding="utf-8") == line
     assert typed(block).returncode == 0
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace('"n":[', '"n":[1', 1), encoding="utf-8")
     assert path.read_text(encoding="utf-8") != text
     assert typed(block).returncode != 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_may_be_typed_twice(page: Path) -> None:
+    """A second `harness keygen` prints nothing, which must not empty the list of keys."""
+    assert not re.search(r"harness keygen[^>\n]*[^>]> *allowed_signers", page.read_text(encoding="utf-8"))

@@ -108,8 +108,7 @@ def test_the_installed_wheel_does_what_the_readme_says(dist: Path, tmp_path: Pat
     libraries = [path for path in sys.path if path.endswith("-packages")]
     (packages / "libraries.pth").write_text("\n".join([*libraries, ""]), encoding="utf-8")
     work = tmp_path / "work"
-    (work / "examples").mkdir(parents=True)
-    shutil.copy(ROOT / "examples" / "my_encoder.py", work / "examples")
+    work.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{environment['PATH']}"
 

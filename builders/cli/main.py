@@ -17,7 +17,8 @@ def cli() -> None:
     """Build, verify and inspect Atari frames with labels from RAM.
 
     Each game has three configs: pong (train, validation and test splits for probing), pong_pretrain
-    (different rows for representation learning) and pong_deep (states that random play does not reach).
+    (different rows for representation learning) and pong_deep (states whose frames random play does not
+    show).
     """
 
 
