@@ -395,12 +395,23 @@ def test_what_conflicts_is_said_to(board: TestBoard) -> None:
 def test_the_order_of_runs_is_that_of_merging(board: TestBoard, tmp_path: Path) -> None:
     board.place(board.result(7, encoder="Encoder 1", skill=0.2, finished="2026-01-01T12:34:56Z"))
     (notice,) = [n for n in board.verify("main").notices if "takes the place" in n]
-    assert ": suite score 0." in notice
-    assert "which is lower" in notice
+    assert ": score 0." in notice
+    assert "which is lower (games in common: 2)" in notice
     merge(board)
     site.build(verify(board.folder), tmp_path / "site")
     rows = json.loads((tmp_path / "site" / "data.json").read_text(encoding="utf-8"))
     assert {row["encoder"]: row["date"] for row in rows}["Encoder 1"] == "2026-01-01"
+
+
+def test_a_later_run_on_fewer_games_is_said_to_replace_nothing(board: TestBoard, tmp_path: Path) -> None:
+    path = board.place(board.result(7, encoder="Encoder 1", games=("pong",)))
+    notes = [n for n in board.verify("main").notices if path in n]
+    assert [n for n in notes if "covers fewer games than results/alice@example.org/encoder-1/" in n]
+    assert not [n for n in notes if "takes the place" in n]
+    merge(board)
+    site.build(verify(board.folder), tmp_path / "site")
+    rows = json.loads((tmp_path / "site" / "data.json").read_text(encoding="utf-8"))
+    assert {row["encoder"]: row["linear, all rows: breakout"] for row in rows}["Encoder 1"] is not None
 
 
 # --- 10: copies --------------------------------------------------------------------------------------------
@@ -469,8 +480,8 @@ def test_copies_are_told_by_the_variables_that_both_have(
         cells = [number[name.removeprefix("other_")] for name in variables]
         head = Head.of(board.result(order, person).signed)
         games = {
-            "breakout": GameHead((), (), (), cells[:0], None),
-            "pong": GameHead((), (), variables, cells, None),
+            "breakout": GameHead((), (), (), cells[:0], ()),
+            "pong": GameHead((), (), variables, cells, ()),
         }
         return Entry(f"{order}.json", person, replace(head, games=games), protocol(), (), (order, 1))
 

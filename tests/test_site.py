@@ -5,24 +5,30 @@ import html.parser
 import json
 import re
 import subprocess
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from harness.leaderboard import site
-from harness.leaderboard.board import BASELINES
+from harness.leaderboard.board import BASELINES, Board, KeyList, Rules, path_of
 from harness.leaderboard.create import protocols_here
-from harness.leaderboard.gate import verify
+from harness.leaderboard.entry import Entry, Head, latest
+from harness.leaderboard.gate import Verdict, verify
 from harness.leaderboard.names import slug
 from harness.leaderboard.published import published
 from harness.leaderboard.repository import BoardError
-from harness.pages.words import encoder_title, score, size
+from harness.pages.words import encoder_title, game_title, score, size
+from harness.probes.probe import ProbeRun
+from harness.results.means import mean
 from harness.results.result import Signed
 from harness.results.result_file import read
 from harness.results.sign import sign_result
-from tests.boards import BOARD, TestBoard
-from tests.made_results import fields
+from tests.boards import BOARD, TestBoard, protocol
+from tests.made_results import GAMES, Probes, fields, make
 
 SCRIPT = '<script>document.title="owned"</script>'
 ATTRIBUTE = '"><img src=x onerror=document.title="owned">'
@@ -62,6 +68,58 @@ def make_site(where: Path) -> TestBoard:
 def board(tmp_path_factory: pytest.TempPathFactory, git_identity: None) -> TestBoard:
     del git_identity
     return make_site(tmp_path_factory.mktemp("site"))
+
+
+RUNS = (
+    ("readout", 100),
+    ("readout", "full"),
+    ("readout", "full", "play", "deep"),
+    ("readout", "full", "deep", "deep"),
+)
+SIX = ("boxing", "breakout", "freeway", "pong", "qbert", "seaquest")
+TWELVE = (
+    *SIX,
+    *("asteroids", "berzerk", "demon_attack", "montezuma_revenge", "ms_pacman", "space_invaders"),
+)
+ENCODERS = {
+    **dict.fromkeys(("infonce-stdim", "supervised", "majority", "pixels-pca", "pixels-pca-16"), TWELVE),
+    **dict.fromkeys(("pixels-pca-64", "random-projection", "ram"), TWELVE),
+    **dict.fromkeys(("dim", "cpc", "vae", "naff", "random-cnn"), SIX),
+}
+"""As on the project's own leaderboard: nobody has every game, and most have six."""
+
+
+@cache
+def our_results() -> tuple[Signed, ...]:
+    made = []
+    for seed, (name, games) in enumerate(ENCODERS.items()):
+        probes = cast("Probes", RUNS)
+        values = fields(seed, games=games, suite=GAMES, encoder=name, skill=0.9, probes=probes, n=997)
+        if name == "ram":
+            values["encoder"]["frames"] = None
+        for of_game in values["games"].values():  # an interval of its own for each score
+            for at, scores in enumerate(of_game["scores"]):
+                for row in scores["variables"]:
+                    low, high = row["score"] - 0.01 * (at + 1), row["score"] + 0.01 * (at + 1)
+                    row["interval"] = [max(0.0, low), min(1.0, high)]
+        made.append(Signed.build(**values))
+    return tuple(made)
+
+
+def front_page(where: Path, results: Iterable[Signed]) -> tuple[Path, list[site.Row]]:
+    """Write the front page and a game's, without a repository and a gate; return the first, and its rows."""
+    shown = [{**ProbeRun(*run)._asdict(), "metric": "f1"} for run in RUNS]
+    rules = protocol(GAMES, probes=shown, shown=[], baselines=[])
+    texts = Rules(schema_version=1, title="Ours", url="", current=rules.name, maintainers=[], withdrawn={})
+    entries = tuple(
+        Entry(path_of(signed), "alice@example.org", Head.of(signed), rules, (), (0, len(signed.games)))
+        for signed in results
+    )
+    board = Board(texts, {rules.digest: rules}, KeyList("", frozenset()))
+    made = site._Site(Verdict(cast("Any", None), {}, board, entries, ()), where)
+    made._ranking(rules)
+    made._game("pong")
+    return where / "index.html", made.rows.get(rules.name, [])
 
 
 class Page(html.parser.HTMLParser):
@@ -187,7 +245,7 @@ def test_names_stand_in_their_order_with_tiers(board: TestBoard) -> None:
     assert 'class="tier reproduced"' in index
     assert "Not comparable with the table above" in index
     page = pages(board)["encoders/encoder-1.html"].text
-    assert "Earlier runs" in page
+    assert "Other runs" in page
     assert "2026-01-30" in page
     assert re.search(r"Rank 1\.\s+Reproduced by board@example\.org\.\s", page)
 
@@ -209,7 +267,7 @@ def test_a_smaller_suite_has_no_rank_among_whole_ones(tmp_path: Path, git_identi
     assert rows["Encoder 2"]["linear, all rows: suite"] is None
     assert rows["Encoder 2"]["linear, all rows: pong"] is not None
     page = (tmp_path / "site" / "encoders" / "encoder-2.html").read_text(encoding="utf-8")
-    assert "Not ranked: 2 of 3 games." in page
+    assert "Not ranked: 2 of the 3 games of the ranking." in page
 
 
 def test_a_game_s_page_lists_what_is_read_out(tmp_path: Path, git_identity: None) -> None:
@@ -232,13 +290,123 @@ def test_a_game_s_page_lists_what_is_read_out(tmp_path: Path, git_identity: None
     assert listed
     columns = len(re.findall(r"<th scope=\"col\"", page.partition("</thead>")[0]))
     assert columns == 4, "what nobody has is not shown"
-    assert f'<th colspan="{columns}" scope="rowgroup">' in page
     ours = protocols_here()[0]
     meaning = {name: said for name, _, said, _ in site._variables(ours, "pong")}
     assert meaning["ball_x_motion"] == f"Pixels moved since the row before. {meaning['ball_x']}"
     assert meaning["ball_present"].startswith("Whether it is there: ")
     bit = next(said for name, _, said, _ in site._variables(ours, "breakout") if name.endswith("_bit_7"))
     assert bit.startswith("Bit 7. ")
+
+
+def test_where_nobody_has_every_game_all_is_of_those_that_most_share(tmp_path: Path) -> None:
+    results = {signed.encoder.name: signed for signed in our_results()}
+    index, rows = front_page(tmp_path, results.values())
+    page = index.read_text(encoding="utf-8")
+    on = f"6 games: {', '.join(map(game_title, SIX))}"
+    assert f"ranked on {on}" in page
+    expected = {
+        name: mean([signed.games[game].scores[0].means.score for game in SIX])
+        for name, signed in results.items()
+    }
+    assert {row.name: row.score for row in rows} == expected
+    best = max((name for name in expected if name != "ram"), key=lambda name: expected[name] or 0)
+    assert [row.name for row in rows if row.rank == 1] == [best]
+    assert f'<td class="num best main">{score(expected["cpc"])}</td>' in page
+    (cpc,) = (row for row in rows if row.name == "cpc")
+    for category in ("agent_localization", "misc"):
+        games = [results["cpc"].games[game].scores[1].means.categories for game in SIX]
+        having = [c.score for of_game in games for c in of_game if c.category == category]
+        assert cpc.means[1][category] == mean(having)
+    assert len(having) < len(SIX), "the mean is over the games that have it"
+    assert site._flat(cpc.protocol, cpc)["ranked_on"] == " ".join(SIX)
+
+
+def test_pictures_are_of_the_games_that_rank(tmp_path: Path) -> None:
+    results = our_results()
+    index, rows = front_page(tmp_path, results)
+    page = index.read_text(encoding="utf-8")
+    plots = re.findall(r'<svg class="plot".*?aria-label="(.*?);.*?</svg>', page)
+    assert plots == ["readout, few against parameters", "readout, play against readout, transfer"]
+    assert f"Means over 6 games: {', '.join(map(game_title, SIX))}." in page
+    for at, drawn in zip((0, 1), re.findall(r'<svg class="plot".*?</svg>', page), strict=True):
+        points = dict(re.findall(r"<title>(.+?): ([0-9.]+)</title>", drawn))
+        assert points == {row.title: score(row.means[at]["suite"]) for row in rows if not row.bound}
+        assert len(re.findall(r'<text class="name"', drawn)) >= len(points) - 2, "names stand beside them"
+    without = [signed for signed in results if signed.encoder.name == "cpc"]
+    assert '<svg class="plot"' in front_page(tmp_path, without)[0].read_text(encoding="utf-8")
+    assert "No result yet" in front_page(tmp_path, [])[0].read_text(encoding="utf-8")
+
+
+def test_a_game_s_page_compares_with_trivial_encoders_and_keeps_2019_apart(tmp_path: Path) -> None:
+    results = {signed.encoder.name: signed for signed in our_results()}
+    front_page(tmp_path, results.values())
+    page = (tmp_path / "games" / "pong.html").read_text(encoding="utf-8")
+    ours, _, theirs = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    heads = [re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table) for table in (ours, theirs)]
+    titles = [f"readout, {which}" for which in ("few", "play", "transfer", "deep")]
+    assert heads == [["Encoder", *titles, "Best trivial", "Tier"], ["Method", "Weighted F1"]]
+    means = results["cpc"].games["pong"].scores[0].means
+    assert means.trivial != means.constant
+    row = re.findall(r'<td class="num[^>]*>(.*?)</td>', ours.split("encoders/cpc.html")[1].split("</tr>")[0])
+    assert row == [*(score(s.means.score) for s in results["cpc"].games["pong"].scores), score(means.trivial)]
+    assert f'ST-DIM</th><td class="num">{published()[1].games["pong"]:.2f}</td>' in theirs
+    assert "2019" not in ours
+
+
+def test_an_encoder_s_page_has_means_over_the_games_that_rank(tmp_path: Path, git_identity: None) -> None:
+    del git_identity
+    made = TestBoard.new(tmp_path)
+    for seed in (1, 2):
+        made.place(made.result(seed, games=("pong",)))
+    site.build(made.verify(), tmp_path / "site")
+    page = (tmp_path / "site" / "encoders" / "encoder-1.html").read_text(encoding="utf-8")
+    assert re.search(r"Rank [12] on 1 game: Pong\.", page)
+    first, variables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    assert "Means over 1 game: Pong" in first
+    assert "Constant" not in page
+    signed = make(1, encoder="Encoder 1", games=("pong",), suite=("breakout", "pong"))
+    for scores, row in zip(signed.games["pong"].scores, first.split("<tr>")[2:], strict=True):
+        shown = re.findall(r'<td class="num[^>]*>(.*?)</td>', row)
+        assert shown[:2] == [score(scores.means.score), score(scores.means.trivial)]
+        categories = {c.category: c.score for c in scores.means.categories}
+        assert score(categories["agent_localization"]) == shown[2]
+    for scored in signed.games["pong"].scores[0].variables:
+        (cells,) = re.findall(rf'<th scope="row">{scored.name}</th>(.*?)</tr>', variables)
+        assert cells.split('class="num">')[-2].startswith(score(scored.trivial))
+        assert scored.trivial is not None
+        assert f'class="majority" d="M{scored.trivial * 100:.1f} 0V10"' in cells
+
+
+def test_a_later_run_on_fewer_games_hides_nothing() -> None:
+    board = protocol(("breakout", "pong", "seaquest"))
+
+    def entry(order: int, *games: str) -> Entry:
+        signed = make(order, encoder="Encoder 1", games=games)
+        return Entry(f"{order}.json", "", Head.of(signed), board, (), (order, len(games)))
+
+    wide, fewer = entry(1, "breakout", "pong"), entry(2, "pong")
+    again, more = entry(3, "breakout", "pong"), entry(4, "breakout", "pong", "seaquest")
+    for entries, first in (
+        ((wide, fewer), wide),
+        ((wide, fewer, again), again),
+        ((wide, again, more, fewer), more),
+    ):
+        (found,) = latest(entries).values()
+        assert found[0] is first
+        assert sorted(e.path for e in found) == sorted(e.path for e in entries)
+
+
+def test_every_score_has_its_interval() -> None:
+    signed = our_results()[0]
+    halves = Head.of(signed).games["pong"].halves
+    assert len(set(halves)) == len(RUNS)
+    for half, scores in zip(halves, signed.games["pong"].scores, strict=True):
+        widths: dict[str, list[float]] = {}
+        for row in scores.variables:
+            assert row.interval is not None
+            widths.setdefault(row.categories[0], []).append(row.interval[1] - row.interval[0])
+        wide = [sum(of_it) / len(of_it) for of_it in widths.values()]
+        assert half == pytest.approx(sum(wide) / len(wide) / 2, abs=1e-4)
 
 
 def test_a_row_links_to_code_and_paper(board: TestBoard) -> None:

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from atariari_data.games import CATEGORIES
 from harness.leaderboard import site
+from harness.leaderboard.entry import GameHead
+from harness.pages.words import CATEGORY_TITLES, score
+from harness.results.means import mean
+from harness.results.result import Signed
 from tests.boards import TestBoard
 from tests.browser import AUDIT, errors, needs_browser, show
 from tests.made_results import PROBES
-from tests.test_site import make_site
+from tests.test_site import SIX, TWELVE, front_page, make_site, our_results
 
 pytestmark = needs_browser
 
@@ -25,6 +30,27 @@ def board(tmp_path_factory: pytest.TempPathFactory, git_identity: None) -> TestB
 @pytest.fixture
 def root(board: TestBoard) -> Path:
     return board.folder / "site"
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict[str, Signed]:
+    """Results as on the project's own leaderboard."""
+    return {signed.encoder.name: signed for signed in our_results()}
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, ours: dict[str, Signed]) -> Path:
+    """Return the front page of a leaderboard of these."""
+    return front_page(tmp_path_factory.mktemp("ours"), ours.values())[0]
+
+
+def interval(signed: Signed, games: tuple[str, ...], at: int) -> tuple[float, float, float]:
+    """Return a mean over games, and the ends of its interval."""
+    middle = mean([signed.games[name].scores[at].means.score for name in games])
+    halves = [GameHead.of(signed.games[name]).halves[at] or 0.0 for name in games]
+    half = sum(h * h for h in halves) ** 0.5 / len(games)
+    assert middle is not None
+    return middle, max(0.0, middle - half), min(1.0, middle + half)
 
 
 def column(driver: Any, name: str) -> list[str]:
@@ -96,12 +122,101 @@ def test_filters_and_search(driver: Any, root: Path) -> None:
     assert column(driver, "Encoder") == ["Encoder 8"]
     assert count.text == "1 encoder"
     driver.find_element("id", "search").send_keys(" nonsense")
+    assert column(driver, "Encoder") == ["Encoder 8"]
+    assert count.text == "1 encoder (none has “nonsense”)"
+    driver.find_element("id", "search").clear()
+    driver.find_element("id", "search").send_keys("nonsense")
     assert column(driver, "Encoder") == []
     assert "No encoder fits" in driver.find_element("id", "rows").text
     driver.find_element("id", "reset").click()
     assert len(column(driver, "Encoder")) == 7
     choose(driver, "tier", "reproduced")
     assert column(driver, "Encoder") == ["Encoder 1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("ST-DIM CPC", {"ST-DIM", "CPC"}),
+        ("st-dim, cpc", {"ST-DIM", "CPC"}),
+        ("stdim vae", {"ST-DIM", "VAE"}),
+        ("random cnn", {"Random CNN"}),  # the words of one name narrow
+        ("random cnn cpc", {"Random CNN", "CPC"}),
+        ("cnn, random cnn", {"Random CNN", "Supervised CNN"}),
+        ("dim", {"DIM", "ST-DIM"}),
+        ("im", set()),  # words are known by their beginning
+    ],
+)
+def test_two_encoders_can_be_named(driver: Any, front: Path, asked: str, found: set[str]) -> None:
+    show(driver, front)
+    driver.find_element("id", "search").send_keys(asked)
+    assert set(column(driver, "Encoder")) == found
+
+
+def test_two_encoders_are_compared_in_a_line(driver: Any, front: Path, ours: dict[str, Signed]) -> None:
+    show(driver, front)
+    pair = driver.find_element("id", "pair")
+    assert not pair.is_displayed()
+    driver.find_element("id", "search").send_keys("cpc dim")
+    assert set(column(driver, "Encoder")) == {"CPC", "DIM", "ST-DIM"}
+    assert not pair.is_displayed()
+    driver.find_element("id", "search").clear()
+    driver.find_element("id", "search").send_keys("ST-DIM CPC")
+    for at, title in ((0, "readout, few"), (2, "readout, transfer")):
+        choose(driver, "score", title)
+        found = [
+            (name, *interval(ours[key], SIX, at))
+            for name, key in (("ST-DIM", "infonce-stdim"), ("CPC", "cpc"))
+        ]
+        (one, *first), (two, *second) = sorted(found, key=lambda numbers: -numbers[1])
+        assert pair.text.startswith(f"{title}, 6 games: {one} {score(first[0])} ({score(first[1])} to ")
+        assert (
+            f", {two} {score(second[0])} ({score(second[1])} to {score(second[2])}); {one} is ahead on"
+            in pair.text
+        )
+        apart = first[1] > second[2]
+        assert ("intervals do not overlap." if apart else "intervals overlap.") in pair.text
+        assert pair.text.endswith("harness compare tests the difference.")
+    choose(driver, "games", "Berzerk")
+    assert pair.text == "These two share none of the chosen games under readout, transfer."
+    assert errors(driver) == []
+
+
+def test_every_score_draws_its_intervals(driver: Any, front: Path, ours: dict[str, Signed]) -> None:
+    show(driver, front)
+    for at, title in enumerate(("readout, few", "readout, play", "readout, transfer", "readout, deep")):
+        choose(driver, "score", title)
+        row = '#rows tr[data-text^="cpc "] path.interval'
+        drawn = driver.find_element("css selector", row).get_attribute("d")
+        low, high = (float(number) / 100 for number in drawn[1:].split(" 5H"))
+        assert (low, high) == pytest.approx(interval(ours["cpc"], SIX, at)[1:], abs=1e-4)
+
+
+def test_categories_are_over_the_chosen_games(driver: Any, front: Path, ours: dict[str, Signed]) -> None:
+    show(driver, front)
+    choose(driver, "columns", "categories")
+    for games in (SIX, ("pong",)):
+        choose(driver, "games", "the 6 that most encoders share" if games == SIX else "Pong")
+        at = column(driver, "Encoder").index("CPC")
+        for category in CATEGORIES:
+            means = [ours["cpc"].games[name].scores[0].means for name in games]
+            having = [c.score for of_game in means for c in of_game.categories if c.category == category]
+            assert column(driver, CATEGORY_TITLES[category])[at] == score(mean(having)), category
+    assert errors(driver) == []
+
+
+def test_the_page_says_the_same_without_scripts(driver: Any, front: Path) -> None:
+    names = ("#", "Encoder", "readout, few", "readout, play", "readout, transfer", "readout, deep")
+    read = "return document.getElementById('on').textContent"
+    show(driver, front)
+    with_scripts = [driver.execute_script(read), *(column(driver, name) for name in names)]
+    assert "\u2013" not in with_scripts[1]
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        show(driver, front)
+        assert [driver.execute_script(read), *(column(driver, name) for name in names)] == with_scripts
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def test_scores_and_columns(driver: Any, root: Path) -> None:
@@ -115,7 +230,7 @@ def test_scores_and_columns(driver: Any, root: Path) -> None:
     choose(driver, "columns", "games")
     press(driver, "Pong")
     assert column(driver, "Pong") == sorted(column(driver, "Pong"), reverse=True)
-    choose(driver, "columns", "categories, all games")
+    choose(driver, "columns", "categories")
     assert "Agent" in driver.find_element("css selector", "#ranking thead").text
     assert errors(driver) == []
 
@@ -196,16 +311,40 @@ def test_the_address_says_what_is_chosen(driver: Any, root: Path) -> None:
     assert errors(driver) == []
 
 
-def test_nothing_is_cut_off(driver: Any, root: Path) -> None:
-    show(driver, root / "index.html", 1400)
-    wide = "const s = document.querySelector('.scroll'); return [s.scrollWidth, s.clientWidth];"
-    for columns in ("other scores", "categories, all games"):
-        choose(driver, "columns", columns)
-        needed, there = driver.execute_script(wide)
-        assert needed <= there
-    show(driver, root / "index.html", 500)
-    right = "return document.querySelector('#rows .main').getBoundingClientRect().right"
-    assert driver.execute_script(right) <= driver.execute_script("return innerWidth")
+def test_nothing_is_cut_off(driver: Any, root: Path, front: Path) -> None:
+    hidden = """
+    const tables = [...document.querySelectorAll(".scroll")];
+    return tables.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel);
+    """
+    for page in (root / "index.html", front):
+        show(driver, page, 1400)
+        assert driver.execute_script("return innerWidth") == 1400
+        for columns in ("other scores", "categories", "games"):
+            choose(driver, "columns", columns)
+            assert driver.execute_script(hidden) == [], columns
+    driver.get(f"{front.as_uri()}#columns=games&games={'+'.join(TWELVE)}")
+    driver.refresh()
+    assert len(column(driver, "Montezuma's Revenge")) == 12
+    assert driver.execute_script(hidden) == []
+    show(driver, front.parent / "games" / "pong.html", 1400)
+    assert driver.execute_script(hidden) == []
+
+
+def test_a_phone_shows_names_and_scores(driver: Any, root: Path, front: Path) -> None:
+    places = """
+    const cells = [...document.querySelectorAll(arguments[0])];
+    return cells.map((cell) => [cell.getBoundingClientRect().right, cell.scrollWidth - cell.clientWidth]);
+    """
+    for page in (root / "index.html", front, front.parent / "games" / "pong.html"):
+        show(driver, page, 390)
+        assert driver.execute_script("return innerWidth") == 390
+        width = driver.execute_script("return document.documentElement.clientWidth")
+        for cells in ("tbody tr:not([hidden]) .best", "tbody tr:not([hidden]) .name", ".divider span"):
+            found = driver.execute_script(places, cells)
+            assert found or "divider" in cells
+            for right, cut in found:
+                assert right <= width, (page, cells)
+                assert cut <= 0, (page, cells)
 
 
 def test_the_keyboard_is_enough(driver: Any, root: Path) -> None:
@@ -230,7 +369,8 @@ def test_the_keyboard_is_enough(driver: Any, root: Path) -> None:
 def test_a_games_table_sorts(driver: Any, root: Path) -> None:
     show(driver, root / "games" / "pong.html")
     press(driver, "Encoder")
-    names = [th.text for th in driver.find_elements("css selector", "table.sortable tbody:first-of-type th")]
+    table = driver.find_element("css selector", "table.sortable")
+    names = [th.text for th in table.find_elements("css selector", "tbody th")]
     assert names == sorted(names)
     assert errors(driver) == []
 

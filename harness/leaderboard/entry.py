@@ -20,6 +20,7 @@ from harness.results.consistency import check
 from harness.results.means import APART, ONE
 from harness.results.provenance import Encoder
 from harness.results.result import NAMESPACE, GameScores, Means, Result, Signed, SuiteMeans
+from harness.results.variables import Table
 from harness.results.verify import signers_of
 from harness.signing.sshsig import PublicKey, SignatureError
 
@@ -49,7 +50,7 @@ class GameHead:
         variables: Names of the variables of the first probe.
         cells: Score and accuracy (or error) of each variable under the first probe, as one number; `NO_CELL`
             where different encoders can have the same by chance, at the majority or the ceiling.
-        half: Half of the interval of the game's mean under the first probe, as if all its variables erred
+        halves: Half of the interval of the game's mean under each probe, as if all its variables erred
             together; None if some interval is missing.
     """
 
@@ -57,7 +58,7 @@ class GameHead:
     outputs: tuple[str, ...]
     variables: tuple[str, ...]
     cells: Sequence[int]
-    half: float | None
+    halves: tuple[float | None, ...]
 
     @classmethod
     def of(cls, game: GameScores) -> GameHead:
@@ -66,13 +67,14 @@ class GameHead:
         cells = array("i", map(_cell, *game.scores[0].variables.take(_OF_CELL)))
         means = tuple(scores.means for scores in game.scores)
         names = tuple(map(intern, game.scores[0].variables.column("name")))
-        return cls(means, outputs if informative(cells) else (), names, cells, _half(game))
+        halves = tuple(_half(scores.variables) for scores in game.scores)
+        return cls(means, outputs if informative(cells) else (), names, cells, halves)
 
 
-def _half(game: GameScores) -> float | None:
+def _half(variables: Table) -> float | None:
     """Return half of the mean interval: over the variables of a category, then over categories."""
     halves: dict[str, list[float]] = {}
-    for ends, categories in zip(*game.scores[0].variables.take(("interval", "categories")), strict=True):
+    for ends, categories in zip(*variables.take(("interval", "categories")), strict=True):
         if ends is None:
             return None
         for category in categories:
@@ -149,7 +151,7 @@ class Entry:
         head: What it says.
         protocol: The accepted protocol that it was made under.
         cosigners: Maintainers, other than the submitter, who co-signed it.
-        order: When it came in: the number of the commit, and then whether it covers fewer games.
+        order: When it came in: the number of the commit; within one, those of fewer games are earlier.
     """
 
     path: str
@@ -248,9 +250,12 @@ def fresh_gaps(entry: Entry, fresh: Mapping[str, Sequence[Entry]]) -> list[float
 
 
 def latest(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
-    """Group entries by protocol and encoder; what came in last is first."""
+    """Group entries by protocol and encoder. The first stands for it: what came in last of the most games.
+
+    A later run on fewer games does not hide what is known of the others.
+    """
     found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in sorted(entries, key=lambda e: (e.order, e.path), reverse=True):
+    for entry in sorted(entries, key=lambda e: (len(e.head.games), e.order, e.path), reverse=True):
         found[entry.protocol.name, slug(entry.head.encoder.name)].append(entry)
     return found
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from harness.leaderboard.board import KeyList
 from harness.leaderboard.entry import NO_CELL, Entry, Head, latest, score_of
 from harness.leaderboard.together import come_back
+from harness.results.means import mean
 from harness.results.result import Signed
 
 _LARGEST_STACK = 16
@@ -40,13 +41,21 @@ def doubts(signed: Signed, now: datetime) -> Iterator[str]:
 
 
 def replacements(entries: Iterable[Entry], added: Iterable[str]) -> Iterator[str]:
-    """Yield which new results take the place of older ones in the table."""
+    """Yield which new results take the place of older ones in the table, and which do not."""
     new = set(added)
-    for first, *older in latest(e for e in entries if e.head.fresh_seed is None).values():
-        if first.path in new and older:
-            old, now = (entry.head.suite[0].means.score for entry in (older[0], first))
+    for first, *others in latest(e for e in entries if e.head.fresh_seed is None).values():
+        if first.path in new and others:
+            both = first.head.games.keys() & others[0].head.games.keys()
+            heads = (others[0].head, first.head)
+            old, now = (mean([head.games[name].means[0].score for name in both]) for head in heads)
             worse = ", which is lower" if old is not None and (now is None or now < old) else ""
-            yield f"{first.path} takes the place of {older[0].path}: suite score {old} becomes {now}{worse}"
+            yield (
+                f"{first.path} takes the place of {others[0].path}: "
+                f"score {old} becomes {now}{worse} (games in common: {len(both)})"
+            )
+        for other in others:
+            if other.path in new and len(other.head.games) < len(first.head.games):
+                yield f"{other.path} covers fewer games than {first.path}, which stays in the table"
 
 
 def near_copies(entries: Sequence[Entry], added: Container[str]) -> Iterator[str]:

@@ -12,7 +12,16 @@ from harness.pages.axes import ticks
 
 _WIDTH, _HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 24, 44
-_LETTER = 6.2  # pixels, the width of one
+_TRIES = (
+    *((side, base, anchor) for base in (4, -2, 10) for side, anchor in ((8, "start"), (-8, "end"))),
+    *(
+        (side, base, anchor)
+        for base in (-9, 17)
+        for side, anchor in ((0, "middle"), (5, "end"), (-5, "start"))
+    ),
+)
+"""Where a name may stand: pixels right of its point and below it, and which end of it is there."""
+_LETTER, _CAPITAL, _THIN = 6.7, 8.2, 3.5  # pixels, the width of one
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def scatter(points: Sequence[Point], across: str, upright: str, *, log: bool = F
             label = _power(tick) if log else f"{tick:.2f}"
             parts.append(text.format("tick", right(tick), _HEIGHT - _BOTTOM + 18, "middle", label))
     parts.append(text.format("axis", (_WIDTH + _LEFT) / 2, _HEIGHT - 6, "middle", across))
-    parts.append(text.format("axis", _LEFT - 40, _TOP - 4, "start", upright))
+    parts.append(text.format("axis", _LEFT - 40, _TOP - 12, "start", upright))
     places = [(right(x), down(p.y), p.name) for x, p in known]
     for (x, y, name), point in zip(places, points, strict=True):
         parts.append(dot.format(point.link, x, y, name, f"{point.y:.3f}"))
@@ -79,9 +88,9 @@ def _labels(places: Sequence[tuple[float, float, str]]) -> Iterator[tuple[float,
     """Yield where names fit, as x, y, anchor and name: right or left of a point, above or below it."""
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in places]
     for x, y, name in places:
-        wide = _LETTER * len(name)
-        tries = ((x + 8, y + 4, "start"), (x - 8, y + 4, "end"), (x, y - 9, "middle"), (x, y + 17, "middle"))
-        for at, base, anchor in tries:
+        wide = sum(_CAPITAL if c.isupper() else _THIN if c in " ,.-()ijl" else _LETTER for c in name)
+        for right, down, anchor in _TRIES:
+            at, base = x + right, y + down
             left = at - {"start": 0, "end": wide, "middle": wide / 2}[anchor]
             box = (left, base - 10, left + wide, base + 2)
             inside = box[0] >= _LEFT and box[2] <= _WIDTH and box[1] >= 0 and box[3] <= _HEIGHT - _BOTTOM

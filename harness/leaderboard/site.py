@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,20 +20,22 @@ from markupsafe import Markup
 
 from atariari_data.errors import AtariariError
 from atariari_data.games import CATEGORIES, Variable, game
-from harness.leaderboard.board import SIGNERS, AcceptedProtocol, ProbeChoice, parse_line
+from harness.leaderboard.board import SIGNERS, AcceptedProtocol, parse_line
 from harness.leaderboard.entry import Entry, Tier, fresh_gaps, latest, tier, uncollected
 from harness.leaderboard.gate import Verdict
 from harness.leaderboard.names import slug
 from harness.leaderboard.plots import Point, scatter
 from harness.leaderboard.published import SOURCE, published
 from harness.leaderboard.repository import PLAIN, BoardError
-from harness.leaderboard.tables import variable_rows
+from harness.leaderboard.tables import floor_of, variable_rows
 from harness.pages.bars import bar
 from harness.pages.environment import environment
 from harness.pages.words import CATEGORY_TITLES, encoder_title, game_title, probe_title
+from harness.probes.probe import ProbeRun
 from harness.results.frame import harmless
+from harness.results.means import mean
 from harness.results.provenance import split_of
-from harness.results.result import Means, SuiteMeans
+from harness.results.result import Means
 
 _KEPT = ".atariari-site"
 """Marks a folder as a site, so that it can be replaced."""
@@ -49,13 +53,19 @@ _MAX_PICTURE = 1_000_000
 
 @dataclass(frozen=True)
 class Row:
-    """An encoder under one protocol: its latest run, and the earlier ones."""
+    """An encoder under one protocol: the run that stands for it, and the others.
+
+    Attributes:
+        games: The games that the protocol's ranking is over; see `_ranked`.
+        rank: Its place, if it has all of these.
+    """
 
     protocol: AcceptedProtocol
     entry: Entry
-    older: Sequence[Entry]
+    others: Sequence[Entry]
     tier: Tier
     gaps: Sequence[float]
+    games: Sequence[str]
     rank: int | None
 
     @property
@@ -84,47 +94,68 @@ class Row:
         return self.entry.head.encoder.frames is None
 
     @cached_property
-    def values(self) -> list[dict[str, float | None]]:
-        """Scores for each probe of the protocol, by column: ``suite``, categories and games.
-
-        The means are over all games of the protocol; a result of a smaller suite has others.
-        """
-        head, found = self.entry.head, []
-        for probe in self.protocol.columns:
-            values: dict[str, float | None] = {"suite": None}
-            suite = next((s for s in head.suite if _is(s, probe)), None)
-            if suite is not None:
-                values |= {name: self.game(name, probe) for name in head.games}
-            if suite is not None and self.is_whole:
-                values |= {"suite": suite.means.score}
-                values |= {c.category: c.score for c in suite.means.categories}
-            found.append(values)
-        return found
+    def means(self) -> list[dict[str, float | None]]:
+        """Means over the games that rank for each probe of the protocol, as `_over`."""
+        return [
+            _over([self.of_game(at, name) for name in self.games]) for at in range(len(self.protocol.columns))
+        ]
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it has every game of the protocol."""
-        return set(self.protocol.games) <= set(self.entry.head.games)
+    def score(self) -> float | None:
+        """What it is ranked by."""
+        return self.means[0].get("suite")
 
-    def game(self, name: str, probe: ProbeChoice) -> float | None:
-        """Return a game's score under a probe, or None if the result does not have it."""
-        means = self.means(name, probe)
+    @property
+    def has_all(self) -> bool:
+        """Whether it has the games that rank."""
+        return set(self.games) <= set(self.entry.head.games)
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """The games of the means on its page: those that rank, or its own if it lacks some of these."""
+        return self.games if self.has_all else sorted(self.entry.head.games)
+
+    @cached_property
+    def _numbers(self) -> list[int | None]:
+        """Which of the result's probes each probe of the protocol is."""
+        found = {suite.run: number for number, suite in enumerate(self.entry.head.suite)}
+        return [found.get(probe.run) for probe in self.protocol.columns]
+
+    def has_probe(self, at: int) -> bool:
+        """Whether the result has a probe of the protocol."""
+        return self._numbers[at] is not None
+
+    def of_game(self, at: int, name: str) -> Means | None:
+        """Return a game's means under a probe of the protocol, or None if the result does not have them."""
+        number, game = self._numbers[at], self.entry.head.games.get(name)
+        return None if number is None or game is None else game.means[number]
+
+    def on_game(self, at: int, name: str) -> float | None:
+        """Return a game's score under a probe of the protocol, or None if the result does not have it."""
+        means = self.of_game(at, name)
         return None if means is None else means.score
 
-    def means(self, name: str, probe: ProbeChoice) -> Means | None:
-        """Return a game's means under a probe, or None if the result does not have them."""
+    def half(self, at: int, name: str) -> float | None:
+        """Return half of the interval of a game's score under a probe of the protocol, if it is known."""
+        number, game = self._numbers[at], self.entry.head.games.get(name)
+        return None if number is None or game is None else game.halves[number]
+
+    def by_probe(self) -> list[tuple[ProbeRun, dict[str, float | None]]]:
+        """Return the means over the games of `shown` for each probe of the result, as `_over`."""
         head = self.entry.head
-        means = zip(head.suite, head.games[name].means, strict=True)
-        return next((game for suite, game in means if _is(suite, probe)), None)
+        games = [head.games[name].means for name in self.shown]
+        return [
+            (suite.run, _over([means[number] for means in games])) for number, suite in enumerate(head.suite)
+        ]
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The interval of the suite's score under the first probe; games err apart from each other."""
-        middle, halves = self.values[0]["suite"], [game.half for game in self.entry.head.games.values()]
-        if middle is None or not all(half is not None for half in halves):
+        """The interval of the score that ranks; games err apart from each other."""
+        halves = [half for name in self.games if (half := self.half(0, name)) is not None]
+        if self.score is None or len(halves) < len(self.games):
             return None
-        half = sum(h * h for h in halves if h is not None) ** 0.5 / len(halves)
-        return max(middle - half, 0.0), min(middle + half, 1.0)
+        half = math.hypot(*halves) / len(halves)
+        return max(self.score - half, 0.0), min(self.score + half, 1.0)
 
 
 def build(verdict: Verdict, out: Path) -> int:
@@ -160,8 +191,10 @@ class _Site:
                 self.by_slug.setdefault(row.slug, []).append((protocol, row))
         self.jinja = environment("harness.leaderboard", script="board.js")
         self.jinja.globals |= {"board": board, "variable_rows": variable_rows, "paper": SOURCE, "raw": _raw}
-        self.jinja.globals |= {"split_of": split_of}
-        self.jinja.filters["json"] = _json
+        self.jinja.globals |= {"split_of": split_of, "floor_of": floor_of, "score_of": _score_of}
+        self.jinja.globals |= {"games_said": _games_said}
+        self.jinja.filters |= {"json": _json, "probe_title": probe_title}
+        self.jinja.filters["category_title"] = lambda name: CATEGORY_TITLES.get(name, name)
 
     def write(self) -> int:
         self._results()
@@ -186,25 +219,14 @@ class _Site:
         front = protocol is self.board.current
         rows = sorted(rows, key=lambda row: row.bound)
         encoders = [row for row in rows if not row.bound]
-        full = [(row, f1) for row in encoders if (f1 := row.values[0]["suite"]) is not None]
-        link = "encoders/" if front else "../encoders/"
-        columns = ["suite", *CATEGORIES, *sorted(protocol.games)]
+        names = sorted(protocol.games)
+        ranked = rows[0].games if rows else names
         titles = [probe_title(p.run) for p in protocol.columns]
         bounds = _bounds(rows, protocol)
-
-        def points(across: Callable[[Row], float | None]) -> list[Point]:
-            return [
-                Point(x, f1, row.title, f"{link}{row.slug}.html")
-                for row, f1 in full
-                if (x := across(row)) is not None and x > 0
-            ]
+        floor, ceiling = (mean([bounds[of][0].get(name) for name in ranked]) for of in ("floors", "ceilings"))
 
         def row_bar(row: Row) -> Markup:
-            marks = {
-                "majority": bounds["floors"][0].get("suite"),
-                "ceiling": bounds["ceilings"][0].get("suite"),
-            }
-            return bar(row.values[0]["suite"], row.interval, marks)
+            return bar(row.score, row.interval, {"majority": floor, "ceiling": ceiling})
 
         self._page(
             "ranking.html",
@@ -216,26 +238,19 @@ class _Site:
             shown=_SHOWN,
             published=published() if set(published()[0].games) & set(protocol.games) else [],
             row_bar=row_bar,
-            others=[at for at in range(1, len(titles)) if any(_known(row.values[at]) for row in rows)],
-            plots=[
-                scatter(
-                    points(lambda row: row.entry.head.encoder.parameters), "parameters", titles[0], log=True
-                ),
-                *(
-                    scatter(points(lambda row: row.values[1]["suite"]), title, titles[0])
-                    for title in titles[1:2]
-                ),
-            ],
+            others=[at for at in range(1, len(titles)) if any(row.has_probe(at) for row in rows)],
+            ranked=ranked,
+            plots=_plots(encoders, protocol, "encoders/" if front else "../encoders/"),
             data={
                 "scores": titles,
-                "games": [[name, game_title(name)] for name in sorted(protocol.games)],
+                "games": [[name, game_title(name)] for name in names],
                 "suites": {
                     name: s for name, s in protocol.suites.items() if 0 < len(s) < len(protocol.games)
                 },
                 "categories": [[name, CATEGORY_TITLES[name]] for name in CATEGORIES],
-                "columns": columns,
-                "rows": [[[v.get(c) for c in columns] for v in row.values] for row in rows],
-                "halves": [{name: game.half for name, game in row.entry.head.games.items()} for row in rows],
+                "whole": ranked == names,
+                "shared": [_shared(encoders, at) for at in range(len(titles))],
+                "rows": [[_cells(row, at, names) for at in range(len(titles))] for row in rows],
                 **bounds,
             },
         )
@@ -252,16 +267,15 @@ class _Site:
     def _game(self, name: str) -> None:
         protocol = self.board.current
         rows = [row for row in self.rows.get(protocol.name, []) if name in row.entry.head.games]
-        rows.sort(key=lambda row: (-(row.values[0][name] or 0), row.name))
-        first, *others = protocol.columns
-        shown = [first, *(p for p in others if any(row.game(name, p) is not None for row in rows))]
+        rows.sort(key=lambda row: (-(row.on_game(0, name) or 0), row.name))
+        known = [at for at in range(len(protocol.columns)) if any(row.of_game(at, name) for row in rows)]
         self._page(
             "game.html",
             f"games/{name}.html",
             up="../",
             name=name,
             protocol=protocol,
-            columns=shown,
+            columns=known or [0],
             kept=protocol.games[name],
             variables=_variables(protocol, name),
             rows=rows,
@@ -334,58 +348,152 @@ def _rows(entries: Sequence[Entry]) -> dict[str, list[Row]]:
             fresh.setdefault(entry.head.fresh_of, []).append(entry)
     found: dict[str, list[Row]] = {}
     public = [e for e in entries if e.head.fresh_seed is None]
-    for (protocol, _), (newest, *older) in latest(public).items():
-        gaps = [gap for gap in fresh_gaps(newest, fresh) if gap is not None]
-        row = Row(newest.protocol, newest, older, tier(newest, fresh), gaps, None)
+    for (protocol, _), (first, *others) in latest(public).items():
+        gaps = [gap for gap in fresh_gaps(first, fresh) if gap is not None]
+        row = Row(first.protocol, first, others, tier(first, fresh), gaps, (), None)
         found.setdefault(protocol, []).append(row)
     for name, rows in found.items():
-        rows.sort(key=_order)
-        full = [f1 for row in rows if not row.bound and (f1 := row.values[0]["suite"]) is not None]
-        found[name] = [replace(row, rank=_rank(row, full)) for row in rows]
+        games = _ranked(rows)
+        ordered = sorted((replace(row, games=games) for row in rows), key=_order)
+        scores = [row.score for row in ordered if not row.bound and row.score is not None]
+        found[name] = [replace(row, rank=_rank(row, scores)) for row in ordered]
     return found
+
+
+def _ranked(rows: Sequence[Row]) -> list[str]:
+    """Return the games that a ranking is over: all, or those that most encoders share if none has all."""
+    every = sorted(rows[0].protocol.games)
+    if any(set(every) <= set(row.entry.head.games) for row in rows if not row.bound):
+        return every
+    return _shared(rows, 0) or every
+
+
+def _shared(rows: Sequence[Row], at: int) -> list[str]:
+    """Return the games that most encoders share under a probe.
+
+    Of the sets of games that encoders have, the one with the largest product of its size and the square of
+    the number of encoders that have it, so that no single row decides.
+    """
+    with_it = (row for row in rows if not row.bound and row.has_probe(at))
+    sets = Counter(frozenset(row.entry.head.games) for row in with_it)
+
+    def weight(games: frozenset[str]) -> tuple[int, list[str]]:
+        count = sum(times for other, times in sets.items() if games <= other)
+        return len(games) * count**2, sorted(games)
+
+    return sorted(max(sets, key=weight, default=()))
+
+
+def _over(games: Sequence[Means | None]) -> dict[str, float | None]:
+    """Return means over games: ``suite``, ``floor``, and each category over the games that have it.
+
+    There are none if a game is missing.
+    """
+    known = [game for game in games if game is not None]
+    if len(known) < len(games):
+        return {}
+    of_categories: dict[str, list[float | None]] = {}
+    for means in known:
+        for each in means.categories:
+            of_categories.setdefault(each.category, []).append(each.score)
+    return {
+        "suite": mean([means.score for means in known]),
+        "floor": mean([floor_of(means.constant, means.trivial) for means in known]),
+        **{category: mean(scores) for category, scores in of_categories.items()},
+    }
+
+
+def _score_of(entry: Entry) -> float | None:
+    """Return the mean over all games of a result under its first probe."""
+    return mean([game.means[0].score for game in entry.head.games.values()])
+
+
+def _games_said(protocol: AcceptedProtocol, games: Sequence[str]) -> str:
+    """Say which games of a protocol: all, or their names."""
+    if len(games) == len(protocol.games):
+        return f"all {len(games)} games"
+    return f"{len(games)} game{'' if len(games) == 1 else 's'}: {', '.join(map(game_title, games))}"
+
+
+def _cells(row: Row, at: int, games: Sequence[str]) -> list[list[float | None] | None]:
+    """Return score, half of its interval, and the categories' scores for each game, null where it is missing.
+
+    Nothing at all if the result does not have the probe.
+    """
+    found: list[list[float | None] | None] = []
+    for name in games if row.has_probe(at) else ():
+        means = row.of_game(at, name)
+        if means is None:
+            found.append(None)
+            continue
+        categories = {each.category: each.score for each in means.categories}
+        found.append([means.score, row.half(at, name), *map(categories.get, CATEGORIES)])
+    return found
+
+
+def _plots(rows: Sequence[Row], protocol: AcceptedProtocol, link: str) -> list[Markup]:
+    """Return the score against parameters, and ``play`` against ``transfer``, as far as they are known."""
+    titles = [probe_title(p.run) for p in protocol.columns]
+    at = {p.run.title: number for number, p in enumerate(protocol.columns)}
+
+    def plot(
+        upright: int, across: Callable[[Row], float | None], title: str, *, log: bool = False
+    ) -> Markup | None:
+        points = [
+            Point(x, y, row.title, f"{link}{row.slug}.html")
+            for row in rows
+            if (y := row.means[upright].get("suite")) is not None and (x := across(row))
+        ]
+        return scatter(points, title, titles[upright], log=log)
+
+    # A score of 0, the constant's, would only stretch the axes; and 0 parameters have no logarithm.
+    plots = [plot(0, lambda row: row.entry.head.encoder.parameters, "parameters", log=True)]
+    if "play" in at and "transfer" in at:
+        transfer = at["transfer"]
+        plots.append(plot(at["play"], lambda row: row.means[transfer].get("suite"), titles[transfer]))
+    return [made for made in plots if made is not None]
 
 
 def _bounds(rows: Sequence[Row], protocol: AcceptedProtocol) -> dict[str, list[dict[str, float]]]:
-    """Return floors and ceilings for each probe by game, and for the suite, as far as a result has them."""
+    """Return floors and ceilings for each probe by game, as far as a result has them."""
     found: dict[str, list[dict[str, float]]] = {"floors": [], "ceilings": []}
-    for probe in protocol.columns:
+    for at in range(len(protocol.columns)):
         floors, ceilings = dict[str, float](), dict[str, float]()
         for name in protocol.games:
-            means = (row.means(name, probe) for row in rows if name in row.entry.head.games)
-            for mean in filter(None, means):
-                if (floor := mean.constant if mean.trivial is None else mean.trivial) is not None:
+            for means in (row.of_game(at, name) for row in rows):
+                if means is None:
+                    continue
+                if (floor := floor_of(means.constant, means.trivial)) is not None:
                     floors[name] = floor
-                if mean.ceiling is not None:
-                    ceilings[name] = mean.ceiling
+                if means.ceiling is not None:
+                    ceilings[name] = means.ceiling
                 break
-        for bound, of in (("floors", floors), ("ceilings", ceilings)):
-            if len(of) == len(protocol.games):
-                of["suite"] = round(sum(of.values()) / len(of), 4)
-            found[bound].append(of)
+        found["floors"].append(floors)
+        found["ceilings"].append(ceilings)
     return found
 
 
-def _rank(row: Row, full: Sequence[float]) -> int | None:
-    f1 = row.values[0]["suite"]
-    return None if row.bound or f1 is None else 1 + sum(other > f1 for other in full)
+def _rank(row: Row, scores: Sequence[float]) -> int | None:
+    mine = row.score
+    return None if row.bound or mine is None else 1 + sum(other > mine for other in scores)
 
 
 def _order(row: Row) -> tuple[bool, float, int, str]:
-    f1 = row.values[0]["suite"]
-    return f1 is None, -(f1 or 0), -len(row.entry.head.games), row.name
+    covered = len(set(row.games) & set(row.entry.head.games))
+    return row.score is None, -(row.score or 0), -covered, row.name
 
 
 def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
     encoder = row.entry.head.encoder
-    values = {
-        f"{title}: {column}": value
-        for probe, columns in zip(protocol.columns, row.values, strict=True)
-        for title in (probe_title(probe.run),)
-        for column, value in columns.items()
-    }
+    values: dict[str, float | None] = {}
+    for at, probe in enumerate(protocol.columns):
+        columns = {name: row.means[at].get(name) for name in ("suite", *CATEGORIES)}
+        columns |= {name: row.on_game(at, name) for name in row.entry.head.games}
+        values |= {f"{probe_title(probe.run)}: {column}": value for column, value in columns.items()}
     return {
         "protocol": protocol.name,
         "rank": row.rank,
+        "ranked_on": " ".join(row.games),
         "encoder": row.name,
         "submitter": row.entry.submitter,
         "tier": row.tier,
@@ -397,14 +505,6 @@ def _flat(protocol: AcceptedProtocol, row: Row) -> dict[str, Any]:
         "result": _raw(row.entry),
         **values,
     }
-
-
-def _known(values: dict[str, float | None]) -> bool:
-    return any(value is not None for value in values.values())
-
-
-def _is(suite: SuiteMeans, probe: ProbeChoice) -> bool:
-    return bool(suite.run == probe.run)
 
 
 def _raw(entry: Entry) -> str:

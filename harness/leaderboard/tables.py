@@ -9,12 +9,16 @@ from markupsafe import Markup, escape
 
 from harness.pages.bars import bar
 from harness.pages.words import CATEGORY_TITLES, DASH, score
+from harness.results.means import best_trivial, column_of
 
-_BOUNDS = ("interval", "constant", "ceiling")
+
+def floor_of(constant: float | None, trivial: float | None) -> float | None:
+    """Return the score to beat: the best trivial encoder's, or the constant's if none is known."""
+    return constant if trivial is None else trivial
 
 
 def variable_rows(game: Mapping[str, Any]) -> Markup:
-    """Return one table row per variable: category, bar, score under each probe, interval and bounds.
+    """Return one table row per variable: category, bar, scores, interval and bounds.
 
     Args:
         game: One game of a result, as dicts and lists.
@@ -27,20 +31,24 @@ def variable_rows(game: Mapping[str, Any]) -> Markup:
     for heads in game["variables"].values():
         categories |= _by_name(heads, ("categories",))
     for table in reversed(tables):  # the first one counts
-        bounds |= _by_name(table, ("score", *_BOUNDS))
+        bounds |= _by_name({**table, "floor": _floors(table)}, ("score", "interval", "floor", "ceiling"))
     for name in dict.fromkeys(name for table in found for name in table):
-        (of_it,), (f1, ends, constant, ceiling) = categories[name], bounds[name]
+        (of_it,), (f1, ends, floor, ceiling) = categories[name], bounds[name]
         cells = "".join(_cell(*of_probe.get(name, (None, None))) for of_probe in found)
         category = of_it[0] if of_it else DASH
         interval = DASH if ends is None else f"{score(ends[0])} to {score(ends[1])}"
         rows.append(
             f'<tr><th scope="row">{escape(name)}</th>'
             f"<td>{escape(CATEGORY_TITLES.get(category, category))}</td>"
-            f"<td>{bar(f1, ends, {'majority': constant, 'ceiling': ceiling})}</td>{cells}"
-            f'<td class="num">{interval}</td><td class="num">{score(constant)}</td>'
+            f"<td>{bar(f1, ends, {'majority': floor, 'ceiling': ceiling})}</td>{cells}"
+            f'<td class="num">{interval}</td><td class="num">{score(floor)}</td>'
             f'<td class="num">{score(ceiling)}</td></tr>\n'
         )
     return Markup("".join(rows))  # noqa: S704  all text is escaped above, the rest is numbers
+
+
+def _floors(table: Mapping[str, list[Any]]) -> list[float | None]:
+    return [floor_of(*row) for row in zip(column_of(table, "constant"), best_trivial(table), strict=True)]
 
 
 def _by_name(columns: Mapping[str, list[Any]], keys: Sequence[str]) -> dict[str, Any]:

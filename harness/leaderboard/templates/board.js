@@ -43,17 +43,19 @@
   const head = table.tHead.rows[0];
   const bodies = [get("rows"), get("bounds")].filter(Boolean);
   const rows = bodies.flatMap((body) => [...body.rows]).filter((row) => row.dataset.text !== undefined);
-  const columnAt = new Map(data.columns.map((name, at) => [name, at]));
   const games = data.games.map((game) => game[0]);
+  const gameAt = new Map(games.map((name, at) => [name, at]));
   const gameTitles = new Map(data.games);
   const categoryTitles = new Map(data.categories);
-  const numbers = (row) => data.rows[row.dataset.row];
-  const at = (row, name, score) => numbers(row)[score]?.[columnAt.get(name)] ?? null;
+  const categoryAt = new Map([...categoryTitles.keys()].map((name, at) => [name, at + 2]));
+  // Of a game under a score: the value, half of its interval, and the values of the categories.
+  const cell = (row, name, score) => data.rows[row.dataset.row][score]?.[gameAt.get(name)] ?? [null, null];
+  const at = (row, name, score) => cell(row, name, score)[0];
   const tiers = { "self-reported": 1, reproduced: 2, "fresh-seed": 3 };
-  const lower = new Map(rows.map((row) => [row, row.querySelector(".name").firstChild.textContent.toLowerCase()]));
+  const titles = new Map(rows.map((row) => [row, row.querySelector(".name").firstChild.textContent]));
   const show = (value) => value === null || value === undefined ? "–" : value.toFixed(3);
 
-  const used = data.scores.map((_, score) => score).filter((score) => rows.some((row) => numbers(row)[score].some((value) => value !== null)));
+  const used = data.scores.map((_, score) => score).filter((score) => rows.some((row) => data.rows[row.dataset.row][score].length));
 
   // What is chosen; everything else on the page follows from it.
   const state = { score: 0, games: "all", own: new Set(), columns: "scores", sort: "main", down: true, most: 100 };
@@ -62,45 +64,29 @@
   const filled = new Map(); // what a row shows; one that is hidden need not be kept up to date
   let shape = "";
 
-  // The games that most encoders share: of the sets of games that encoders have, the one with the largest product of
-  // its size and the square of the number of encoders that have it, so that no single row decides.
-  const shared = () => {
-    const sets = new Map();
-    for (const row of rows) {
-      const own = row.parentElement === bodies[0] ? games.filter((name) => at(row, name, state.score) !== null) : [];
-      if (own.length) sets.set(own.join(" "), [new Set(own), (sets.get(own.join(" "))?.[1] ?? 0) + 1]);
-    }
-    let best = [], most = 0;
-    for (const [own] of sets.values()) {
-      let count = 0;
-      for (const [other, times] of sets.values()) if ([...own].every((name) => other.has(name))) count += times;
-      if (own.size * count * count > most) [best, most] = [[...own], own.size * count * count];
-    }
-    return best;
+  const shared = () => data.shared[state.score];
+  // Where nobody has every game, the ranking begins with those that most encoders share.
+  const first = data.whole || !data.shared[0].length ? "all" : "shared";
+  // The mean of numbers of four decimal places, rounded half to even like those in results; null if one is missing.
+  const meanOf = (values) => {
+    if (!values.length || values.includes(null)) return null;
+    const sum = values.reduce((total, value) => total + Math.round(value * 1e4), 0);
+    const whole = Math.floor(sum / values.length), rest = 2 * (sum - whole * values.length) - values.length;
+    return (whole + (rest > 0 || (rest === 0 && whole % 2))) / 1e4;
   };
-  // Where nobody has every game, the ranking begins with these.
-  const whole = rows.some((row) => row.parentElement === bodies[0] && games.every((name) => at(row, name, 0) !== null));
-  const first = whole || !shared().length ? "all" : "shared";
-  const rounded = (value) => Math.round(value * 1e4) / 1e4;
-  const sumOf = (value) => { // over the chosen games; null if one is missing
-    const found = chosen.map((name) => value(name) ?? null);
-    return !found.length || found.includes(null) ? null : found.reduce((sum, v) => sum + v, 0);
-  };
-  const mean = (row, score) => {
-    if (chosen.length === games.length) return at(row, "suite", score);
-    const sum = sumOf((name) => at(row, name, score));
-    return sum === null ? null : rounded(sum / chosen.length);
-  };
+  const mean = (row, score, of = chosen) => meanOf(of.map((name) => at(row, name, score)));
   const covered = (row) => chosen.filter((name) => at(row, name, state.score) !== null).length;
-  const half = (row) => {
-    const known = data.halves[row.dataset.row];
-    const squares = sumOf((name) => name in known && known[name] !== null ? known[name] ** 2 : null);
-    return state.score || squares === null ? null : Math.sqrt(squares) / chosen.length;
+  const categoryMean = (row, category) => { // over the games that have it
+    if (covered(row) < chosen.length) return null;
+    const values = chosen.map((name) => cell(row, name, state.score)[categoryAt.get(category)]);
+    return meanOf(values.filter((value) => value !== null));
   };
-  const bound = (kind) => {
-    const sum = sumOf((name) => data[kind][state.score][name]);
-    return sum === null ? null : sum / chosen.length;
+  const half = (row, of = chosen) => { // games err apart from each other
+    const known = of.map((name) => cell(row, name, state.score)[1]);
+    return !known.length || known.includes(null) ? null : Math.hypot(...known) / known.length;
   };
+  const ends = (value, width) => [Math.max(0, value - width), Math.min(1, value + width)];
+  const bound = (kind) => meanOf(chosen.map((name) => data[kind][state.score][name] ?? null));
 
   const svg = (name, attributes) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -114,7 +100,8 @@
     if (value !== null) bar.append(svg("rect", { class: "score", width: value * 100, height: 10, rx: 2 }));
     const width = half(row);
     if (value !== null && width !== null) {
-      bar.append(svg("path", { class: "interval", d: `M${Math.max(0, value - width) * 100} 5H${Math.min(1, value + width) * 100}` }));
+      const [low, high] = ends(value, width);
+      bar.append(svg("path", { class: "interval", d: `M${low * 100} 5H${high * 100}` }));
     }
     for (const [name, place] of [["majority", floor], ["ceiling", ceiling]]) {
       if (place !== null) bar.append(svg("path", { class: name, d: `M${place * 100} 0V10` }));
@@ -130,12 +117,11 @@
   const titleOf = (name) => name.startsWith("score-") ? data.scores[name.slice(6)] : categoryTitles.get(name) ?? gameTitles.get(name);
   const valueOf = (row, name) => {
     if (name.startsWith("score-")) return mean(row, Number(name.slice(6)));
-    // The means of categories are over all games.
-    return categoryTitles.has(name) && chosen.length < games.length ? null : at(row, name, state.score);
+    return categoryTitles.has(name) ? categoryMean(row, name) : at(row, name, state.score);
   };
   const keyOf = (row, key) => {
     const number = (text) => text === "" || text === undefined ? null : Number(text);
-    if (key === "name") return lower.get(row);
+    if (key === "name") return titles.get(row).toLowerCase();
     if (key === "tier") return tiers[row.dataset.tier] ?? 0;
     if (key === "rank" || key === "parameters") return number(row.dataset[key]);
     return key === "main" ? mean(row, state.score) : valueOf(row, key);
@@ -170,6 +156,7 @@
       if (ranked) left -= fitting.has(row);
       if (!row.hidden) fill(row);
     }
+    if (bodies[1]) bodies[1].hidden = ![...bodies[1].rows].some((row) => fitting.has(row));
     get("more").hidden = left >= 0;
     if (left < 0) get("more").textContent = `Show all ${state.most - left}`;
   };
@@ -194,6 +181,9 @@
       after = th;
     }
     for (const cell of table.querySelectorAll(".divider th, .empty td")) cell.colSpan = head.cells.length;
+    const many = state.columns === "games" && chosen.length > 6; // a column for each leaves no room for bars
+    table.classList.toggle("many", many);
+    get("legend").hidden = many;
   };
   const order = () => {
     if (![...head.cells].some((th) => th.dataset.sort === state.sort)) Object.assign(state, { sort: "main", down: true });
@@ -205,21 +195,63 @@
     if (get("none")) bodies[0].append(get("none"));
     mark(head, [...head.cells].find((th) => th.dataset.sort === state.sort), state.down);
   };
+  // Keeps a row that has some of the words if no other row has these and more: "random cnn" is one encoder, and
+  // "st-dim cpc" two. Parts between commas are looked for apart.
+  const search = () => {
+    const found = new Set(), nowhere = [];
+    const parts = get("search").value.toLowerCase().split(",").map((part) => part.split(/\s+/).filter(Boolean));
+    for (const words of parts.filter((part) => part.length)) {
+      const starts = words.map((word) => new RegExp(`(^|[^a-z0-9])${word.replace(/[^a-z0-9]/g, "\\$&")}`));
+      const has = rows.map((row) => words.filter((_, n) => starts[n].test(row.dataset.text)));
+      const sets = [...new Map(has.map((own) => [own.join(" "), own])).values()];
+      rows.forEach((row, n) => {
+        const more = sets.some((other) => other.length > has[n].length && has[n].every((word) => other.includes(word)));
+        if (has[n].length && !more) found.add(row);
+      });
+      nowhere.push(...words.filter((word) => !has.some((own) => own.includes(word))));
+    }
+    return parts.some((part) => part.length) ? [found, nowhere] : [new Set(rows), nowhere];
+  };
   const filter = () => {
-    const words = get("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const [found, nowhere] = search();
     const tier = get("tier").value;
     const most = get("most").value;
-    let count = 0;
     for (const row of rows) {
-      const fits = words.every((word) => row.dataset.text.includes(word))
+      const fits = found.has(row)
         && (!tier || row.dataset.tier === tier)
         && (!most || (row.dataset.parameters !== "" && Number(row.dataset.parameters) <= Number(most)));
       if (fits) fitting.add(row);
       else fitting.delete(row);
-      count += fits && row.parentElement === bodies[0];
     }
-    get("count").textContent = count + (count === 1 ? " encoder" : " encoders");
-    if (get("none")) get("none").hidden = count > 0;
+    const left = [...fitting].filter((row) => row.parentElement === bodies[0]);
+    get("count").textContent = left.length + (left.length === 1 ? " encoder" : " encoders")
+      + (left.length && nowhere.length ? ` (none has “${nowhere.join("” or “")}”)` : "");
+    if (get("none")) get("none").hidden = left.length > 0;
+    get("pair").hidden = left.length !== 2;
+    get("pair").replaceChildren(...(left.length === 2 ? verdict(left) : []));
+  };
+  // What the numbers of the page say about two encoders. The predictions, which say more, are not in it.
+  const verdict = (pair) => {
+    const of = chosen.filter((name) => pair.every((row) => at(row, name, state.score) !== null));
+    const score = data.scores[state.score];
+    if (!of.length) return [`These two share none of the chosen games under ${score}.`];
+    const [one, two] = pair.map((row) => ({ row, value: mean(row, state.score, of), width: half(row, of) }))
+      .sort((a, b) => b.value - a.value);
+    const said = ({ row, value, width }) => titles.get(row) + " " + show(value)
+      + (width === null ? "" : ` (${ends(value, width).map(show).join(" to ")})`);
+    const ahead = of.filter((name) => at(one.row, name, state.score) > at(two.row, name, state.score)).length;
+    const apart = one.width === null || two.width === null ? ""
+      : ` The 95 % intervals ${one.value - one.width > two.value + two.width ? "do not overlap" : "overlap"}.`;
+    const on = of.length === 1 ? gameTitles.get(of[0]) : `${of.length} games`;
+    const won = of.length === 1 ? "" : `; ${titles.get(one.row)} is ahead on ${ahead}`;
+    const code = document.createElement("code");
+    code.textContent = "harness compare";
+    return [`${score}, ${on}: ${said(one)}, ${said(two)}${won}.${apart} Paired by episodes, `, code, " tests the difference."];
+  };
+  const where = () => {
+    const named = chosen.map((name) => gameTitles.get(name)).join(", ");
+    if (chosen.length === games.length) return `all ${games.length} games`;
+    return `${chosen.length} game${chosen.length === 1 ? "" : "s"}${named && `: ${named}`}`;
   };
 
   // The address says what is chosen, so that it can be sent to somebody.
@@ -257,6 +289,7 @@
     common.textContent = `the ${count === 1 ? "one" : count} that most encoders share`;
     common.hidden = !count || count === games.length;
     get("chosen").hidden = state.games !== "own";
+    get("on").textContent = `, ranked on ${where()}`;
     shape = JSON.stringify([state.score, state.columns, chosen]);
     rank();
     header();
