@@ -18,7 +18,14 @@ from sklearn.metrics import r2_score
 from atariari_data.errors import UsageError
 from harness.probes.inputs import FeatureError
 from harness.probes.probe import Fit
-from harness.probes.readout import FIRST_NOMINAL_STRENGTH, LEAST_ROWS, STRENGTHS, constant_of, fit_readout
+from harness.probes.readout import (
+    FIRST_NOMINAL_STRENGTH,
+    LEAST_ROWS,
+    NOMINAL_STRENGTHS,
+    STRENGTHS,
+    constant_of,
+    fit_readout,
+)
 from harness.probes.ridge import fit_ridge, predict_ridge
 from harness.probes.target import Target
 
@@ -323,8 +330,10 @@ def test_several_test_splits_are_predicted_by_one_fit() -> None:
 
 def test_few_rows_use_a_weaker_strength_only_where_huge_features_need_it() -> None:
     assert [fit.strength for fit in _fit(100, few=True)[0][4:]] == [FIRST_NOMINAL_STRENGTH] * 2
-    huge, _ = _fit(100, change=lambda x: _with_noise(x, 3, 1e3), few=True)
-    assert max(fit.strength or 1 for fit in huge[4:]) < FIRST_NOMINAL_STRENGTH / 100
+    for deviation in (1e3, 1e5):
+        huge, _ = _fit(100, change=lambda x, by=deviation: _with_noise(x, 3, by), few=True)
+        assert max(fit.strength or 1 for fit in huge[4:]) < FIRST_NOMINAL_STRENGTH / 100
+        assert {fit.strength for fit in huge[4:]} <= set(NOMINAL_STRENGTHS)
 
 
 @pytest.mark.parametrize("split", [0, 1, 2])

@@ -270,19 +270,12 @@ class Chosen:
 
 
 def choose(
-    start: Tensor,
-    grid: Sequence[float],
-    first: float,
-    gain: float,
-    history: int = HISTORY,
-    *,
-    nothing: float | None = None,
+    start: Tensor, grid: Sequence[float], first: float, gain: float, history: int = HISTORY
 ) -> Generator[Ask, Answer, Chosen]:
     """Walk a grid of strengths, each solution the start of the next, and solve the best one to the end.
 
     The walk goes from ``first`` to weaker strengths while each step gains more than ``gain`` on validation;
-    where the first step did not, it goes to stronger ones in the same way. With ``nothing`` given, it also
-    goes on to weaker ones as long as no solution has gained anything. On the way solutions need be only
+    where the first step did not, it goes to stronger ones in the same way. On the way solutions need be only
     as good as the choice demands: one that gains nothing any more is left unfinished, and where a gain is
     nearly ``gain``, first the one that may stay chosen and then the other is solved to the end.
 
@@ -292,7 +285,6 @@ def choose(
         first: The strength to begin with.
         gain: The gain in the validation score that justifies the next strength.
         history: As for `minimise`.
-        nothing: The validation score of the best constant.
     """
     tried: dict[float, float] = {}
     evaluations = 0
@@ -320,10 +312,9 @@ def choose(
                 best = yield from solve(best.weights, chosen, AT_THE_END, best.memory)
             if abs(tried[strength] - tried[chosen] - gain) < CLOSE:
                 solution = yield from solve(solution.weights, strength, AT_THE_END, solution.memory)
-            if tried[strength] > tried[chosen] + gain:
-                best, chosen = solution, strength
-            elif nothing is None or strength > first or tried[chosen] > nothing + gain:
+            if tried[strength] <= tried[chosen] + gain:
                 break
+            best, chosen = solution, strength
         if chosen != first:
             break
     solution = yield from solve(best.weights, chosen, AT_THE_END, best.memory)

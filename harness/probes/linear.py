@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import most_frequent, weighted_f1
+from harness.metrics import most_frequent
 from harness.probes.inputs import Features, Split, Values, check_probe_input
 from harness.probes.probe import NOT_CONVERGED, Fit, Probe, ProbeRun, Tolerance
 from harness.probes.target import Target
-
-if TYPE_CHECKING:
-    from harness.probes.lbfgs import Answer, Ask, Chosen
 
 STRENGTHS: Final = (1e1, 1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The fixed grid of L2 strengths, strongest first."""
@@ -70,8 +67,8 @@ def fit_linear(
     names: Sequence[str],
     rows: npt.NDArray[np.integer] | None = None,
     strengths: Sequence[float] = STRENGTHS,
-    first: float = FIRST_STRENGTH,
-    fixed: Sequence[float] | None = None,
+    first: float | Sequence[float] = FIRST_STRENGTH,
+    select: bool = True,
     common_scale: bool = False,
     device: str = "cpu",
     progress: Callable[[str], object] | None = None,
@@ -93,11 +90,10 @@ def fit_linear(
         names: The variables' names, in the order of the columns of ``labels``.
         rows: Indices of the training rows to use; by default all.
         strengths: The grid of strengths, strongest first.
-        first: The strength to begin with.
-        fixed: The strength of each variable, where validation does not select it.
+        first: The strength to begin with, of all or of each variable.
+        select: Let validation select the strength; if not, the first is the only one.
         common_scale: Divide all features by one number, in place of each by its own deviation; see
-            `harness.probes.basis.Basis.of`. A few huge features then leave little of the others, which only a
-            weak penalty shows: weaker strengths are tried as long as none beats the most frequent class.
+            `harness.probes.basis.Basis.of`.
         device: A torch device.
         progress: Called with the name of each variable when it is done.
 
@@ -117,6 +113,7 @@ def fit_linear(
     from harness.probes.lbfgs import AT_THE_END, HISTORY, choose
     from harness.probes.logistic import HISTORY_NUMBERS, Rows, predict, solve_together
 
+    firsts = [first] * len(names) if isinstance(first, int | float) else list(first)
     basis = Basis.of(train.features, device, common=common_scale)
     classes = [np.unique(column) for column in train.labels.T]
     fitted = [v for v in range(len(names)) if len(classes[v]) > 1]
@@ -134,17 +131,11 @@ def fit_linear(
     numbers = len(basis.variances) * sum(len(classes[v]) for v in fitted)
     history = max(3, min(HISTORY, HISTORY_NUMBERS // (2 * numbers + 1)))
 
-    def selecting(v: int) -> Generator[Ask, Answer, Chosen]:
-        if fixed is not None:
-            return choose(start(v), (fixed[v],), fixed[v], GAIN, history)
-        nothing = None
-        if common_scale:
-            usual = np.full(len(validation.labels), most_frequent(train.labels[:, v]), np.uint8)
-            nothing = weighted_f1(validation.labels[:, v], usual)
-        return choose(start(v), strengths, first, GAIN, history, nothing=nothing)
-
     solved = solve_together(
-        [selecting(v) for v in fitted],
+        [
+            choose(start(v), strengths if select else firsts[v : v + 1], firsts[v], GAIN, history)
+            for v in fitted
+        ],
         rows_of(train),
         rows_of(validation),
         lambda at: progress(names[fitted[at]]) if progress else None,

@@ -12,16 +12,20 @@ rows: its smallest components, pure noise, then weigh as much as the largest.)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.metrics import most_frequent
+from harness.metrics import Labels, most_frequent, weighted_f1
 from harness.probes.inputs import Features, Split, Values, check_features
-from harness.probes.linear import GAIN, fit_linear
+from harness.probes.linear import GAIN, LinearFit, fit_linear
 from harness.probes.probe import FEW, MOST_LEFT_OUT, NOT_CONVERGED, Fit, Probe, ProbeRun, Tolerance
 from harness.probes.target import Target
+
+if TYPE_CHECKING:
+    from harness.probes.ridge import Ridge
 
 STRENGTHS: Final = tuple(10.0**power for power in range(1, -11, -1))
 """The fixed grid of L2 strengths of ridge regression, strongest first; see `fit_ridge`."""
@@ -36,7 +40,7 @@ FIRST_NOMINAL_STRENGTH: Final = 1e-4
 """The first strength tried, and the strongest where the training rows alone have to choose."""
 
 NOMINAL_SHARE: Final = 0.01
-"""What they have to choose: this share of the strength that ridge regression to the classes needs."""
+"""What few rows choose, if less: this share of the strength that ridge regression to the classes needs."""
 
 
 def fit_readout(
@@ -113,15 +117,13 @@ def _regressions(
     validation: tuple[Features, Values] | None,
     device: str,
 ) -> dict[int, Fit]:
-    from harness.probes.ridge import fit_ridge, predict_ridge
+    from harness.probes.ridge import predict_ridge
 
     def coded(columns: Values) -> list[Values]:
         return [_coded(columns[:, t], targets[t]) for t in numbers]
 
     known = None if validation is None else (validation[0], coded(validation[1]))
-    fits = fit_ridge(
-        features, coded(values), known, strengths=STRENGTHS, least_rows=LEAST_ROWS, device=device
-    )
+    fits = _ridge(features, coded(values), known, device)
     predicted = [predict_ridge(fits, test, device=device) for test in tests]
     return {
         t: Fit(
@@ -159,19 +161,16 @@ def _classifications(
             continue
         train = Split(features[known], values[known][:, members].astype(np.uint8))
         held = None if validation is None else _known(validation, members)
-        fixed = [FIRST_NOMINAL_STRENGTH] * len(members) if validation else _by_leave_one_out(train, device)
-        fits = fit_linear(
-            train,
-            held or train,
-            stacked,
-            names=[targets[t].name for t in members],
-            strengths=NOMINAL_STRENGTHS,
-            first=FIRST_NOMINAL_STRENGTH,
-            fixed=None if held else fixed,
-            common_scale=True,
-            device=device,
-            progress=progress,
+        names = [targets[t].name for t in members]
+        first = [FIRST_NOMINAL_STRENGTH] * len(members) if validation else _by_leave_one_out(train, device)
+        fit_from = partial(
+            fit_linear, strengths=NOMINAL_STRENGTHS, select=held is not None, common_scale=True, device=device
         )
+        fits = fit_from(train, held or train, stacked, names=names, first=first, progress=progress)
+        if held is not None:
+            for at, strength in _hidden(train, held, fits, device):
+                one, other = (Split(part.features, part.labels[:, [at]]) for part in (train, held))
+                (fits[at],) = fit_from(one, other, stacked, names=[names[at]], first=strength)
         for t, fit, labels in zip(members, fits, train.labels.T, strict=True):
             found[t] = Fit(
                 tuple(np.split(fit.predictions.astype(np.float64), ends)),
@@ -199,14 +198,54 @@ def _by_leave_one_out(train: Split, device: str) -> list[float]:
     of the classes, each row left out in turn, do tell where the features need a weaker penalty than
     `FIRST_NOMINAL_STRENGTH`: where a few huge ones leave little of the others on the common scale.
     """
+    indicators = [_indicators(column, np.unique(column)) for column in train.labels.T]
+    fits = _ridge(train.features, indicators, None, device)
+    return [_at_most(NOMINAL_SHARE * (fit.strength or math.inf)) for fit in fits]
+
+
+def _hidden(train: Split, held: Split, fits: Sequence[LinearFit], device: str) -> Iterator[tuple[int, float]]:
+    """Yield targets that were not found behind a few huge features, and the strength to begin with.
+
+    No strength that was tried gains anything on validation over the most frequent value, but ridge regression
+    to the indicators of the classes does.
+    """
+    from harness.probes.ridge import predict_ridge
+
+    for at, fit in enumerate(fits):
+        labels, truth = train.labels[:, at], held.labels[:, at]
+        usual = np.full(len(truth), most_frequent(labels), np.uint8)
+        enough = weighted_f1(truth, usual) + GAIN
+        if fit.classes == 1 or max(f1 for _, f1 in fit.tried) > enough:
+            continue
+        classes = np.unique(labels)
+        right = held.features, [_indicators(truth, classes)]
+        found = _ridge(train.features, [_indicators(labels, classes)], right, device)
+        guessed = classes[predict_ridge(found, held.features, device=device)[0].argmax(axis=1)]
+        strength = _at_most(found[0].strength or math.inf)
+        if strength < FIRST_NOMINAL_STRENGTH and weighted_f1(truth, guessed) > enough:
+            yield at, strength
+
+
+def _indicators(labels: Labels, classes: Labels) -> Values:
+    """Return which class each row has, float64 [n, k]."""
+    return np.asarray(labels[:, None] == classes, np.float64)
+
+
+def _at_most(wanted: float) -> float:
+    """Return the strength of the grid that is nearest below, and at most the first."""
+    grid = [strength for strength in NOMINAL_STRENGTHS if strength <= FIRST_NOMINAL_STRENGTH]
+    return next((strength for strength in grid if strength <= 1.1 * wanted), grid[-1])
+
+
+def _ridge(
+    features: Features,
+    columns: Sequence[Values],
+    validation: tuple[Features, Sequence[Values]] | None,
+    device: str,
+) -> list[Ridge]:
     from harness.probes.ridge import fit_ridge
 
-    indicators = [(column[:, None] == np.unique(column)).astype(np.float64) for column in train.labels.T]
-    fits = fit_ridge(
-        train.features, indicators, None, strengths=STRENGTHS, least_rows=LEAST_ROWS, device=device
-    )
-    needed = (math.inf if fit.strength is None else NOMINAL_SHARE * fit.strength for fit in fits)
-    return [min(FIRST_NOMINAL_STRENGTH, strength) for strength in needed]
+    return fit_ridge(features, columns, validation, strengths=STRENGTHS, least_rows=LEAST_ROWS, device=device)
 
 
 def _coded(values: Values, target: Target) -> Values:

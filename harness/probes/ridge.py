@@ -228,7 +228,8 @@ def _validated(rows: _Rows, y: Values, weights: Tensor, intercepts: Tensor) -> T
     known = np.flatnonzero(~np.isnan(y).all(axis=1))
     errors = torch.zeros_like(intercepts)
     flat = weights.permute(1, 0, 2).reshape(weights.shape[1], -1)
-    for part, block in rows.blocks(known):
+    for part in _blocks(len(known), max(flat.shape)):
+        block = rows.take(known[part])
         found = (block @ flat).view(len(block), *intercepts.shape) + intercepts
         right = torch.from_numpy(y[known[part]]).to(rows.device)[:, None]
         # A strength whose matrix is singular has weights that are NaN, and its errors have to stay so.
