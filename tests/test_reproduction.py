@@ -93,6 +93,22 @@ def test_a_locked_key_is_asked_for_after_the_outcome_is_printed(
     assert [signature.keyid for signature in read(path).signatures] == [json.loads(right.stdout)["cosigned"]]
 
 
+def test_the_encoder_is_looked_for_first(result: Result, encoder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ram.json"
+    path.write_bytes(result.content.replace(b'"name":"my_encoder"', b'"name":"ram"'))
+    assert read(path).signed.encoder.name == "ram"
+    for given, said in (
+        ("nope.py", "No such encoder file or name: 'nope.py'"),
+        (
+            str(encoder),
+            f"ram.json is a result of the built-in encoder 'ram'.\n  expected: harness reproduce {path} ram",
+        ),
+    ):
+        run = CliRunner().invoke(cli, ["reproduce", str(path), given, "--quiet"])
+        assert run.exit_code == 2
+        assert said in run.stderr
+
+
 def test_another_encoder_or_other_scores_are_not(result: Result, tmp_path: Path) -> None:
     other = tmp_path / "my_encoder.py"
     other.write_text(CODE.replace("::15, ::15", "::15, ::16"), encoding="utf-8")
@@ -107,12 +123,18 @@ def test_another_encoder_or_other_scores_are_not(result: Result, tmp_path: Path)
     assert not read(path).signatures
 
 
-def test_scores_that_were_made_up_are_found(result: Result, encoder: Path) -> None:
+@pytest.mark.parametrize("what", ["score", "lower end of the interval", "error"])
+def test_numbers_that_were_made_up_are_found(what: str, result: Result, encoder: Path) -> None:
     plain = json.loads(json.dumps(result.signed.plain))
     scores = plain["games"]["pong"]["scores"][0]
-    better = scores["variables"]
-    better["score"][0] += 0.1 if better["score"][0] < 0.9 else -0.1
-    better["interval"][0] = [0.0, 1.0]
+    made_up = scores["variables"]
+    if what == "score":
+        made_up["score"][0] += 0.1 if made_up["score"][0] < 0.9 else -0.1
+        made_up["interval"][0] = [0.0, 1.0]
+    elif what == "error":
+        made_up["error"][0] /= 10
+    else:
+        made_up["interval"] = [[score, score] for score in made_up["score"]]
     for part in (plain, scores):
         part.pop("means", None)
     plain.pop("schema_version")
@@ -124,7 +146,7 @@ def test_scores_that_were_made_up_are_found(result: Result, encoder: Path) -> No
     found = reproduce(claimed, encoder, isolate=False, progress=False)
     assert not found.agrees
     wrong = [row.what for row in found.rows if row.decides and not row.agrees]
-    assert "pong, linear, all rows: score of the variable furthest apart" in wrong
+    assert f"pong, linear, all rows: {what} of the variable furthest apart" in wrong
     assert not [what for what in wrong if "1k" in what or "encoder" in what]
 
 
@@ -134,7 +156,7 @@ def test_tolerances_are_by_the_rows_that_a_probe_was_fitted_to(result: Result, e
     assert linear.tolerance(0) == linear.tolerance(1_000)
     assert linear.tolerance(31_022) < linear.tolerance(1_000)
     found = reproduce(result, encoder, isolate=False, progress=False)
-    shown = [row.ours for row in found.rows if "furthest apart" in row.what]
+    shown = [row.ours for row in found.rows if "score of the variable furthest apart" in row.what]
     assert shown
     assert all(text.endswith(f"at most {linear.tolerance(150).variable}") for text in shown)
 
