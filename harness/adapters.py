@@ -114,7 +114,8 @@ def check_there(source: str) -> None:
         f"No such encoder file or name: {source!r}.",
         expected=f"a Python file, a TorchScript, .pt2 or .onnx program, the folder of a trained method, "
         f"{', '.join(f'{name}:MODEL' for name in LIBRARIES)}, or one of {', '.join(NAMED)}",
-        cure=f"Did you mean {near!r}?" if near else f"harness init {new} writes an encoder to start from.",
+        cure=(f"Did you mean {near!r}? " if near else "")
+        + f"harness init {new} writes an encoder to start from.",
     )
 
 

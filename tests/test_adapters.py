@@ -244,17 +244,17 @@ def test_what_is_not_there_or_no_encoder_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "cure"),
     [
-        ("majorit", "Did you mean 'majority'?"),
-        ("arm", "Did you mean 'ram'?"),
-        ("nowhere/net.py", "harness init nowhere/net.py writes an encoder to start from."),
-        ("resnet18", "harness init my_encoder.py writes an encoder to start from."),
-        ("timm:", "harness init my_encoder.py writes an encoder to start from."),
+        ("majorit", "Did you mean 'majority'? harness init my_encoder.py writes"),
+        ("arm", "Did you mean 'ram'? harness init my_encoder.py writes"),
+        ("nowhere/net.py", "harness init nowhere/net.py writes"),
+        ("resnet18", "harness init my_encoder.py writes"),
+        ("timm:", "harness init my_encoder.py writes"),
     ],
 )
 def test_an_encoder_that_is_not_there_says_what_may_be_meant(source: str, cure: str) -> None:
     with pytest.raises(UsageError, match="No such encoder") as error:
         load_encoder(source)
-    assert error.value.cure == cure
+    assert error.value.cure == f"{cure} an encoder to start from."
     for known in ("Python file", ".onnx", "timm:MODEL", "hf:MODEL", "pixels-pca-16"):
         assert known in str(error.value.expected)
 
