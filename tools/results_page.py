@@ -175,7 +175,7 @@ def _head(folder: Path, results: Sequence[Signed]) -> str:
         f"{'; '.join(machines)}. "
         + " ".join(f"{_probes(results, metric)}: {METRICS[metric]}" for metric in metrics)
         + " Scores are averaged over the variables of a category, then over categories, then over games. The "
-        "mean of a suite needs all of its games."
+        "mean of a suite needs all of its games. After `±` is the standard deviation over seeds."
         + ("\n\n**Some of these are dry runs, on a few rows of each split.**" if dry else "")
     )
 

@@ -328,7 +328,7 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         "games": lambda: by_game(compared(), _shared(everyone), runs),
         "order": lambda: order(everyone, relabelled, _shared(everyone), runs),
         "methods": lambda: methods(everyone, runs),
-        "pairs": lambda: pairs([row for row in everyone if row.name in PUBLISHED_AS], runs[0]),
+        "pairs": lambda: pairs([row for row in everyone if row.steps or row.name in PUBLISHED_AS], runs[0]),
         "seeds": seeds_,
         "checkpoints": checkpoints_,
     }
