@@ -71,7 +71,7 @@ class OfRun(Model):
     train_rows: TrainRows
     """Number of training rows; ``full`` is all of them, ``1k`` the frozen 1,000."""
     fitted_on: States
-    """Where the training rows come from: random play, or deep states, which it never reaches."""
+    """Where the training rows come from: random play, or deep states, whose frames it does not show."""
     scored_on: States
     """Where the test rows come from."""
 
