@@ -17,13 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
+from features import scored_by
 
 import harness
-from harness.cache import Cache
-from harness.evaluation import game as evaluation
 from harness.evaluation.scoring import ProbeData, score
 from harness.probes.probe import ProbeRun
 from harness.splits import SplitRows
@@ -43,11 +41,7 @@ def main() -> None:
     score_control = partial(on_other_episodes, seed=None if options.keep_time else SEED)
     for game in options.games:
         for encoder in options.encoders:
-            with (
-                mock.patch.object(evaluation, "score", score_control),
-                mock.patch.object(Cache, "scored", return_value=None),
-                mock.patch.object(Cache, "keep_scored", return_value=None),
-            ):
+            with scored_by(score_control):
                 result = harness.evaluate(encoder, [game], probes=[options.probe], progress=False)
             for scores in result.signed.games[game].scores:
                 found = {v.name: v.score or 0.0 for v in scores.variables}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -11,7 +14,9 @@ import harness
 from atariari_data import game as annotated
 from atariari_data import labels
 from builders.manifest import load_manifest
+from harness.cache import Cache
 from harness.encoders.features import Features
+from harness.evaluation import game as evaluation
 from harness.methods.untrained import random_cnn
 from harness.metrics import game_mean
 from harness.probes.inputs import Split
@@ -40,6 +45,20 @@ class Embedded:
         """Return the mean over categories of the means over variables."""
         categories = {v.name: v.categories for v in annotated(self.game).variables()}
         return game_mean(dict(zip(self.names, scores, strict=True)), categories) or 0.0
+
+
+@contextmanager
+def scored_by(function: Callable[..., Any]) -> Iterator[None]:
+    """Let evaluations score features with a function in place of `harness.evaluation.scoring.score`.
+
+    Features are taken from the cache and kept there; scores are neither.
+    """
+    with (
+        mock.patch.object(evaluation, "score", function),
+        mock.patch.object(Cache, "scored", return_value=None),
+        mock.patch.object(Cache, "keep_scored", return_value=None),
+    ):
+        yield
 
 
 def by_random_cnn(seed: int = 0) -> Callable[[SplitRows], Features]:

@@ -16,16 +16,14 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
+from features import scored_by
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.metrics import r2_score
 
 import harness
-from harness.cache import Cache
-from harness.evaluation import game as evaluation
 from harness.evaluation.scoring import ProbeData, score
 from harness.probes.probe import FEW, ProbeRun
 from harness.probes.readout import STRENGTHS, fit_readout
@@ -53,11 +51,7 @@ def main() -> None:
         found.append(data)
         return score(data, runs, progress)
 
-    with (
-        mock.patch.object(evaluation, "score", keep),
-        mock.patch.object(Cache, "scored", return_value=None),
-        mock.patch.object(Cache, "keep_scored", return_value=None),
-    ):
+    with scored_by(keep):
         harness.evaluate(options.encoder, [options.game], train_sizes=["full"], progress=False)
     data = found[0]
     if options.noise is None:

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 DEFAULT_GIGABYTES: Final = 20.0
 _SCORES, _FILES = "scores", "files"
 _FOLDERS: Final = ("frames", "runs", "verified")
-"""Folders in which others keep something."""
+"""Folders of other modules: decoded frames, runs of a cluster, digests of verified datasets."""
 _OWN: Final = re.compile(r"\.?[0-9a-f]{32}")
 """How all names begin that are kept: with a digest. The folder may hold files of others."""
 _DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
@@ -125,7 +125,7 @@ class Cache:
     def clear(self) -> int:
         """Remove everything that was kept, but no file of others, and return the bytes that were freed."""
         total = self.size()
-        for path in self._kept():
+        for path in self._kept(*_FOLDERS):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -137,24 +137,24 @@ class Cache:
         """Return the number of bytes in use, including the decoded frames of the methods."""
         total = 0
         with contextlib.suppress(OSError):  # another process makes room
-            for kept in self._kept():
-                for path in (kept, *kept.rglob("*")):
+            for kept in self._kept(*_FOLDERS):
+                for path in kept.rglob("*") if kept.is_dir() else [kept]:
                     total += path.stat().st_size if path.is_file() else 0
         return total
 
-    def _kept(self) -> list[Path]:
-        """Return what is kept by this class and by others, and what a killed process left."""
+    def _kept(self, *folders: str) -> list[Path]:
+        """Return what is kept here and in some folders of other modules, and what a killed process left."""
         if self.folder is None:
             return []
-        places = (self.folder, *(self.folder / name for name in _FOLDERS))
+        places = (self.folder, *(self.folder / name for name in folders))
         return [
             path for place in places if place.is_dir() for path in place.iterdir() if _OWN.match(path.name)
         ]
 
     def _files(self) -> list[tuple[float, int, Path]]:
         found = []
-        mine = [path for path in self._kept() if path.parent == self.folder]
-        for path in (p for kept in mine for p in (kept, *kept.glob("*")) if p.is_file()):
+        kept = (part for path in self._kept() for part in (path.glob("*") if path.is_dir() else [path]))
+        for path in (path for path in kept if path.is_file()):
             with contextlib.suppress(OSError):
                 status = path.stat()
                 used = status.st_mtime + (_LONGER if path.suffix == ".npz" else 0)

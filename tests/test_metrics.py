@@ -124,7 +124,7 @@ def test_few_episodes_do_not_make_noise_a_difference(episodes: int) -> None:
 
 
 def test_the_interval_is_centred_on_the_score_where_the_draws_are_not() -> None:
-    """Of 20 episodes one is far off, so that the score of a variable is cut off at 0 in most draws."""
+    """One episode of 20 is far off: most draws include it and are cut off at 0, the others are not."""
     episodes = np.repeat(np.arange(20), 5)
     truth = np.random.default_rng(0).normal(size=100)
     guessed = truth * 0.1

@@ -169,8 +169,8 @@ def order(
         runs: The scores.
     """
     by_name = {row.name: row for row in rows}
-    pairs = [(by_name[other.name], other) for other in relabelled if other.name in by_name]
-    shared = sorted(set(games).intersection(*(other.games for _, other in pairs)))
+    same = [(by_name[other.name], other) for other in relabelled if other.name in by_name]
+    shared = sorted(set(games).intersection(*(other.games for _, other in same)))
     lines = []
     for run in runs:
         means = _means(rows, games, run)
@@ -180,7 +180,7 @@ def order(
         ]
         single = [_tau(means[:, a], means[:, b]) for a, b in itertools.combinations(range(len(games)), 2)]
         low = np.quantile(halves, 0.05)
-        sides = [_means(side, shared, run).mean(axis=1) for side in zip(*pairs, strict=True)]
+        sides = [_means(side, shared, run).mean(axis=1) for side in zip(*same, strict=True)]
         lines.append(
             [
                 str(run),
@@ -190,7 +190,7 @@ def order(
             ]
         )
     head = ["score", "two halves of the games: mean (lowest 5 %)", "two games"]
-    return table([*head, *([f"labels of 2019, {len(shared)} games"] if pairs else [])], lines)
+    return table([*head, *([f"labels of 2019, {len(shared)} games"] if same else [])], lines)
 
 
 def _means(rows: Iterable[Row], games: Sequence[str], run: ProbeRun) -> Floats:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from atariari_data.errors import UsageError
 from harness.encoders.frame_spec import FrameSpec
@@ -19,16 +19,6 @@ from harness.results.result import ProbeScores, Result, Signed
 from harness.results.variables import Table
 
 _HALF = ("float16", "bfloat16")
-_DECIDING = {
-    "score": 1,
-    "lower end of the interval": 2,
-    "upper end of the interval": 2,
-    "error": 5,
-}
-"""What is compared of each variable, and how many times a score's tolerance it may be apart.
-
-An accuracy goes with the score (`harness.results.consistency`).
-"""
 
 
 @dataclass(frozen=True)
@@ -174,10 +164,8 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
     if names[0] != names[1]:
         yield Compared(f"{where}: variables", ", ".join(names[0]), ", ".join(names[1]), agrees=False)
         return
-    for what, times in _DECIDING.items():
-        pairs = zip(
-            names[0], *(_on_scale_of_score(each.variables, what) for each in (theirs, ours)), strict=True
-        )
+    for what, (times, of) in _DECIDING.items():
+        pairs = zip(names[0], of(theirs.variables), of(ours.variables), strict=True)
         apart = {name: _apart(a, b) for name, a, b in pairs}
         worst, most = max(apart, key=lambda name: apart[name]), round(times * tolerance.variable, 4)
         yield Compared(
@@ -195,15 +183,26 @@ def _scores(where: str, theirs: ProbeScores, ours: ProbeScores, tolerance: Toler
     )
 
 
-def _on_scale_of_score(variables: Table, what: str) -> list[float | None]:
-    """Return numbers from about 0 to 1: as they are, and errors as a share of that of the constant."""
-    if what.endswith("of the interval"):
-        end = 0 if what.startswith("lower") else 1
-        return [interval and interval[end] for interval in variables.column("interval")]
-    if what == "error":
-        pairs = zip(variables.column("error"), variables.column("constant_error"), strict=True)
-        return [error if error is None or not constant else error / constant for error, constant in pairs]
-    return variables.column(what)
+def _ends(variables: Table, end: int) -> list[float | None]:
+    return [interval and interval[end] for interval in variables.column("interval")]
+
+
+def _errors(variables: Table) -> list[float | None]:
+    """Return the errors as a share of that of the constant, where it has one."""
+    pairs = zip(variables.column("error"), variables.column("constant_error"), strict=True)
+    return [error if error is None or not constant else error / constant for error, constant in pairs]
+
+
+_DECIDING: Final[Mapping[str, tuple[int, Callable[[Table], list[float | None]]]]] = {
+    "score": (1, lambda variables: variables.column("score")),
+    "lower end of the interval": (2, lambda variables: _ends(variables, 0)),
+    "upper end of the interval": (2, lambda variables: _ends(variables, 1)),
+    "error": (5, _errors),
+}
+"""What is compared of each variable, and how many times a score's tolerance it may be apart.
+
+An accuracy goes with the score (`harness.results.consistency`).
+"""
 
 
 def _apart(a: float | None, b: float | None) -> float:

@@ -162,7 +162,7 @@ def _classifications(
         train = Split(features[known], values[known][:, members].astype(np.uint8))
         held = None if validation is None else _known(validation, members)
         names = [targets[t].name for t in members]
-        first = [FIRST_NOMINAL_STRENGTH] * len(members) if validation else _by_leave_one_out(train, device)
+        first = FIRST_NOMINAL_STRENGTH if validation else _by_leave_one_out(train, device)
         fit_from = partial(
             fit_linear, strengths=NOMINAL_STRENGTHS, select=held is not None, common_scale=True, device=device
         )
