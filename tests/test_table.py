@@ -255,7 +255,7 @@ def test_a_table_that_cannot_be(arguments: list[str], match: str) -> None:
 def test_what_cannot_be_signed_is_said_before_training(
     games: str, arguments: list[str], match: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("harness.methods.train.train", pytest.fail)
+    monkeypatch.setattr("harness.methods.units.train", pytest.fail)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["run", "--method", "vae", "--game", games, "--quiet", *arguments])
     assert done.exit_code in (1, 2)
@@ -284,7 +284,7 @@ def test_labels_are_learned_from_the_set_that_is_probed(
         asked.append(settings.options)
         raise UsageError("It was only asked for.")
 
-    monkeypatch.setattr("harness.methods.train.train", train)
+    monkeypatch.setattr("harness.methods.units.train", train)
     monkeypatch.chdir(tmp_path)
     command = ["run", "--game", games, "--label-set", "anand2019", "--quiet", *arguments]
     assert CliRunner().invoke(cli, command).exit_code != 0

@@ -34,7 +34,8 @@ from harness.methods.rows import Rows
 from harness.methods.run import LOCK, Budget, Settings, complete, load_run, make, read_config, write_config
 from harness.methods.sampling import draw_epoch
 from harness.methods.trackers import TRACKERS
-from harness.methods.train import Surroundings, Unit, _claim, _train_there, train, train_spread
+from harness.methods.train import Surroundings, _claim, train
+from harness.methods.units import Unit, _train_there, train_spread
 from tests.small_methods import moving_dots
 
 QUIET = Surroundings(progress=False)

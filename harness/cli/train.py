@@ -19,7 +19,7 @@ from harness.methods import METHODS
 
 if TYPE_CHECKING:
     from harness.methods.table import Row
-    from harness.methods.train import Unit
+    from harness.methods.units import Unit
 
 _method = click.option("--method", required=True, help="Method to train; see `harness methods`.")
 _methods = click.option("--method", required=True, help="Comma-separated methods; see `harness methods`.")
@@ -208,7 +208,7 @@ def run(
     from harness.cli.evaluate import evaluate
     from harness.cli.output import check_key, check_writable
     from harness.methods.table import parse_seeds, plan
-    from harness.methods.train import train_spread
+    from harness.methods.units import train_spread
     from harness.results.declared import check_declared
 
     methods, games = shared.items(method) or [], _chosen(game_names, label_set)
@@ -327,7 +327,7 @@ def _fill(
 
 def _train_units(units: Sequence[Unit], engine: Engine, *, progress: bool) -> None:
     """Train each in a worker; what fails is told, and fails its row later."""
-    from harness.methods.train import train_spread
+    from harness.methods.units import train_spread
 
     for outcome in train_spread(units, engine, progress=progress):
         if outcome.error is not None:
@@ -366,7 +366,7 @@ def _check_trained(unit: Unit) -> None:
         UsageError: The folder is not a run, or is a run with other settings.
         AtariariError: Training failed.
     """
-    from harness.methods.train import is_finished
+    from harness.methods.units import is_finished
 
     if not is_finished(unit):
         raise AtariariError(f"{unit.name} was not trained.", cure="See above why, and run the command again.")
@@ -395,7 +395,8 @@ def _unit(
     """Turn the options of a command line into what is trained; a method that learns labels learns those."""
     from harness.methods import load_method
     from harness.methods.run import Budget, Settings, make
-    from harness.methods.train import Surroundings, Unit
+    from harness.methods.train import Surroundings
+    from harness.methods.units import Unit
 
     given = dict(_pair(text.replace("{game}", game(game_name).name)) for text in options)
     if label_set is not None and "label_set" in {field.name for field in fields(load_method(method).Options)}:

@@ -14,7 +14,7 @@ from harness.encoders.named import NAMED
 from harness.methods import load_method
 from harness.methods.by_game import settings_told
 from harness.methods.run import blank_encoder, complete
-from harness.methods.train import Unit, check_budget
+from harness.methods.units import Unit, check_unit
 from harness.probes.probe import ProbeRun
 from harness.protocol import game_rules, protocol_digest
 from harness.results.provenance import Encoder
@@ -130,7 +130,7 @@ class Wanted:
             UsageError: One has other settings, or was finished with another budget.
         """
         for unit in self.units(row):
-            check_budget(unit)
+            check_unit(unit)
 
     def check(self, row: Row, path: Path) -> None:
         """Check that an existing file is a result of this table.

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from blake3 import blake3
 from filelock import FileLock, Timeout
 from tqdm.std import tqdm
 
-from atariari_data.errors import AtariariError, UnknownNameError, UsageError
-from builders.files import new_file
+from atariari_data.errors import UnknownNameError, UsageError
 from builders.manifest import PRETRAIN, load_manifest, recorded_games
-from builders.package import source_digest
 from builders.progress import progress_bar
-from builders.spread import Engine, Outcome, Task, spread
-from harness.cache import default_dir
 from harness.encoders.torch_modules import resolve_device
 from harness.methods import load_method
 from harness.methods.learner import Learner, read_batches
@@ -35,9 +29,7 @@ from harness.methods.run import (
     CHECKPOINTS,
     CONFIG,
     LOCK,
-    METRICS,
     STATE,
-    WEIGHTS,
     Budget,
     Config,
     Settings,
@@ -49,7 +41,7 @@ from harness.methods.run import (
     write_weights,
 )
 from harness.methods.sampling import Indices, draw_epoch, validation_batches
-from harness.methods.trackers import TensorBoard, Trackers, check_trackers
+from harness.methods.trackers import Trackers, check_trackers
 
 _log = logging.getLogger(__name__)
 
@@ -124,8 +116,8 @@ def train(
             expected=f"a step from 1 to {budget.steps}" if budget.steps else "a step from 1 on",
             got=beyond[0],
         )
-    if (there := _there(out, settings)) is not None:
-        _check_budget(out, there, budget)
+    if (there := run_there(out, settings)) is not None:
+        check_budget(out, there, budget)
     with _alone(out):
         return _train(settings, out, budget, around, device, rows)
 
@@ -168,95 +160,12 @@ def _train(
     return config
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A training, as `train` takes it."""
-
-    settings: Settings
-    out: Path
-    budget: Budget
-    surroundings: Surroundings
-
-    @property
-    def name(self) -> str:
-        """What log lines and errors call it."""
-        return f"{self.out.parent.name}, {self.settings.game}"
-
-    def train(self) -> Config:
-        """Train, as `train` does."""
-        return train(self.settings, self.out, self.budget, self.surroundings)
-
-
-def train_spread(units: Sequence[Unit], engine: Engine, *, progress: bool) -> Iterator[Outcome[Path]]:
-    """Train in workers, and yield what became of each unit.
-
-    Workers on this machine train in the folders of the runs. Others train in folders of their own, where the
-    same command finds them again, and send the finished run.
-
-    Args:
-        units: What to train.
-        engine: Where.
-        progress: Show a progress bar of the units.
+def check_budget(out: Path, there: Config, budget: Budget) -> None:
+    """Check that the run in a folder is not finished, or has this budget.
 
     Raises:
-        ClusterError: As `builders.spread.spread`.
+        UsageError: It was finished with another budget.
     """
-    todo: list[Unit] = []
-    for number, unit in enumerate(units):
-        try:
-            if not is_finished(unit):
-                todo.append(unit)
-        except AtariariError as error:
-            yield Outcome(number, unit.name, platform.node(), None, error)
-    units, each = todo, engine.left_for_each(len(todo))
-    tasks = [
-        Task(
-            unit.name,
-            (
-                replace(unit, surroundings=replace(unit.surroundings, progress=False, num_proc=each)),
-                engine.is_local,
-            ),
-        )
-        for unit in units
-    ]
-    with progress_bar(len(tasks), "Training", "run", shown=progress) as bar:
-        for outcome in spread(_train_there, tasks, engine):
-            bar.update()
-            out = units[outcome.number].out
-            for name, content in (outcome.made or {}).items():
-                with new_file(out / name, replace=True) as part:
-                    part.write_bytes(content)
-            yield Outcome(
-                outcome.number,
-                outcome.name,
-                outcome.worker,
-                None if outcome.made is None else out,
-                outcome.error,
-            )
-
-
-def is_finished(unit: Unit) -> bool:
-    """Return whether a training was finished earlier.
-
-    Raises:
-        UsageError: Its folder is not a run, or is a run with other settings.
-    """
-    there = _there(unit.out, complete(unit.settings))
-    return there is not None and there.training is not None
-
-
-def check_budget(unit: Unit) -> None:
-    """Check that a training was not finished earlier with another budget.
-
-    Raises:
-        UsageError: It was; or its folder is not a run, or is a run with other settings.
-    """
-    there = _there(unit.out, complete(unit.settings))
-    if there is not None:
-        _check_budget(unit.out, there, unit.budget)
-
-
-def _check_budget(out: Path, there: Config, budget: Budget) -> None:
     if there.training is None or not there.training.steps:  # not finished, or no training
         return
     if there.budget != budget:
@@ -266,22 +175,6 @@ def _check_budget(out: Path, there: Config, budget: Budget) -> None:
             got=str(budget),
             cure="Choose another folder, or use the budget of the run.",
         )
-
-
-def _train_there(unit: Unit, on_this_disk: bool) -> dict[str, bytes]:
-    """Train in a worker; return the files of the run if it is on another disk."""
-    out = unit.out
-    if not on_this_disk:
-        what = (unit.settings, unit.budget, unit.surroundings.checkpoints, source_digest())
-        out = default_dir() / "runs" / blake3(repr(what).encode()).hexdigest()[:32]
-    replace(unit, out=out).train()
-    if on_this_disk:
-        return {}
-    # The configuration last: with it, the run counts as finished.
-    kept = sorted((out / CHECKPOINTS).glob("*"))
-    files = [folder / name for folder in (*kept, out) for name in (METRICS, WEIGHTS, CONFIG)]
-    files = [*out.glob(TensorBoard.files), *files]
-    return {str(file.relative_to(out)): file.read_bytes() for file in files if file.is_file()}
 
 
 def _run(learner: Learner, rows: tuple[Rows, Rows], config: Config, out: Path, around: Surroundings) -> str:
@@ -432,9 +325,9 @@ def _claim(out: Path, settings: Settings, budget: Budget) -> Config:
         UsageError: The folder is not a run, is a run with other settings or on other rows, or is a finished
             run with another budget.
     """
-    there = _there(out, settings)
+    there = run_there(out, settings)
     if there is not None:
-        _check_budget(out, there, budget)
+        check_budget(out, there, budget)
     manifest = load_manifest(settings.game)
     splits = manifest.configs[settings.game + PRETRAIN].splits
     digests = {name: f"blake3:{split.digest}" for name, split in splits.items()}
@@ -474,7 +367,7 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _there(out: Path, settings: Settings) -> Config | None:
+def run_there(out: Path, settings: Settings) -> Config | None:
     """Return the configuration of the run in a folder; None if there is none.
 
     Raises:
