@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -438,6 +439,35 @@ def test_frostbite_player_faces_where_it_moves() -> None:
     assert agree > 30
     assert disagree <= agree / 10
     assert mirrored >= 2  # not every picture of the player has a side
+
+
+def test_battle_zone_treads_and_mountains_move_a_pixel_a_unit_and_come_round() -> None:
+    ale = start("battle_zone")
+    for _ in random_play(ale, 40):
+        pass
+    state = ale.cloneState()
+    variables = {v.name: v for v in game("battle_zone").variables()}
+
+    def drawn(name: str, value: int) -> Screen:
+        ale.restoreState(state)
+        ale.setRAM(variables[name].address, value)
+        step(ale, Action.NOOP)
+        return screen(ale)
+
+    for name, columns in (("left_tread_position", slice(20, 48)), ("right_tread_position", slice(112, 140))):
+        assert variables[name].period == 8
+        treads = [drawn(name, value)[158:177, columns] for value in range(256)]
+        assert len({tread.tobytes() for tread in treads}) == 8
+        for value, tread in enumerate(treads):
+            np.testing.assert_array_equal(tread, treads[value % 8])
+        inside = np.s_[4:-4, 12:16]  # the slanted ends of the bands do not move
+        for one, two in itertools.pairwise(treads[:9]):
+            np.testing.assert_array_equal(two[inside], np.roll(one, 1, axis=0)[inside])
+
+    assert variables["angle_of_tank"].period == 160
+    mountains = [drawn("angle_of_tank", value)[60:74] for value in (0, 80)]
+    apart = [np.mean(np.roll(mountains[0], by, axis=1) != mountains[1]) for by in range(160)]
+    assert np.argmin(apart) == 80
 
 
 @pytest.mark.parametrize("name", game_names())
