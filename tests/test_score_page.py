@@ -23,14 +23,22 @@ GAMES = ("breakout", "pong")
 
 
 def put(
-    folder: Path, encoder: str, *, seed: int = 0, steps: int = 0, games: tuple[str, ...] = GAMES
+    folder: Path,
+    encoder: str,
+    *,
+    seed: int = 0,
+    steps: int = 0,
+    games: tuple[str, ...] = GAMES,
+    probes: made_results.Probes = made_results.PROBES,
 ) -> Signed:
-    values = made_results.fields(seed + steps, games=games, encoder=encoder, skill=0.3 + steps / 4000)
+    skill = 0.3 + steps / 4000
+    values = made_results.fields(seed + steps, games=games, encoder=encoder, skill=skill, probes=probes)
     if steps:
         told = made_results.training(encoder, dict.fromkeys(games, steps), seed=seed)
         values["encoder"]["training"] = told
     signed = Signed.build(**values)
-    write(Result(signatures=[], signed=signed), folder / f"{encoder}-{seed}-{steps}-{len(games)}.json")
+    name = f"{encoder}-{seed}-{steps}-{len(games)}-{probes[0][0]}.json"
+    write(Result(signatures=[], signed=signed), folder / name)
     return signed
 
 
@@ -91,6 +99,29 @@ def test_methods_stand_beside_what_the_paper_has(tmp_path: Path) -> None:
     assert of_games[2] == f"{sum(single) / 2:.2f}"
 
 
+def test_a_score_that_fewer_have_is_ordered_on_the_games_and_encoders_that_have_it(tmp_path: Path) -> None:
+    games = (*GAMES, "freeway", "seaquest")
+    steps = {"vae": 1500, "cpc": 400, "pixels-pca": 0, "random-projection": 0}
+    for name, trained in steps.items():
+        put(tmp_path, name, steps=trained, games=games, probes=(("linear", "full"),))
+    few = {
+        name: put(tmp_path, name, steps=trained, probes=(("anand2019", "full"),))
+        for name, trained in steps.items()
+        if name != "random-projection"
+    }
+    rows = rows_of(sorted(tmp_path.glob("*.json")))
+    assert len(rows) == len(steps)
+    (made,) = tables(rows, ("order",)).values()
+    _, _, anand, linear = cells(made)
+    assert [linear[0], anand[0]] == ["linear, all rows", "anand2019, all rows"]
+    run = ProbeRun("anand2019", "full")
+    one, two = ([_mean(signed, game, run) for signed in few.values()] for game in GAMES)
+    pairs = list(itertools.combinations(range(len(one)), 2))
+    agree = sum((one[a] > one[b]) == (two[a] > two[b]) for a, b in pairs)
+    assert anand[2] == f"{(2 * agree - len(pairs)) / len(pairs):.2f}"
+    assert anand[1].split()[0] == anand[2], "two games have two halves"
+
+
 def test_a_side_is_told_only_where_a_comparison_finds_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +139,7 @@ def test_a_side_is_told_only_where_a_comparison_finds_a_difference(
         }
 
     monkeypatch.setattr(Row, "against", against)
-    monkeypatch.setattr("tools.score_page._shared", lambda _: list(GAMES))
+    monkeypatch.setattr("tools.score_page._shared", lambda *_: list(GAMES))
     differences = [(GAMES[0], 0.2, "differs"), (GAMES[1], -0.1, "unclear")]
     *_, last = pairs([vae, cpc], run).strip().splitlines()
     pair, above, below = (cell.strip() for cell in last.strip("|").split("|"))

@@ -1,6 +1,7 @@
 """Make the tables of ``docs/score.md`` from results: ``python -m tools.score_page RESULTS...``.
 
-Several results of one encoder, on different games, count as one; those with the labels of 2019 count apart.
+Several results of one encoder, on different games or under different probes, count as one; those with the
+labels of 2019 count apart.
 What no method trained counts as trivial. Of a method with several seeds or budgets, the first seed and the
 largest budget are compared with the trivial encoders, which needs predictions beside the results.
 """
@@ -16,6 +17,7 @@ from statistics import median
 from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import kendalltau
 
 from atariari_data.errors import UsageError
@@ -34,6 +36,9 @@ from tools.results_page import PUBLISHED_AS
 
 PAGE: Final = Path("docs/score.md")
 TABLES: Final = ("separation", "games", "order", "methods", "pairs", "seeds", "checkpoints")
+HALVES: Final = 1000
+"""Random halves of the games whose orders are compared."""
+
 _BOUNDS: Final = (RAM, "majority")
 """Encoders that are above or below all others by definition."""
 
@@ -75,17 +80,17 @@ class Row:
     @property
     def runs(self) -> list[ProbeRun]:
         """What it was scored under."""
-        return self.results[0].signed.distinct_runs
+        return list(dict.fromkeys(run for result in self.results for run in result.signed.distinct_runs))
 
-    @property
-    def games(self) -> list[str]:
-        """Its games."""
-        return sorted(game for result in self.results for game in result.signed.games)
-
-    def mean(self, game: str, run: ProbeRun) -> float:
-        """Return the mean of a game; 0 if it has none."""
-        of_game = next(r.signed.games[game] for r in self.results if game in r.signed.games)
-        return float(next(scores.means.score for scores in of_game.scores if scores.run == run) or 0)
+    def means(self, run: ProbeRun) -> dict[str, float]:
+        """Return the mean of every game that has this run; 0 where nothing has a score."""
+        return {
+            game: float(scores.means.score or 0)
+            for result in self.results
+            for game, of_game in result.signed.games.items()
+            for scores in of_game.scores
+            if scores.run == run
+        }
 
     def against(self, other: Row) -> dict[tuple[str, ProbeRun], Compared]:
         """Return the means of every game that both have, compared."""
@@ -93,6 +98,7 @@ class Row:
             (row.game, row.run): row
             for one, two in itertools.product(self.results, other.results)
             if one.signed.games.keys() & two.signed.games.keys()
+            if set(one.signed.distinct_runs) & set(two.signed.distinct_runs)
             for row in compare(one, two).rows
             if row.level == "game" and row.game is not None
         }
@@ -112,12 +118,15 @@ def rows_of(paths: Iterable[Path]) -> list[Row]:
 
 
 def apart(trained: Row, trivial: Sequence[Row]) -> Apart:
-    """Compare an encoder with the best trivial one of every game and run."""
+    """Compare an encoder with the best trivial one of every game and run, on what all with that run have."""
     rows = {other.name: trained.against(other) for other in trivial}
-    return {
-        key: max(((name, of_it[key]) for name, of_it in rows.items()), key=lambda known: known[1].b)
-        for key in set.intersection(*map(set, rows.values()))
-    }
+    found = {}
+    for run in trained.runs:
+        rivals = [other.name for other in trivial if run in other.runs]
+        games = [{game for game, its_run in rows[name] if its_run == run} for name in rivals]
+        for key in ((game, run) for game in (set.intersection(*games) if games else ())):
+            found[key] = max(((name, rows[name][key]) for name in rivals), key=lambda known: known[1].b)
+    return found
 
 
 def units(row: Compared) -> float:
@@ -141,15 +150,18 @@ def separation(found: Mapping[str, Apart], runs: Sequence[ProbeRun]) -> str:
             mine = [row for (_, its_run), (_, row) in of_encoder.items() if its_run == run]
             above, below = _sides(mine)
             counts = f"{len(above)} above, {len(below)} below of {len(mine)}"
-            cells.append(f"{counts}; {median(map(units, mine)):+.1f}")
+            cells.append(f"{counts}; {median(map(units, mine)):+.1f}" if mine else "")
         rows.append([str(run), *cells])
     return table(["score", *(f"`{name}`" for name in found)], rows)
 
 
-def by_game(found: Mapping[str, Apart], games: Sequence[str], runs: Sequence[ProbeRun]) -> str:
-    """Return the best trivial encoder of each game, and the trained ones, under each run."""
+def by_game(found: Mapping[str, Apart], runs: Sequence[ProbeRun]) -> str:
+    """Return the best trivial encoder of each game that all have, and the trained ones, under each run."""
     rows = []
-    for run, game in itertools.product(runs, games):
+    shared = set.intersection(*map(set, found.values()))
+    for run, game in itertools.product(runs, sorted({game for game, _ in shared})):
+        if (game, run) not in shared:
+            continue
         known = [of_it[game, run] for of_it in found.values()]
         name, best = known[0]
         cells = [f"{row.a:.3f} ({units(row):+.1f})" for _, row in known]
@@ -157,45 +169,50 @@ def by_game(found: Mapping[str, Apart], games: Sequence[str], runs: Sequence[Pro
     return table(["score", "game", "best trivial", *(f"`{name}`" for name in found)], rows)
 
 
-def order(
-    rows: Sequence[Row], relabelled: Sequence[Row], games: Sequence[str], runs: Sequence[ProbeRun]
-) -> str:
-    """Return how well the order of encoders holds, as Kendall's tau.
+def order(rows: Sequence[Row], relabelled: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
+    """Return how well the order of encoders holds, as Kendall's tau, on the games that all with a run have.
 
     Args:
         rows: The encoders.
         relabelled: The same encoders with the labels of 2019.
-        games: Games that all of ``rows`` have.
         runs: The scores.
     """
     by_name = {row.name: row for row in rows}
-    same = [(by_name[other.name], other) for other in relabelled if other.name in by_name]
-    shared = sorted(set(games).intersection(*(other.games for _, other in same)))
     lines = []
     for run in runs:
-        means = _means(rows, games, run)
+        having = [row for row in rows if run in row.runs]
+        games = _shared(having, [run])
+        means = _means(having, games, run)
         halves = [
-            _tau(means[:, list(half)].mean(axis=1), np.delete(means, list(half), axis=1).mean(axis=1))
-            for half in itertools.combinations(range(len(games)), len(games) // 2)
+            _tau(means[:, half].mean(axis=1), np.delete(means, half, axis=1).mean(axis=1))
+            for half in _halves(len(games))
         ]
         single = [_tau(means[:, a], means[:, b]) for a, b in itertools.combinations(range(len(games)), 2)]
         low = np.quantile(halves, 0.05)
-        sides = [_means(side, shared, run).mean(axis=1) for side in zip(*same, strict=True)]
+        same = [(by_name[row.name], row) for row in relabelled if run in row.runs and row.name in by_name]
+        both = _shared(itertools.chain.from_iterable(same), [run]) if same else []
+        sides = [_means(side, both, run).mean(axis=1) for side in zip(*same, strict=True)]
         lines.append(
             [
                 str(run),
                 f"{np.mean(halves):.2f} ({low:.2f})",
                 f"{np.mean(single):.2f}",
-                *([f"{_tau(*sides):.2f}"] if sides else []),
+                *([f"{_tau(*sides):.2f} ({len(both)} games)" if sides else ""] if relabelled else []),
             ]
         )
     head = ["score", "two halves of the games: mean (lowest 5 %)", "two games"]
-    return table([*head, *([f"labels of 2019, {len(shared)} games"] if same else [])], lines)
+    return table([*head, *(["labels of 2019"] if relabelled else [])], lines)
+
+
+def _halves(games: int) -> list[npt.NDArray[np.intp]]:
+    """Return random halves of so many games."""
+    rng = np.random.default_rng(0)
+    return [rng.permutation(games)[: games // 2] for _ in range(HALVES)]
 
 
 def _means(rows: Iterable[Row], games: Sequence[str], run: ProbeRun) -> Floats:
     """Return the mean of every game, float64 [rows, games]."""
-    return np.array([[row.mean(game, run) for game in games] for row in rows])
+    return np.array([[row.means(run)[game] for game in games] for row in rows])
 
 
 def _tau(one: Floats, two: Floats) -> float:
@@ -213,7 +230,7 @@ def seeds(
         trivial: The trivial encoders.
         runs: The scores.
     """
-    games = _shared([*trained, *again, *trivial])
+    games = _shared([*trained, *again, *trivial], runs)
     lines = []
     for run in runs:
         one, two, base = (_means(rows, games, run) for rows in (trained, again, trivial))
@@ -235,7 +252,7 @@ def methods(rows: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
         runs: The scores.
     """
     papers = {paper.name: paper for paper in published()}
-    games = [game for game in _shared(rows) if game in next(iter(papers.values())).games]
+    games = [game for game in _shared(rows, runs) if game in next(iter(papers.values())).games]
     theirs = {
         row.name: np.array([papers[PUBLISHED_AS[row.name]].games[game] for game in games])
         for row in rows
@@ -259,7 +276,7 @@ def methods(rows: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
 
 def pairs(rows: Sequence[Row], run: ProbeRun) -> str:
     """Return on which games each method is above and below each other one, the best by its mean first."""
-    games = _shared(rows)
+    games = _shared(rows, [run])
     ordered = sorted(rows, key=lambda row: -_means([row], games, run).mean())
     lines = []
     for one, two in itertools.combinations(ordered, 2):
@@ -276,17 +293,23 @@ def pairs(rows: Sequence[Row], run: ProbeRun) -> str:
 
 def checkpoints(stages: Sequence[Row], trivial: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
     """Return the scores along a run of an encoder, from few steps to many."""
-    games = _shared(stages)
+    games = _shared(stages, runs)
     lines = []
     for run, game in itertools.product(runs, games):
-        cells = [f"{row.mean(game, run):.3f}" for row in stages]
-        best = max(row.mean(game, run) for row in trivial)
+        cells = [f"{row.means(run)[game]:.3f}" for row in stages]
+        best = max(row.means(run)[game] for row in trivial)
         lines.append([str(run), game_title(game), *cells, f"{best:.3f}"])
     return table(["score", "game", *(f"{row.steps:,}" for row in stages), "best trivial"], lines)
 
 
-def _shared(rows: Iterable[Row]) -> list[str]:
-    return sorted(set.intersection(*(set(row.games) for row in rows)))
+def _shared(rows: Iterable[Row], runs: Iterable[ProbeRun]) -> list[str]:
+    """Return the games that all encoders have under all runs."""
+    return sorted(set.intersection(*(set(row.means(run)) for row, run in itertools.product(rows, runs))))
+
+
+def _common(rows: Sequence[Row]) -> list[ProbeRun]:
+    """Return the runs that all encoders have."""
+    return [run for run in rows[0].runs if all(run in row.runs for row in rows)]
 
 
 def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
@@ -298,7 +321,8 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
     for row in sorted((row for row in ours if row.steps), key=lambda row: (row.seed, -row.steps)):
         by_name.setdefault(row.name, []).append(row)
     trained = [rows_of_it[0] for rows_of_it in by_name.values()]
-    runs, everyone = trained[0].runs, [*trained, *trivial]
+    everyone = [*trained, *trivial]
+    runs = trained[0].runs
 
     def compared() -> dict[str, Apart]:
         return {row.name: apart(row, trivial) for row in trained}
@@ -312,7 +336,8 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         ]
         if not twice:
             raise UsageError("No method has two seeds at one budget.", cure="Leave out the table: --only ...")
-        return seeds([one for one, _ in twice], [other for _, other in twice], trivial, runs)
+        one, two = (list(side) for side in zip(*twice, strict=True))
+        return seeds(one, two, trivial, _common([*one, *two, *trivial]))
 
     def checkpoints_() -> str:
         by_run: dict[tuple[str, int], list[Row]] = {}
@@ -321,13 +346,13 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         stages = max(by_run.values(), key=len)
         if len(stages) == 1:
             raise UsageError("No run has checkpoints.", cure="Leave out the table: --only ...")
-        return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, runs)
+        return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, _common([*stages, *trivial]))
 
     made = {
         "separation": lambda: separation(compared(), runs),
-        "games": lambda: by_game(compared(), _shared(everyone), runs),
-        "order": lambda: order(everyone, relabelled, _shared(everyone), runs),
-        "methods": lambda: methods(everyone, runs),
+        "games": lambda: by_game(compared(), runs),
+        "order": lambda: order(everyone, relabelled, runs),
+        "methods": lambda: methods(everyone, _common(everyone)),
         "pairs": lambda: pairs([row for row in everyone if row.steps or row.name in PUBLISHED_AS], runs[0]),
         "seeds": seeds_,
         "checkpoints": checkpoints_,
