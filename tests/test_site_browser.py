@@ -292,6 +292,23 @@ def test_one_row_of_one_game_does_not_shrink_the_ranking(driver: Any, tmp_path: 
     assert errors(driver) == []
 
 
+@pytest.mark.usefixtures("git_identity")
+def test_all_encoders_can_be_ranked_on_the_games_that_all_have(driver: Any, tmp_path: Path) -> None:
+    made = TestBoard.new(tmp_path, suite=("breakout", "pong", "seaquest"))
+    for seed in (1, 2, 3):
+        made.place(made.result(seed, games=("breakout", "pong")))
+    made.place(made.result(4, games=("pong",)))
+    site.build(made.verify(), made.folder / "site")
+    show(driver, made.folder / "site" / "index.html", 1300)
+    assert "\u2013" in column(driver, "#")
+    choose(driver, "games", "the one that all encoders share")
+    assert sorted(column(driver, "#")) == ["1", "2", "3", "4"]
+    assert "ranked on 1 game: Pong" in driver.find_element("id", "on").text
+    driver.refresh()
+    assert driver.find_element("id", "games").get_attribute("value") == "every"
+    assert errors(driver) == []
+
+
 def test_the_address_says_what_is_chosen(driver: Any, root: Path) -> None:
     show(driver, root / "index.html")
     choose(driver, "score", OTHER)

@@ -65,6 +65,10 @@
   let shape = "";
 
   const shared = () => data.shared[state.score];
+  const every = () => {
+    const having = [...bodies[0].rows].filter((row) => data.rows[row.dataset.row]?.[state.score].length);
+    return games.filter((name) => having.every((row) => at(row, name, state.score) !== null));
+  };
   // Where nobody has every game, the ranking begins with those that most encoders share.
   const first = data.whole || !data.shared[0].length ? "all" : "shared";
   // The mean of numbers of four decimal places, rounded half to even like those in results; null if one is missing.
@@ -271,7 +275,7 @@
     state.score = Math.max(0, data.scores.indexOf(said.get("score")));
     const asked = said.get("games") ?? first;
     const known = asked.split(" ").filter((name) => gameTitles.has(name));
-    if (["all", "shared", ...Object.keys(data.suites)].includes(asked)) state.games = asked;
+    if (["all", "shared", "every", ...Object.keys(data.suites)].includes(asked)) state.games = asked;
     else if (known.length === 1) state.games = known[0];
     else if (known.length) Object.assign(state, { games: "own", own: new Set(known) });
     if (["categories", "games"].includes(said.get("columns"))) state.columns = said.get("columns");
@@ -282,12 +286,17 @@
   const update = () => {
     if (state.games === "all") chosen = games;
     else if (state.games === "shared") chosen = shared();
+    else if (state.games === "every") chosen = every();
     else if (state.games in data.suites) chosen = data.suites[state.games];
     else chosen = state.games === "own" ? games.filter((name) => state.own.has(name)) : [state.games];
-    const common = get("games").querySelector("[value=shared]");
-    const count = shared().length;
-    common.textContent = `the ${count === 1 ? "one" : count} that most encoders share`;
-    common.hidden = !count || count === games.length;
+    const offer = (name, who, of) => {
+      const made = get("games").querySelector(`[value=${name}]`);
+      made.textContent = `the ${of.length === 1 ? "one" : of.length} that ${who} encoders share`;
+      made.hidden = !of.length || of.length === games.length;
+    };
+    offer("shared", "most", shared());
+    offer("every", "all", every());
+    if (every().length === shared().length) get("games").querySelector("[value=every]").hidden = true;
     get("chosen").hidden = state.games !== "own";
     get("on").textContent = `, ranked on ${where()}`;
     shape = JSON.stringify([state.score, state.columns, chosen]);
@@ -313,6 +322,7 @@
   const option = (value, text) => get("games").append(new Option(text, value));
   option("all", `all ${games.length}`);
   option("shared", "");
+  option("every", "");
   for (const [name, of] of Object.entries(data.suites)) option(name, `the ${of.length} of ${suiteTitles[name] ?? name}`);
   option("own", "a choice of games…");
   for (const [name, title] of data.games) option(name, title);
