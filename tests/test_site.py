@@ -21,6 +21,7 @@ from harness.leaderboard.gate import Verdict, verify
 from harness.leaderboard.names import slug
 from harness.leaderboard.published import published
 from harness.leaderboard.repository import BoardError
+from harness.leaderboard.standing import Row
 from harness.pages.words import encoder_title, game_title, score, size
 from harness.probes.probe import ProbeRun
 from harness.results.means import mean
@@ -106,7 +107,7 @@ def our_results() -> tuple[Signed, ...]:
     return tuple(made)
 
 
-def front_page(where: Path, results: Iterable[Signed]) -> tuple[Path, list[site.Row]]:
+def front_page(where: Path, results: Iterable[Signed]) -> tuple[Path, list[Row]]:
     """Write the front page and a game's, without a repository and a gate; return the first, and its rows."""
     shown = [{**ProbeRun(*run)._asdict(), "metric": "f1"} for run in RUNS]
     rules = protocol(GAMES, probes=shown, shown=[], baselines=[])
