@@ -1,9 +1,9 @@
 """Make the tables of ``docs/score.md`` from results: ``python -m tools.score_page RESULTS...``.
 
 Several results of one encoder, on different games or under different probes, count as one; those with the
-labels of 2019 count apart.
-What no method trained counts as trivial. Of a method with several seeds or budgets, the first seed and the
-largest budget are compared with the trivial encoders, which needs predictions beside the results.
+labels of 2019 count apart. What no method trained counts as trivial. Of a method with several seeds or
+budgets, the first seed and the largest budget are compared with the trivial encoders, which needs predictions
+beside the results.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ def apart(trained: Row, trivial: Sequence[Row]) -> Apart:
     rows = {other.name: trained.against(other) for other in trivial}
     found = {}
     for run in trained.runs:
-        rivals = [other.name for other in trivial if run in other.runs]
-        games = [{game for game, its_run in rows[name] if its_run == run} for name in rivals]
-        for key in ((game, run) for game in (set.intersection(*games) if games else ())):
-            found[key] = max(((name, rows[name][key]) for name in rivals), key=lambda known: known[1].b)
+        rivals = [other for other in trivial if run in other.runs]
+        for key in itertools.product(_shared([trained, *rivals], [run]) if rivals else (), [run]):
+            known = ((other.name, rows[other.name][key]) for other in rivals)
+            found[key] = max(known, key=lambda named: named[1].b)
     return found
 
 
@@ -159,9 +159,7 @@ def by_game(found: Mapping[str, Apart], runs: Sequence[ProbeRun]) -> str:
     """Return the best trivial encoder of each game that all have, and the trained ones, under each run."""
     rows = []
     shared = set.intersection(*map(set, found.values()))
-    for run, game in itertools.product(runs, sorted({game for game, _ in shared})):
-        if (game, run) not in shared:
-            continue
+    for game, run in sorted(shared, key=lambda key: (runs.index(key[1]), key[0])):
         known = [of_it[game, run] for of_it in found.values()]
         name, best = known[0]
         cells = [f"{row.a:.3f} ({units(row):+.1f})" for _, row in known]
@@ -212,7 +210,7 @@ def _halves(games: int) -> list[npt.NDArray[np.intp]]:
 
 def _means(rows: Iterable[Row], games: Sequence[str], run: ProbeRun) -> Floats:
     """Return the mean of every game, float64 [rows, games]."""
-    return np.array([[row.means(run)[game] for game in games] for row in rows])
+    return np.array([[means[game] for game in games] for means in (row.means(run) for row in rows)])
 
 
 def _tau(one: Floats, two: Floats) -> float:
@@ -321,8 +319,7 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
     for row in sorted((row for row in ours if row.steps), key=lambda row: (row.seed, -row.steps)):
         by_name.setdefault(row.name, []).append(row)
     trained = [rows_of_it[0] for rows_of_it in by_name.values()]
-    everyone = [*trained, *trivial]
-    runs = trained[0].runs
+    runs, everyone = trained[0].runs, [*trained, *trivial]
 
     def compared() -> dict[str, Apart]:
         return {row.name: apart(row, trivial) for row in trained}

@@ -64,11 +64,16 @@
   const filled = new Map(); // what a row shows; one that is hidden need not be kept up to date
   let shape = "";
 
-  const shared = () => data.shared[state.score];
-  const every = () => {
-    const having = [...bodies[0].rows].filter((row) => data.rows[row.dataset.row]?.[state.score].length);
-    return games.filter((name) => having.every((row) => at(row, name, state.score) !== null));
-  };
+  // Sets of games that have a name; what some of them hold depends on the score.
+  const sets = new Map([
+    ["all", () => games],
+    ["shared", () => data.shared[state.score]],
+    ["every", () => {
+      const having = [...bodies[0].rows].filter((row) => data.rows[row.dataset.row]?.[state.score].length);
+      return games.filter((name) => having.every((row) => at(row, name, state.score) !== null));
+    }],
+    ...Object.entries(data.suites).map(([name, of]) => [name, () => of]),
+  ]);
   // Where nobody has every game, the ranking begins with those that most encoders share.
   const first = data.whole || !data.shared[0].length ? "all" : "shared";
   // The mean of numbers of four decimal places, rounded half to even like those in results; null if one is missing.
@@ -275,7 +280,7 @@
     state.score = Math.max(0, data.scores.indexOf(said.get("score")));
     const asked = said.get("games") ?? first;
     const known = asked.split(" ").filter((name) => gameTitles.has(name));
-    if (["all", "shared", "every", ...Object.keys(data.suites)].includes(asked)) state.games = asked;
+    if (sets.has(asked)) state.games = asked;
     else if (known.length === 1) state.games = known[0];
     else if (known.length) Object.assign(state, { games: "own", own: new Set(known) });
     if (["categories", "games"].includes(said.get("columns"))) state.columns = said.get("columns");
@@ -284,19 +289,16 @@
   };
 
   const update = () => {
-    if (state.games === "all") chosen = games;
-    else if (state.games === "shared") chosen = shared();
-    else if (state.games === "every") chosen = every();
-    else if (state.games in data.suites) chosen = data.suites[state.games];
+    if (sets.has(state.games)) chosen = sets.get(state.games)();
     else chosen = state.games === "own" ? games.filter((name) => state.own.has(name)) : [state.games];
-    const offer = (name, who, of) => {
-      const made = get("games").querySelector(`[value=${name}]`);
-      made.textContent = `the ${of.length === 1 ? "one" : of.length} that ${who} encoders share`;
-      made.hidden = !of.length || of.length === games.length;
-    };
-    offer("shared", "most", shared());
-    offer("every", "all", every());
-    if (every().length === shared().length) get("games").querySelector("[value=every]").hidden = true;
+    const sizes = new Set([0, games.length]); // of no game or of all, and of sets that are offered
+    for (const [name, who] of [["shared", "most"], ["every", "all"]]) {
+      const { length } = sets.get(name)();
+      const offered = get("games").querySelector(`[value=${name}]`);
+      offered.textContent = `the ${length === 1 ? "one" : length} that ${who} encoders share`;
+      offered.hidden = sizes.has(length); // of these sets, each is part of the one before
+      sizes.add(length);
+    }
     get("chosen").hidden = state.games !== "own";
     get("on").textContent = `, ranked on ${where()}`;
     shape = JSON.stringify([state.score, state.columns, chosen]);
