@@ -441,6 +441,36 @@ def test_frostbite_player_faces_where_it_moves() -> None:
     assert mirrored >= 2  # not every picture of the player has a side
 
 
+def test_berzerk_faces_left_by_the_one_bit_that_is_drawn() -> None:
+    byte = next(v.address for v in game("berzerk").variables() if v.name == "player_direction")
+    moves: dict[int, list[int]] = {0: [], 1: []}
+    drawn = set()
+    for seed in range(4):  # a game is soon over
+        ale = start("berzerk")
+        before = read(ale, "berzerk")["player_x"]
+        for count, _ in enumerate(random_play(ale, 300, seed)):
+            values = read(ale, "berzerk")
+            moved = values["player_x"] - before
+            before = values["player_x"]
+            if 0 < abs(moved) < 10:
+                moves[values["player_direction"]].append(moved)
+            if count % 50 == 0:
+                state = ale.cloneState()
+                pictures = []
+                for written in (0, *(1 << bit for bit in range(8))):
+                    ale.restoreState(state)
+                    ale.setRAM(byte, int(ale.getRAM()[byte]) ^ written)
+                    step(ale, Action.NOOP)
+                    pictures.append(screen(ale))
+                ale.restoreState(state)
+                drawn |= {bit for bit, picture in enumerate(pictures[1:]) if (picture != pictures[0]).any()}
+    assert drawn == {2}
+    right, left = (np.array(moves[faces_left]) > 0 for faces_left in (0, 1))
+    assert min(len(right), len(left)) > 10
+    assert right.mean() > 0.8
+    assert left.mean() < 0.2
+
+
 def test_battle_zone_treads_and_mountains_move_a_pixel_a_unit_and_come_round() -> None:
     ale = start("battle_zone")
     for _ in random_play(ale, 40):
