@@ -19,7 +19,7 @@ import harness
 from atariari_data.errors import UsageError
 from harness import metrics
 from harness.probes.probe import ProbeRun
-from harness.results.comparison import Compared, Comparison
+from harness.results.comparison import Compared, Comparison, Resampled
 from harness.results.predictions_file import PredictionsError
 from harness.results.result_file import write
 
@@ -114,6 +114,8 @@ def test_two_episodes_make_nothing_sure(run: Evaluate) -> None:
     assert "differs" in {row.verdict for row in many.rows}
     assert "differs" not in {row.verdict for row in few.rows}
     assert [row.difference for row in few.rows] == [row.difference for row in many.rows]
+    with pytest.raises(UsageError, match="from one episode"):
+        harness.compare(*(_in_episodes(run(encoder), 1) for encoder in (coarse, blind)))
 
 
 def _in_episodes(result: harness.Result, count: int) -> harness.Result:
@@ -130,6 +132,16 @@ def test_a_result_against_itself_is_all_noise(files: Path) -> None:
     assert {r.verdict for r in same.rows} == {"noise"}
     assert {(r.difference, r.low, r.high) for r in same.rows} == {(0, 0, 0)}
     assert {r.p for r in same.rows} == {1}
+
+
+def test_a_result_is_read_and_drawn_once_for_several_comparisons(files: Path, tmp_path: Path) -> None:
+    for name in ("a.json", "a.predictions.parquet"):
+        (tmp_path / name).write_bytes((files / name).read_bytes())
+    first = Resampled(tmp_path / "a.json")
+    one = harness.compare(first, files / "b.json")
+    (tmp_path / "a.predictions.parquet").unlink()
+    assert harness.compare(first, files / "b.json") == one
+    assert one.rows == harness.compare(files / "a.json", files / "b.json").rows
 
 
 def test_results_in_memory_and_what_only_one_has(run: Evaluate) -> None:

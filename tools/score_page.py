@@ -27,10 +27,7 @@ from harness.leaderboard.published import published
 from harness.metrics import Floats
 from harness.pages.words import game_title
 from harness.probes.probe import ProbeRun
-from harness.results import predictions_file
-from harness.results.comparison import Compared, compare
-from harness.results.result import Result
-from harness.results.result_file import read
+from harness.results.comparison import Compared, Resampled, compare
 from tools.marks import between, table
 from tools.results_page import PUBLISHED_AS
 
@@ -52,10 +49,10 @@ class Row:
     """An encoder.
 
     Attributes:
-        results: Its results, of different games, with predictions.
+        results: Its results, of different games or under different probes.
     """
 
-    results: Sequence[Result]
+    results: Sequence[Resampled]
 
     @property
     def name(self) -> str:
@@ -106,12 +103,9 @@ class Row:
 
 def rows_of(paths: Iterable[Path]) -> list[Row]:
     """Read results; those of one encoder are one row."""
-    found: dict[tuple[object, ...], list[Result]] = {}
+    found: dict[tuple[object, ...], list[Resampled]] = {}
     for path in paths:
-        result = read(path)
-        beside = predictions_file.file_beside(path)
-        if beside.is_file():
-            result = result.with_predictions(predictions_file.read(beside, result.signed))
+        result = Resampled(path)
         row = Row([result])
         found.setdefault((row.name, row.label_set, row.seed, row.steps), []).append(result)
     return [Row(results) for results in found.values()]

@@ -135,7 +135,7 @@ def evaluate(
     from harness.cli.tables import metric_note, print_comparison, print_gaps, print_result
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
-    from harness.results.comparison import compare
+    from harness.results.comparison import Resampled, compare
     from harness.results.result_file import read
 
     if len(encoders) > 1 and (out is not None or fresh_seed is not None or others["name"] is not None):
@@ -178,7 +178,8 @@ def evaluate(
             say(f"Not ranked: {result.signed.unranked_reason}.")
         click.echo(f"\n{path}")
         sign_saved(result, path, key)
-    comparisons = [compare(paths[0], path) for path in paths[1:]]
+    first = Resampled(paths[0])
+    comparisons = [compare(first, path) for path in paths[1:]]
     if as_json:
         both = {"results": told, "comparisons": [each.as_dict() for each in comparisons]}
         print_json(both if comparisons else told[0])

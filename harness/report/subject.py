@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from harness.probes.probe import Metric, ProbeRun
 from harness.protocol import RANKED, SHOWN
 from harness.results import predictions_file
 from harness.results.canonical import ResultError
-from harness.results.comparison import check_same_rules
+from harness.results.comparison import Resampled, check_same_rules
 from harness.results.consistency import check
 from harness.results.predictions import Numbers, Predictions
 from harness.results.result import Means, ProbeScores, Result, Signed
@@ -60,6 +61,15 @@ class Subject:
     def signed(self) -> Signed:
         """The signed part of the result."""
         return self.result.signed
+
+    @cached_property
+    def resampled(self) -> Resampled:
+        """The result with its predictions, to compare it with others.
+
+        Raises:
+            UsageError: There are none.
+        """
+        return Resampled(self.result.with_predictions(self.predictions))
 
     @property
     def runs(self) -> list[ProbeRun]:

@@ -67,8 +67,7 @@ def against(first: Subject, other: Subject) -> Versus:
         if side.predictions is None:
             return Versus(first, other, None, f"{side.letter}, {side.name}: {side.missing}")
     try:
-        sides = [side.result.with_predictions(side.predictions) for side in (first, other)]
-        return Versus(first, other, compare(*sides), None)
+        return Versus(first, other, compare(first.resampled, other.resampled), None)
     except AtariariError as error:
         return Versus(first, other, None, str(error))
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from atariari_data.errors import UsageError
 from atariari_data.games import CATEGORIES
-from harness.metrics import LEVEL, Bootstrap, Difference, Draws, holm
+from harness.metrics import LEVEL, Bootstrap, Difference, Draws, Scored, holm
 from harness.probes.probe import ProbeRun, States
 from harness.results import predictions_file
 from harness.results.means import APART
-from harness.results.predictions import Predictions
+from harness.results.predictions import Predicted
 from harness.results.result import Result, Signed
 from harness.results.result_file import read
 
@@ -95,13 +95,78 @@ class Comparison:
         return {**parts, "statements": list(self.statements), "rows": rows}
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One of the two results, with its predictions."""
+Source: TypeAlias = Result | str | os.PathLike[str]
 
-    title: str
-    signed: Signed
-    predictions: Mapping[str, Predictions]
+
+class Resampled:
+    """A result to compare with others: its scores, and those in every draw of a bootstrap over the episodes.
+
+    A game is read and drawn when it is first compared, and its predictions are not kept. So many games take
+    little memory, and a result that is compared with several others is drawn once.
+
+    Attributes:
+        title: The file, or the encoder of a result in memory.
+        signed: The result.
+
+    Raises:
+        ResultError: The file is not a result.
+        UsageError: A result in memory has no predictions.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Open a result file with its predictions next to it, or a result in memory."""
+        if isinstance(source, Result):
+            if source.predictions is None:
+                raise UsageError(
+                    "This result has no predictions.",
+                    expected="a file with its predictions next to it, or what `harness.evaluate` returned",
+                )
+            self.title, self.signed = source.signed.encoder.name, source.signed
+        else:
+            self.title, self.signed = str(source), read(source).signed
+        self._source = source
+        self._drawn: dict[tuple[str, ProbeRun], _Drawn] = {}
+
+    def drawn(self, game: str, run: ProbeRun) -> _Drawn:
+        """Return the scores of a game under a probe."""
+        if (game, run) not in self._drawn:
+            self._drawn[game, run] = _Drawn.of(self._predicted(game, run), self.signed, game, run)
+        return self._drawn[game, run]
+
+    def _predicted(self, game: str, run: ProbeRun) -> Predicted:
+        if isinstance(self._source, Result):
+            return (self._source.predictions or {})[game][run]
+        beside = predictions_file.file_beside(self._source)
+        return predictions_file.read_run(beside, self.signed, game, run)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Scores of one game under one probe.
+
+    Attributes:
+        rows: A digest of the test rows and what is true there.
+        count: How many rows these are.
+        episodes: How many episodes they are from.
+        scores: The score of each variable, by name.
+    """
+
+    rows: str
+    count: int
+    episodes: int
+    scores: Mapping[str, Scored]
+
+    @classmethod
+    def of(cls, predicted: Predicted, signed: Signed, game: str, run: ProbeRun) -> _Drawn:
+        bootstrap = Bootstrap.over(predicted.episode)
+        at = _at(signed, run)
+        metric, variables = signed.probes[at].metric, signed.games[game].scores[at].variables
+        scores = {
+            variable.name: predicted.score(v, metric, variable.target, bootstrap)
+            for v, variable in enumerate(variables)
+        }
+        rows = replace(predicted, values=predicted.values[:0], constants=predicted.constants[:0])
+        return cls(rows.digest(), len(predicted.truth), bootstrap.weights.shape[1], scores)
 
 
 @dataclass(frozen=True)
@@ -128,13 +193,14 @@ class _Scored:
         return Difference.of(self.a - self.b, self.draws)
 
 
-def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[str]) -> Comparison:
+def compare(a: Source | Resampled, b: Source | Resampled) -> Comparison:
     """Compare two results by a paired bootstrap over the episodes of the test split.
 
     Both were scored on the same rows, so episodes that are hard for both do not widen the intervals.
 
     Args:
-        a: A result file with its predictions next to it, or what `harness.evaluate` returned.
+        a: A result file with its predictions next to it, or what `harness.evaluate` returned. To compare it
+            with several others, make it `Resampled` once.
         b: The other result.
 
     Returns:
@@ -147,35 +213,18 @@ def compare(a: Result | str | os.PathLike[str], b: Result | str | os.PathLike[st
         UsageError: The results differ in protocol, label set, dataset or test rows, or have no game or probe
             in common.
     """
-    sides = _load(a), _load(b)
-    _check(*sides)
-    games = [name for name in sides[0].signed.games if name in sides[1].signed.games]
-    runs = [run for run in _runs(sides[0]) if run in _runs(sides[1])]
+    one, other = (side if isinstance(side, Resampled) else Resampled(side) for side in (a, b))
+    check_same_rules(one.signed, other.signed, (one.title, other.title))
+    games = [name for name in one.signed.games if name in other.signed.games]
+    runs = [run for run in one.signed.distinct_runs if run in other.signed.distinct_runs]
     for what, found in (("game", games), ("probe", runs)):
         if not found:
             raise UsageError(f"The results have no {what} in common.")
-    rows: list[Compared] = []
-    for run in runs:
-        scored = {name: _game(*sides, name, run) for name in games}
-        rows.extend(_rows(sides[0].signed, run, scored, suite=_is_suite(games, *sides)))
-    names = [side.signed.encoder.name for side in sides]
-    return Comparison(names[0], names[1], tuple(rows), tuple(_statements(*sides)))
-
-
-def _load(source: Result | str | os.PathLike[str]) -> _Side:
-    if isinstance(source, Result):
-        if source.predictions is None:
-            raise UsageError(
-                "This result has no predictions.",
-                expected="a result file with its predictions next to it, or what `harness.evaluate` returned",
-            )
-        return _Side(source.signed.encoder.name, source.signed, source.predictions)
-    signed = read(source).signed
-    return _Side(str(source), signed, predictions_file.read(predictions_file.file_beside(source), signed))
-
-
-def _runs(side: _Side) -> list[ProbeRun]:
-    return side.signed.distinct_runs
+    scored = {run: {name: _game(one, other, name, run) for name in games} for run in runs}
+    suite = _is_suite(games, one, other)
+    rows = (row for run in runs for row in _rows(one.signed, run, scored[run], suite=suite))
+    names = [side.signed.encoder.name for side in (one, other)]
+    return Comparison(names[0], names[1], tuple(rows), tuple(_statements(one, other)))
 
 
 def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> None:
@@ -207,34 +256,15 @@ def check_same_rules(one: Signed, other: Signed, titles: tuple[str, str]) -> Non
             )
 
 
-def _check(a: _Side, b: _Side) -> None:
-    check_same_rules(a.signed, b.signed, (a.title, b.title))
-    for name in set(a.predictions) & set(b.predictions):
-        for run, left in a.predictions[name].items():
-            right = b.predictions[name].get(run)
-            if right is None:
-                continue
-            same = left.names == right.names and all(
-                np.array_equal(getattr(left, part), getattr(right, part), equal_nan=part == "truth")
-                for part in ("episode", "step", "truth")
-            )
-            if not same:
-                raise UsageError(
-                    f"The results cannot be compared: they were scored on different rows of {name}.",
-                    expected=f"{a.title}: {len(left.truth):,} rows",
-                    got=f"{b.title}: {len(right.truth):,} rows",
-                    cure="Evaluate both without --limit.",
-                )
-
-
-def _statements(a: _Side, b: _Side) -> Iterable[str]:
+def _statements(a: Resampled, b: Resampled) -> Iterable[str]:
     for side in (a, b):
         if not side.signed.ranked:
             yield f"{side.title} cannot be ranked: {side.signed.unranked_reason}."
     for one, other in ((a, b), (b, a)):
         if games := [name for name in one.signed.games if name not in other.signed.games]:
             yield f"Not compared, only in {one.title}: {', '.join(games)}."
-        if runs := [str(run) for run in _runs(one) if run not in _runs(other)]:
+        theirs = other.signed.distinct_runs
+        if runs := [str(run) for run in one.signed.distinct_runs if run not in theirs]:
             yield f"Not compared, only in {one.title}: {'; '.join(runs)}."
     common = [name for name in a.signed.games if name in b.signed.games]
     if not _is_suite(common, a, b):
@@ -243,24 +273,28 @@ def _statements(a: _Side, b: _Side) -> Iterable[str]:
         yield f"No suite mean: both results have {there} of its {len(suite)} games."
 
 
-def _is_suite(games: Sequence[str], a: _Side, b: _Side) -> bool:
+def _is_suite(games: Sequence[str], a: Resampled, b: Resampled) -> bool:
     """Return whether games are all those of the suite of one of the results."""
     return any(list(games) == list(side.signed.dataset.suite_games) for side in (a, b))
 
 
-def _game(a: _Side, b: _Side, name: str, run: ProbeRun) -> dict[str, _Scored]:
+def _game(a: Resampled, b: Resampled, name: str, run: ProbeRun) -> dict[str, _Scored]:
     """Return scores and bootstrap draws of every variable of a game."""
-    sides = [side.predictions[name][run] for side in (a, b)]
-    bootstrap = Bootstrap.over(sides[0].episode)
-    if bootstrap.weights.shape[1] < 2:  # noqa: PLR2004  one episode shows no spread
+    one, other = (side.drawn(name, run) for side in (a, b))
+    if one.rows != other.rows:
+        raise UsageError(
+            f"The results cannot be compared: they were scored on different rows of {name}.",
+            expected=f"{a.title}: {one.count:,} rows",
+            got=f"{b.title}: {other.count:,} rows",
+            cure="Evaluate both without --limit.",
+        )
+    if one.episodes < 2:  # noqa: PLR2004  one episode shows no spread
         raise UsageError(f"All test rows of {name} are from one episode, so noise cannot be estimated.")
-    found = {}
-    at = _at(a.signed, run)
-    metric, variables = a.signed.probes[at].metric, a.signed.games[name].scores[at].variables
-    for v, variable in enumerate(variables):
-        one, other = (side.score(v, metric, variable.target, bootstrap) for side in sides)
-        found[variable.name] = _Scored(one.score, other.score, (one.draws - other.draws).of_game(name))
-    return found
+    pairs = ((variable, left, other.scores[variable]) for variable, left in one.scores.items())
+    return {
+        variable: _Scored(left.score, right.score, (left.draws - right.draws).of_game(name))
+        for variable, left, right in pairs
+    }
 
 
 def _at(signed: Signed, run: ProbeRun) -> int:

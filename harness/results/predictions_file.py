@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,21 @@ def read(path: str | os.PathLike[str], signed: Signed) -> dict[str, Predictions]
         PredictionsError: The file is missing, damaged, or belongs to another result.
         DataError: The file has a newer format.
     """
+    with _opened(path, signed) as file:
+        return {
+            game: {run: _read_group(file, game, run, signed, path) for run in _runs(signed)}
+            for game in signed.games
+        }
+
+
+def read_run(path: str | os.PathLike[str], signed: Signed, game: str, run: ProbeRun) -> Predicted:
+    """Read and check what one probe predicts in one game; takes and raises what `read` does."""
+    with _opened(path, signed) as file:
+        return _read_group(file, game, run, signed, path)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], signed: Signed) -> Iterator[pq.ParquetFile]:
     if not Path(path).is_file():
         raise PredictionsError(
             f"Predictions not found: {path}",
@@ -93,16 +109,17 @@ def read(path: str | os.PathLike[str], signed: Signed) -> dict[str, Predictions]
     try:
         with pq.ParquetFile(path) as file:
             _check_head(file, signed, path)
-            group = iter(range(file.num_row_groups))
-            return {
-                name: {
-                    scores.run: _predicted(file.read_row_group(next(group)), name, scores, path)
-                    for scores in game.scores
-                }
-                for name, game in signed.games.items()
-            }
+            yield file
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _damaged(path) from error
+
+
+def _read_group(
+    file: pq.ParquetFile, game: str, run: ProbeRun, signed: Signed, path: str | os.PathLike[str]
+) -> Predicted:
+    at, runs = list(signed.games).index(game), _runs(signed)
+    table = file.read_row_group(at * len(runs) + runs.index(run))
+    return _predicted(table, game, signed.games[game].scores[runs.index(run)], path)
 
 
 def _runs(signed: Signed) -> list[ProbeRun]:
