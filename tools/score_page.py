@@ -225,7 +225,8 @@ def seeds(
     games = _shared([*trained, *again, *trivial], runs)
     lines = []
     for run in runs:
-        one, two, base = (_means(rows, games, run) for rows in (trained, again, trivial))
+        rivals = [row for row in trivial if run in row.runs]
+        one, two, base = (_means(rows, games, run) for rows in (trained, again, rivals))
         cells = []
         for a, b in zip(one, two, strict=True):
             change, best = np.abs(a - b), base.max(axis=0)
@@ -255,11 +256,13 @@ def methods(rows: Sequence[Row], runs: Sequence[ProbeRun]) -> str:
     lines = []
     for row in ordered:
         paper = f"{theirs[row.name].mean():.2f}" if row.name in theirs else ""
-        lines.append([f"`{row.name}`", paper, *(f"{_means([row], games, run).mean():.3f}" for run in runs)])
-    of_paper = np.array([theirs[row.name] for row in both])
+        means = (f"{_means([row], games, run).mean():.3f}" if run in row.runs else "" for run in runs)
+        lines.append([f"`{row.name}`", paper, *means])
     of_means, of_games = ["tau of the means", ""], ["tau on a game, mean", ""]
     for run in runs:
-        ours = _means(both, games, run)
+        having = [row for row in both if run in row.runs]
+        of_paper = np.array([theirs[row.name] for row in having])
+        ours = _means(having, games, run)
         of_means.append(f"{_tau(of_paper.mean(axis=1), ours.mean(axis=1)):.2f}")
         of_games.append(f"{np.mean([_tau(a, b) for a, b in zip(of_paper.T, ours.T, strict=True)]):.2f}")
     lines += [of_means, of_games]
@@ -289,19 +292,21 @@ def checkpoints(stages: Sequence[Row], trivial: Sequence[Row], runs: Sequence[Pr
     lines = []
     for run, game in itertools.product(runs, games):
         cells = [f"{row.means(run)[game]:.3f}" for row in stages]
-        best = max(row.means(run)[game] for row in trivial)
+        best = max(row.means(run)[game] for row in trivial if run in row.runs)
         lines.append([str(run), game_title(game), *cells, f"{best:.3f}"])
     return table(["score", "game", *(f"{row.steps:,}" for row in stages), "best trivial"], lines)
 
 
 def _shared(rows: Iterable[Row], runs: Iterable[ProbeRun]) -> list[str]:
-    """Return the games that all encoders have under all runs."""
-    return sorted(set.intersection(*(set(row.means(run)) for row, run in itertools.product(rows, runs))))
+    """Return the games that all encoders have, each under those of the runs that it has."""
+    both = itertools.product(rows, runs)
+    return sorted(set.intersection(*(set(row.means(run)) for row, run in both if run in row.runs)))
 
 
-def _common(rows: Sequence[Row]) -> list[ProbeRun]:
-    """Return the runs that all encoders have."""
-    return [run for run in rows[0].runs if all(run in row.runs for row in rows)]
+def _common(rows: Sequence[Row], some: Sequence[Row]) -> list[ProbeRun]:
+    """Return the runs that all encoders have, and some of the others."""
+    known = {run for row in some for run in row.runs}
+    return [run for run in rows[0].runs if run in known and all(run in row.runs for row in rows)]
 
 
 def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
@@ -328,7 +333,7 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         if not twice:
             raise UsageError("No method has two seeds at one budget.", cure="Leave out the table: --only ...")
         one, two = (list(side) for side in zip(*twice, strict=True))
-        return seeds(one, two, trivial, _common([*one, *two, *trivial]))
+        return seeds(one, two, trivial, _common([*one, *two], trivial))
 
     def checkpoints_() -> str:
         by_run: dict[tuple[str, int], list[Row]] = {}
@@ -337,13 +342,13 @@ def tables(rows: Sequence[Row], names: Sequence[str]) -> dict[str, str]:
         stages = max(by_run.values(), key=len)
         if len(stages) == 1:
             raise UsageError("No run has checkpoints.", cure="Leave out the table: --only ...")
-        return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, _common([*stages, *trivial]))
+        return checkpoints(sorted(stages, key=lambda row: row.steps), trivial, _common(stages, trivial))
 
     made = {
         "separation": lambda: separation(compared(), runs),
         "games": lambda: by_game(compared(), runs),
         "order": lambda: order(everyone, relabelled, runs),
-        "methods": lambda: methods(everyone, _common(everyone)),
+        "methods": lambda: methods(everyone, _common(trained, trivial)),
         "pairs": lambda: pairs([row for row in everyone if row.steps or row.name in PUBLISHED_AS], runs[0]),
         "seeds": seeds_,
         "checkpoints": checkpoints_,
