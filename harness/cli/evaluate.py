@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atariari_data.errors import UsageError
 from builders.console import cluster_option, json_option, label_set_option, print_json, say
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.results.comparison import Comparison
 
 _spec = click.option(
     "--spec",
@@ -135,7 +138,6 @@ def evaluate(
     from harness.cli.tables import metric_note, print_comparison, print_gaps, print_result
     from harness.evaluation.evaluate import evaluate as run_evaluation
     from harness.evaluation.fresh import gaps
-    from harness.results.comparison import Resampled, compare
     from harness.results.result_file import read
 
     if len(encoders) > 1 and (out is not None or fresh_seed is not None or others["name"] is not None):
@@ -178,14 +180,23 @@ def evaluate(
             say(f"Not ranked: {result.signed.unranked_reason}.")
         click.echo(f"\n{path}")
         sign_saved(result, path, key)
-    first = Resampled(paths[0])
-    comparisons = [compare(first, path) for path in paths[1:]]
+    comparisons = _compared(*paths)
     if as_json:
         both = {"results": told, "comparisons": [each.as_dict() for each in comparisons]}
         print_json(both if comparisons else told[0])
         return
     for comparison in comparisons:
         print_comparison(comparison)
+
+
+def _compared(first: Path, *others: Path) -> list[Comparison]:
+    """Compare a result with each of the others."""
+    from harness.results.comparison import Resampled, compare
+
+    if not others:
+        return []
+    one = Resampled(first)
+    return [compare(one, other) for other in others]
 
 
 @click.command()

@@ -159,7 +159,7 @@ class _Drawn:
     @classmethod
     def of(cls, predicted: Predicted, signed: Signed, game: str, run: ProbeRun) -> _Drawn:
         bootstrap = Bootstrap.over(predicted.episode)
-        at = _at(signed, run)
+        at = signed.at(run)
         metric, variables = signed.probes[at].metric, signed.games[game].scores[at].variables
         scores = {
             variable.name: predicted.score(v, metric, variable.target, bootstrap)
@@ -297,11 +297,6 @@ def _game(a: Resampled, b: Resampled, name: str, run: ProbeRun) -> dict[str, _Sc
     }
 
 
-def _at(signed: Signed, run: ProbeRun) -> int:
-    """Return the number of a run in a result."""
-    return [probe.run for probe in signed.probes].index(run)
-
-
 def _rows(
     signed: Signed, run: ProbeRun, scored: Mapping[str, Mapping[str, _Scored]], *, suite: bool
 ) -> Iterable[Compared]:
@@ -334,7 +329,7 @@ def _items(
 ) -> Iterable[tuple[str | None, str, str, _Scored]]:
     """Yield game, level, name and score of every row but the suite's, in order."""
     for game, variables in scored.items():
-        table = signed.games[game].scores[_at(signed, run)].variables
+        table = signed.games[game].scores[signed.at(run)].variables
         categories = dict(zip(*table.take(("name", "categories")), strict=True))
         means = {}
         for category in (*CATEGORIES, *APART):

@@ -117,9 +117,9 @@ def _opened(path: str | os.PathLike[str], signed: Signed) -> Iterator[pq.Parquet
 def _read_group(
     file: pq.ParquetFile, game: str, run: ProbeRun, signed: Signed, path: str | os.PathLike[str]
 ) -> Predicted:
-    at, runs = list(signed.games).index(game), _runs(signed)
-    table = file.read_row_group(at * len(runs) + runs.index(run))
-    return _predicted(table, game, signed.games[game].scores[runs.index(run)], path)
+    at = signed.at(run)
+    table = file.read_row_group(list(signed.games).index(game) * len(signed.probes) + at)
+    return _predicted(table, game, signed.games[game].scores[at], path)
 
 
 def _runs(signed: Signed) -> list[ProbeRun]:

@@ -270,6 +270,10 @@ class Signed(Model):
         size = {"full": limit, "1k": 1000}.get(str(run.train_rows), run.train_rows)
         return run._replace(train_rows=min(limit, int(size)))
 
+    def at(self, run: ProbeRun) -> int:
+        """Return the place of a run among the probes, and so among the scores of a game and of the suite."""
+        return [probe.run for probe in self.probes].index(run)
+
     @property
     def distinct_runs(self) -> list[ProbeRun]:
         """The runs, without those of a dry run that were fitted to the same rows as an earlier one."""

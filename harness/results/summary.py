@@ -53,7 +53,7 @@ def _rows(signed: Signed) -> Sequence[tuple[str, ...]]:
     """Return the means over the games by probe: the suite's, or those of the games that there are."""
     rows = []
     for run in signed.distinct_runs:
-        at = [probe.run for probe in signed.probes].index(run)
+        at = signed.at(run)
         means = [game.scores[at].means for game in signed.games.values()]
         cells = []
         for field in _MEANS:
