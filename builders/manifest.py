@@ -243,14 +243,20 @@ def manifest_file(config: str) -> Path:
 
 def recorded_games() -> tuple[str, ...]:
     """Return the games that have a manifest, sorted."""
-    files = manifest_file("*").parent.glob("*.json")
-    return tuple(sorted(file.stem for file in files if not file.stem.endswith(DEEP)))
+    return tuple(sorted(name for name in _manifests() if not name.endswith(DEEP)))
 
 
 def recorded_configs() -> tuple[str, ...]:
     """Return the configs of all games, sorted by game."""
-    configs = (name + suffix for name in recorded_games() for suffix in SUFFIXES)
-    return tuple(config for config in configs if manifest_file(config).is_file())
+    there = _manifests()
+    games = sorted(name for name in there if not name.endswith(DEEP))
+    configs = (name + suffix for name in games for suffix in SUFFIXES)
+    return tuple(config for config in configs if config.removesuffix(PRETRAIN) in there)
+
+
+def _manifests() -> set[str]:
+    """Return the names of the manifests' files, without their suffix."""
+    return {file.stem for file in manifest_file("*").parent.glob("*.json")}
 
 
 def load_manifest(name: str) -> Manifest:
