@@ -243,20 +243,16 @@ def manifest_file(config: str) -> Path:
 
 def recorded_games() -> tuple[str, ...]:
     """Return the games that have a manifest, sorted."""
-    return tuple(sorted(name for name in _manifests() if not name.endswith(DEEP)))
+    return tuple(config for config in recorded_configs() if config == game_of_config(config))
 
 
 def recorded_configs() -> tuple[str, ...]:
     """Return the configs of all games, sorted by game."""
-    there = _manifests()
+    there = {file.stem for file in manifest_file("*").parent.glob("*.json")}
     games = sorted(name for name in there if not name.endswith(DEEP))
-    configs = (name + suffix for name in games for suffix in SUFFIXES)
-    return tuple(config for config in configs if config.removesuffix(PRETRAIN) in there)
-
-
-def _manifests() -> set[str]:
-    """Return the names of the manifests' files, without their suffix."""
-    return {file.stem for file in manifest_file("*").parent.glob("*.json")}
+    return tuple(
+        name + suffix for name in games for suffix in SUFFIXES if suffix != DEEP or name + DEEP in there
+    )
 
 
 def load_manifest(name: str) -> Manifest:
